@@ -1,0 +1,53 @@
+package redis
+
+import (
+	"math"
+	"strconv"
+	"strings"
+)
+
+// A cursor is the id of a stream's entry, "ms-seq": the events after it are yet to
+// come. firstCursor is before all entries.
+const firstCursor = "0-0"
+
+// splitCursor reads a cursor in its canonical form.
+func splitCursor(cursor string) (ms, seq uint64, ok bool) {
+	first, second, _ := strings.Cut(cursor, "-")
+	ms, err1 := strconv.ParseUint(first, 10, 64)
+	seq, err2 := strconv.ParseUint(second, 10, 64)
+	return ms, seq, err1 == nil && err2 == nil && joinCursor(ms, seq) == cursor
+}
+
+func joinCursor(ms, seq uint64) string {
+	return strconv.FormatUint(ms, 10) + "-" + strconv.FormatUint(seq, 10)
+}
+
+// checkCursor checks a cursor from a caller; "" and "0" mean from the beginning.
+func checkCursor(field, cursor string) (string, error) {
+	if cursor == "" || cursor == "0" {
+		return firstCursor, nil
+	}
+	if _, _, ok := splitCursor(cursor); !ok {
+		return "", invalid(field, "is not a cursor: use one that a frame carried, or leave it empty to start from the beginning")
+	}
+	return cursor, nil
+}
+
+// cursorLess is true when a is before b.
+func cursorLess(a, b string) bool {
+	ams, aseq, _ := splitCursor(a)
+	bms, bseq, _ := splitCursor(b)
+	return ams < bms || ams == bms && aseq < bseq
+}
+
+// cursorBefore is the cursor right before an entry: nothing lies between them.
+func cursorBefore(id string) string {
+	ms, seq, ok := splitCursor(id)
+	switch {
+	case !ok || ms == 0 && seq == 0:
+		return firstCursor
+	case seq > 0:
+		return joinCursor(ms, seq-1)
+	}
+	return joinCursor(ms-1, math.MaxUint64)
+}

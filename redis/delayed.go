@@ -1,0 +1,113 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// moveLimit is how many delayed tasks one script call moves.
+const moveLimit = 200
+
+// moveDelayed moves delayed tasks into their queues when they are due. Every broker
+// does it, for every queue of the prefix; the script lets none be moved twice.
+func (b *Broker) moveDelayed(ctx context.Context) {
+	for b.due.wait(ctx) {
+		in, err := b.moveDue(ctx)
+		if err != nil && ctx.Err() == nil {
+			b.log.Debug("moving delayed tasks failed", "error", err)
+			in = longPeriod / 4
+		}
+		b.due.set(in)
+	}
+}
+
+// alarm goes off at the earliest of the times it was set to, and at least every
+// longPeriod.
+type alarm struct {
+	mu    sync.Mutex
+	at    time.Time
+	moved chan struct{}
+}
+
+func newAlarm() *alarm { return &alarm{at: time.Now(), moved: make(chan struct{}, 1)} }
+
+// set makes the alarm go off in d, if it would not before that.
+func (a *alarm) set(d time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if at := time.Now().Add(d); at.Before(a.at) {
+		a.at = at
+		select {
+		case a.moved <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// wait waits until the alarm goes off; false when the context ended first.
+func (a *alarm) wait(ctx context.Context) bool {
+	for {
+		a.mu.Lock()
+		left := time.Until(a.at)
+		if left <= 0 {
+			a.at = time.Now().Add(longPeriod)
+			a.mu.Unlock()
+			return ctx.Err() == nil
+		}
+		a.mu.Unlock()
+		timer := time.NewTimer(left)
+		select {
+		case <-timer.C:
+		case <-a.moved:
+			timer.Stop()
+		case <-ctx.Done():
+			timer.Stop()
+			return false
+		}
+	}
+}
+
+// moveDue moves what is due, and says when the next is.
+func (b *Broker) moveDue(ctx context.Context) (time.Duration, error) {
+	queues, err := b.client.commands.SMembers(ctx, b.keys.delayedQueues()).Result()
+	if err != nil {
+		return 0, translate("list delayed queues", err, repeatable)
+	}
+	next := longPeriod
+	var errs []error
+	for _, queue := range queues {
+		in, err := b.moveQueue(ctx, queue)
+		errs = append(errs, err)
+		if err == nil {
+			next = min(next, in)
+		}
+	}
+	return next, errors.Join(errs...)
+}
+
+func (b *Broker) moveQueue(ctx context.Context, queue string) (time.Duration, error) {
+	keys := []string{b.keys.delayed(queue), b.keys.tasks(queue), b.keys.delayedQueues()}
+	for {
+		reply, err := moveScript.strings(ctx, b.client, repeatable, keys, queue, moveLimit)
+		if err != nil {
+			return 0, err
+		}
+		moved, err := number(reply[0])
+		if err != nil {
+			return 0, err
+		}
+		if moved > 0 {
+			b.bell.ringEach(keys[1], int(moved))
+		}
+		switch {
+		case moved == moveLimit:
+			continue
+		case reply[1] == "":
+			return longPeriod, nil
+		}
+		ms, err := number(reply[1])
+		return time.Duration(ms) * time.Millisecond, err
+	}
+}

@@ -1,0 +1,127 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// What a call can fail with; test with errors.Is.
+var (
+	// ErrUnavailable: Redis is away, loading, read-only or failing over. The command
+	// was not executed, or executing it twice does no harm.
+	ErrUnavailable = errors.New("redis is unavailable")
+	// ErrOutcomeUnknown: the connection broke while a write was on its way. It may
+	// have been executed.
+	ErrOutcomeUnknown = errors.New("the outcome of the write is unknown")
+	// ErrOutOfMemory: Redis refuses writes because its memory is full.
+	ErrOutOfMemory = errors.New("redis is out of memory")
+	// ErrKeyType: a key holds another type than this package keeps there.
+	ErrKeyType = errors.New("the key holds another type")
+	// ErrLeaseLost: the lease is someone else's by now, or the task is settled.
+	ErrLeaseLost = errors.New("the lease is lost")
+	// ErrLeaseToken: not a lease token of this service, tenant or job.
+	ErrLeaseToken = errors.New("not a valid lease token")
+	// ErrJobNotFound: the job has no state.
+	ErrJobNotFound = errors.New("no state is known of the job")
+	// ErrFieldNotFound: the job's state lacks the field.
+	ErrFieldNotFound = errors.New("the job's state has no such field")
+	// ErrJobExists: the job has a state already.
+	ErrJobExists = errors.New("the job has a state already")
+	// ErrRequestIDConflict: the request id was used with another request.
+	ErrRequestIDConflict = errors.New("the request id was used with another request")
+	// ErrInvalid: a bad argument; errors.As to *ArgumentError tells which.
+	ErrInvalid = errors.New("invalid argument")
+	// ErrClosed: the Broker is closing.
+	ErrClosed = errors.New("the broker is closed")
+)
+
+// ArgumentError is a bad argument. It is an ErrInvalid.
+type ArgumentError struct {
+	// Field is the argument's name, as in the contract ("job_id").
+	Field string
+	// Problem says what is wrong and what would be right.
+	Problem string
+}
+
+func (e *ArgumentError) Error() string { return e.Field + ": " + e.Problem }
+
+// Unwrap makes errors.Is(err, ErrInvalid) true.
+func (e *ArgumentError) Unwrap() error { return ErrInvalid }
+
+func invalid(field, format string, args ...any) error {
+	return &ArgumentError{Field: field, Problem: fmt.Sprintf(format, args...)}
+}
+
+// CursorExpiredError says that events after a cursor are gone.
+type CursorExpiredError struct {
+	// Earliest is the oldest cursor that a watch can still start after.
+	Earliest string
+}
+
+func (e *CursorExpiredError) Error() string {
+	return "events after the cursor are gone; the earliest cursor is " + e.Earliest
+}
+
+// effect says what a command that may have been executed without our knowing means.
+type effect bool
+
+const (
+	// repeatable: a read, or a write that may happen twice.
+	repeatable effect = true
+	// once: a write that must not be repeated blindly.
+	once effect = false
+)
+
+// Replies that mean "not now": nothing was executed.
+var awayReplies = []string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN",
+	"BUSY Redis", "MISCONF", "NOREPLICAS", "UNBLOCKED", "NOAUTH", "WRONGPASS", "NOPERM", "max number of clients"}
+
+// translate turns what the driver says into this package's errors, the one place
+// where that is done. A script's error may carry its code anywhere in its text:
+// Redis 6.2 and miniredis put their own words in front.
+func translate(operation string, err error, e effect) error {
+	if err == nil {
+		return nil
+	}
+	wrap := func(sentinel error) error { return fmt.Errorf("%s: %w: %w", operation, sentinel, err) }
+
+	var reply goredis.Error
+	if errors.As(err, &reply) && !errors.Is(err, goredis.Nil) {
+		text := reply.Error()
+		switch {
+		case strings.Contains(text, "WRONGTYPE"):
+			return wrap(ErrKeyType)
+		case strings.Contains(text, "OOM command not allowed"):
+			return wrap(ErrOutOfMemory)
+		}
+		for _, away := range awayReplies {
+			if strings.Contains(text, away) {
+				return wrap(ErrUnavailable)
+			}
+		}
+		return fmt.Errorf("%s: %w", operation, err)
+	}
+	// The caller's own end is the caller's to interpret.
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%s: %w", operation, err)
+	}
+	if e == repeatable || neverSent(err) {
+		return wrap(ErrUnavailable)
+	}
+	return wrap(ErrOutcomeUnknown)
+}
+
+// neverSent is true when the command can't have reached Redis.
+func neverSent(err error) bool {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
+		return true
+	}
+	return errors.Is(err, goredis.ErrPoolTimeout) || errors.Is(err, goredis.ErrPoolExhausted) ||
+		errors.Is(err, goredis.ErrClosed)
+}

@@ -1,0 +1,174 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// OnConflict is what InitState does when the job has a state already.
+type OnConflict string
+
+// The ways.
+const (
+	ConflictFail    OnConflict = initFail    // ErrJobExists
+	ConflictKeep    OnConflict = initKeep    // leave it
+	ConflictReplace OnConflict = initReplace // write the new one in its place
+)
+
+// InitRequest creates a job's state.
+type InitRequest struct {
+	JobID string
+	InitialState
+	OnConflict OnConflict // default ConflictFail
+}
+
+// InitState creates a job's state; its status is pending unless the fields say
+// otherwise. created is true when the job had none.
+func (b *Broker) InitState(ctx context.Context, r InitRequest) (created bool, err error) {
+	if err := errors.Join(CheckTTL("ttl", r.TTL), CheckFields("fields", r.Fields)); err != nil {
+		return false, err
+	}
+	if r.OnConflict == "" {
+		r.OnConflict = ConflictFail
+	}
+	return b.states.write(ctx, stateWrite{jobID: r.JobID, mode: string(r.OnConflict), ttl: r.TTL, fields: r.flat()})
+}
+
+// flat is the state as field, value, …
+func (s InitialState) flat() []string {
+	fields := pairs(s.Fields)
+	if _, given := s.Fields[fieldStatus]; !given {
+		fields = append(fields, fieldStatus, string(StatusPending))
+	}
+	return fields
+}
+
+// SetState writes fields of a job's state. With a token, only while that lease of the
+// job's task is held: else ErrLeaseLost.
+func (b *Broker) SetState(ctx context.Context, jobID string, fields map[string]string, token string) error {
+	w := stateWrite{jobID: jobID, mode: setFields, fields: pairs(fields)}
+	if err := errors.Join(CheckID("job_id", jobID), CheckFields("fields", fields)); err != nil {
+		return err
+	}
+	if token != "" {
+		lease, err := b.parseLease(token)
+		if err == nil && lease.JobID != jobID {
+			err = fmt.Errorf("%w: it is for another job", ErrLeaseToken)
+		}
+		if err != nil {
+			return err
+		}
+		w.lease = &lease
+	}
+	_, err := b.states.write(ctx, w)
+	return err
+}
+
+// JobState is what is known of a job.
+type JobState struct {
+	Fields map[string]string
+	Status Status
+	// TTL is how long the state is still kept; negative when it does not expire.
+	TTL time.Duration
+}
+
+// State reads a job's state: the named fields that are there, or all when none is
+// named. ErrJobNotFound when the job has no state.
+func (b *Broker) State(ctx context.Context, jobID string, names []string) (JobState, error) {
+	if err := CheckID("job_id", jobID); err != nil {
+		return JobState{}, err
+	}
+	if len(names) > MaxFields {
+		return JobState{}, invalid("fields", "has %d entries, at most %d are allowed", len(names), MaxFields)
+	}
+	key := b.keys.state(jobID)
+	pipe := b.client.commands.Pipeline()
+	ttl := pipe.PTTL(ctx, key)
+	status := pipe.HGet(ctx, key, fieldStatus)
+	var all *goredis.MapStringStringCmd
+	var some *goredis.SliceCmd
+	if len(names) == 0 {
+		all = pipe.HGetAll(ctx, key)
+	} else {
+		some = pipe.HMGet(ctx, key, names...)
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, goredis.Nil) {
+		return JobState{}, translate("get state", err, repeatable)
+	}
+	if ttl.Val() == -2 { // the driver's word for a missing key
+		return JobState{}, ErrJobNotFound
+	}
+	state := JobState{Status: Status(status.Val()), TTL: ttl.Val()}
+	if all != nil {
+		state.Fields = all.Val()
+		return state, nil
+	}
+	state.Fields = make(map[string]string, len(names))
+	for i, value := range some.Val() {
+		if text, ok := value.(string); ok {
+			state.Fields[names[i]] = text
+		}
+	}
+	return state, nil
+}
+
+// JobSummary is a job in a list.
+type JobSummary struct {
+	JobID  string
+	Status Status
+}
+
+// scanCount is how many keys one SCAN looks at, scanCalls how many SCANs make a page.
+const (
+	scanCount = 1000
+	scanCalls = 10
+)
+
+// ListJobs lists jobs that have a state, in no order: about count of them from cursor
+// 0 on, and the cursor to go on with, 0 at the end. A page may be empty.
+func (b *Broker) ListJobs(ctx context.Context, cursor uint64, count int) ([]JobSummary, uint64, error) {
+	node, err := b.client.node(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	var jobs []JobSummary
+	for range scanCalls {
+		var found []string
+		found, cursor, err = node.ScanType(ctx, cursor, b.keys.statePattern(), min(scanCount, int64(count)*2), "hash").Result()
+		if err != nil {
+			return nil, 0, translate("list jobs", err, repeatable)
+		}
+		for _, key := range found {
+			if job, ok := b.keys.stateJob(key); ok {
+				jobs = append(jobs, JobSummary{JobID: job})
+			}
+		}
+		if cursor == 0 || len(jobs) >= count {
+			break
+		}
+	}
+	return jobs, cursor, b.readStatuses(ctx, jobs)
+}
+
+// readStatuses fills in the jobs' statuses.
+func (b *Broker) readStatuses(ctx context.Context, jobs []JobSummary) error {
+	if len(jobs) == 0 {
+		return nil
+	}
+	pipe := b.client.commands.Pipeline()
+	statuses := make([]*goredis.StringCmd, len(jobs))
+	for i, job := range jobs {
+		statuses[i] = pipe.HGet(ctx, b.keys.state(job.JobID), fieldStatus)
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, goredis.Nil) {
+		return translate("list jobs", err, repeatable)
+	}
+	for i := range jobs {
+		jobs[i].Status = Status(statuses[i].Val())
+	}
+	return nil
+}

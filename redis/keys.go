@@ -1,0 +1,48 @@
+package redis
+
+import "strings"
+
+// DefaultQueue and DefaultGroup are used where a caller names none.
+const (
+	DefaultQueue = "argus_task_queue"
+	DefaultGroup = "argus-workers"
+)
+
+// stateFamily is the first part of the key of a job's state.
+const stateFamily = "job_state"
+
+// keys builds every key that this package uses; no other code joins strings to a key.
+// No two of them are ever equal for names that CheckID and CheckQueue accept: each
+// family has its own head, the variable part stands last, and a queue can't begin
+// with a family's head.
+type keys struct{ prefix string }
+
+func (k keys) tasks(queue string) string          { return k.prefix + queue }
+func (k keys) state(job string) string            { return k.prefix + stateFamily + ":" + job }
+func (k keys) completion(job string) string       { return k.prefix + "argus_completion:" + job }
+func (k keys) delayed(queue string) string        { return k.prefix + "argus_delayed:" + queue }
+func (k keys) deadLetters(queue string) string    { return k.prefix + "argus_dead:" + queue }
+func (k keys) request(requestID string) string    { return k.prefix + "argus_request:" + requestID }
+func (k keys) delayedQueues() string              { return k.prefix + "argus_queues:delayed" }
+func (k keys) stateJob(key string) (string, bool) { return strings.CutPrefix(key, k.state("")) }
+
+// statePattern is a SCAN pattern for the states; the prefix is taken literally.
+func (k keys) statePattern() string { return globEscape(k.state("")) + "*" }
+
+func globEscape(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`).Replace(s)
+}
+
+// hashTag is the part of a key that Redis Cluster computes the slot from, "" when
+// the whole key counts.
+func hashTag(prefix string) string {
+	_, rest, ok := strings.Cut(prefix, "{")
+	if !ok {
+		return ""
+	}
+	tag, _, ok := strings.Cut(rest, "}")
+	if !ok {
+		return ""
+	}
+	return tag
+}

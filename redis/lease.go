@@ -1,0 +1,103 @@
+package redis
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"regexp"
+	"strconv"
+)
+
+// Lease names one delivery of one entry: what a fence compares. Its token is what a
+// worker shows. The token is no secret and proves no identity; its checksum only
+// keeps a mangled one from being taken for a lease that was lost.
+type Lease struct {
+	Prefix   string // the tenant
+	Queue    string
+	Group    string
+	EntryID  string
+	Consumer string
+	Count    int // deliveries of this entry so far, this one included
+	JobID    string
+}
+
+// tokenVersion is the first byte of a token.
+const tokenVersion = 1
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Token encodes the lease: base64url of a version, the fields with their lengths, and
+// a CRC-32C.
+func (l Lease) Token() string {
+	b := make([]byte, 0, 96+len(l.Consumer)+len(l.JobID))
+	b = append(b, tokenVersion)
+	for _, field := range l.fields() {
+		b = binary.AppendUvarint(b, uint64(len(*field)))
+		b = append(b, *field...)
+	}
+	b = binary.AppendUvarint(b, uint64(l.Count))
+	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+func (l *Lease) fields() []*string {
+	return []*string{&l.Prefix, &l.Queue, &l.Group, &l.EntryID, &l.Consumer, &l.JobID}
+}
+
+// maxTokenBytes bounds a token: five names, an entry id and a prefix, as base64.
+const maxTokenBytes = 4096
+
+var entryID = regexp.MustCompile(`^[0-9]{1,20}-[0-9]{1,20}$`)
+
+// ParseLease reads a token. Every fault of it is an ErrLeaseToken.
+func ParseLease(token string) (Lease, error) {
+	bad := func(problem string) (Lease, error) {
+		return Lease{}, fmt.Errorf("%w: %s", ErrLeaseToken, problem)
+	}
+	if token == "" {
+		return bad("it is empty")
+	}
+	if len(token) > maxTokenBytes {
+		return bad("it is too long")
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
+	if err != nil || len(b) < 5 || b[0] != tokenVersion {
+		return bad("it is not in the form of one")
+	}
+	body, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
+	if crc32.Checksum(body, castagnoli) != sum {
+		return bad("it was changed on its way")
+	}
+	var l Lease
+	rest := body[1:]
+	for _, field := range l.fields() {
+		size, n := binary.Uvarint(rest)
+		if n <= 0 || size > uint64(len(rest)-n) {
+			return bad("it is not in the form of one")
+		}
+		*field = string(rest[n : n+int(size)])
+		rest = rest[n+int(size):]
+	}
+	count, n := binary.Uvarint(rest)
+	if n <= 0 || n != len(rest) || count > 1<<31-1 {
+		return bad("it is not in the form of one")
+	}
+	l.Count = int(count)
+	if l.Token() != token || !entryID.MatchString(l.EntryID) ||
+		CheckQueue("queue", l.Queue) != nil || CheckID("group", l.Group) != nil ||
+		CheckID("consumer", l.Consumer) != nil || CheckID("job_id", l.JobID) != nil {
+		return bad("it is not in the form of one")
+	}
+	return l, nil
+}
+
+// args are the lease as the scripts take it.
+func (l Lease) args() []any {
+	return []any{l.EntryID, l.Consumer, strconv.Itoa(l.Count)}
+}
+
+// mark identifies the lease in the completion event that was recorded under it.
+func (l Lease) mark() string {
+	return l.EntryID + " " + strconv.Itoa(l.Count) + " " + l.Consumer
+}

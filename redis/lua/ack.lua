@@ -1,0 +1,12 @@
+-- Settles deliveries without a result.
+--
+-- KEYS  1 task stream
+-- ARGV  1 group, then for each delivery: entry id, consumer, delivery count
+-- Returns {'ACKED', 'NOT_PENDING' or 'LEASE_LOST', …}, one for each delivery
+local result = {}
+for at = 2, #ARGV, 3 do
+  local lost = fence(KEYS[1], ARGV[1], ARGV[at], ARGV[at + 1], ARGV[at + 2])
+  if not lost then settle(KEYS[1], ARGV[1], ARGV[at]) end
+  result[#result + 1] = lost or 'ACKED'
+end
+return result

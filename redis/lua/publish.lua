@@ -1,0 +1,62 @@
+-- Puts tasks into a queue, all or none: at once or later, once per request id.
+--
+-- KEYS  1 task stream   2 delayed set   3 set of queues with delayed tasks
+--       4 request record   5 job state
+-- ARGV  1 request digest, '' for no request id   2 request window, ms
+--       3 delay, ms, '' for none   4 time to run at, ms, '' for none
+--       5 queue   6 job state's TTL, ms, '' for no initial state
+--       7 number n of the state's arguments, then those n arguments
+--       then for each task: job id, a unique id, number n of the entry's
+--       arguments, then those n arguments
+-- Returns {'OK' or 'DUPLICATE', entry id, job id, entry id, job id, …}
+--         {'CONFLICT'}  the request id was used with another digest
+--         {'EXISTS'}    an initial state is given, and the job has a state
+local digest = ARGV[1]
+if digest ~= '' then
+  local record = redis.call('GET', KEYS[4])
+  if record then
+    local lines = {}
+    for line in string.gmatch(record, '([^\n]*)\n') do lines[#lines + 1] = line end
+    if lines[1] ~= digest then return {'CONFLICT'} end
+    lines[1] = 'DUPLICATE'
+    return lines
+  end
+end
+
+local state_ttl, state_args = ARGV[6], tonumber(ARGV[7])
+if state_ttl ~= '' and redis.call('EXISTS', KEYS[5]) == 1 then return {'EXISTS'} end
+
+local now, due = now_ms(), nil
+if ARGV[3] ~= '' then due = now + tonumber(ARGV[3]) end
+if ARGV[4] ~= '' then due = tonumber(ARGV[4]) end
+if due and due <= now then due = nil end
+
+local result, at = {'OK'}, 8 + state_args
+while at <= #ARGV do
+  local job, unique, n = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
+  local id = ''
+  if due then
+    local entry = {unique}
+    for i = at + 3, at + 2 + n do entry[#entry + 1] = ARGV[i] end
+    entry[#entry + 1] = 'argus_published_at'
+    entry[#entry + 1] = text(now)
+    redis.call('ZADD', KEYS[2], text(due), pack(entry))
+    redis.call('SADD', KEYS[3], ARGV[5])
+  else
+    id = redis.call('XADD', KEYS[1], '*', unpack(ARGV, at + 3, at + 2 + n))
+  end
+  result[#result + 1] = id
+  result[#result + 1] = job
+  at = at + 3 + n
+end
+
+if state_ttl ~= '' then
+  redis.call('HSET', KEYS[5], unpack(ARGV, 8, 7 + state_args))
+  redis.call('PEXPIRE', KEYS[5], state_ttl)
+end
+if digest ~= '' then
+  local record = {digest}
+  for i = 2, #result do record[i] = result[i] end
+  redis.call('SET', KEYS[4], table.concat(record, '\n') .. '\n', 'PX', ARGV[2])
+end
+return result

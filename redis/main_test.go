@@ -1,0 +1,136 @@
+package redis_test
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"testing"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/redistest"
+)
+
+func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
+
+// bundle is what most tests need.
+type bundle struct {
+	ctx    context.Context
+	engine redistest.Engine
+	client *redis.Client
+	broker *redis.Broker
+	raw    *goredis.Client
+}
+
+func setup(t *testing.T, e redistest.Engine, config redis.BrokerConfig) *bundle {
+	t.Helper()
+	b := &bundle{ctx: redistest.Context(t), engine: e, raw: e.Raw(t)}
+	b.client = connect(t, e)
+	b.broker = b.open(t, config)
+	return b
+}
+
+func connect(t *testing.T, e redistest.Engine) *redis.Client {
+	t.Helper()
+	client, err := redis.NewClient(redis.Config{Addr: e.Addr, Prefix: e.Prefix})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// open opens another broker on the same store, as another server process would.
+func (b *bundle) open(t *testing.T, config redis.BrokerConfig) *redis.Broker {
+	t.Helper()
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	broker, err := redis.NewBroker(b.client, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(broker.Close)
+	return broker
+}
+
+// key is a key as it stands in Redis.
+func (b *bundle) key(name string) string { return b.engine.Prefix + name }
+
+// publish publishes a task and returns its entry's id.
+func (b *bundle) publish(t *testing.T, task redis.Task) string {
+	t.Helper()
+	p, _, err := b.broker.Publish(b.ctx, redis.PublishRequest{Task: task})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.EntryID
+}
+
+// read reads up to max tasks of the default queue.
+func (b *bundle) read(t *testing.T, consumer string, max int) []redis.Delivery {
+	t.Helper()
+	deliveries, err := b.broker.Read(b.ctx, redis.ReadRequest{Consumer: consumer, Max: max})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return deliveries
+}
+
+// readOne reads exactly one task.
+func (b *bundle) readOne(t *testing.T, consumer string) redis.Delivery {
+	t.Helper()
+	deliveries := b.read(t, consumer, 1)
+	if len(deliveries) != 1 {
+		t.Fatalf("%d deliveries, want 1", len(deliveries))
+	}
+	return deliveries[0]
+}
+
+// expire makes a lease look as if it ran out, without waiting for it.
+func (b *bundle) expire(t *testing.T, l redis.Lease) {
+	t.Helper()
+	err := b.raw.Do(b.ctx, "XCLAIM", b.key(l.Queue), l.Group, l.Consumer, 0, l.EntryID,
+		"IDLE", 10*redis.DefaultLease.Milliseconds(), "RETRYCOUNT", l.Count, "JUSTID").Err()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// hash reads a hash as a raw peer does.
+func (b *bundle) hash(t *testing.T, name string) map[string]string {
+	t.Helper()
+	fields, err := b.raw.HGetAll(b.ctx, b.key(name)).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fields
+}
+
+// stream reads a stream as a raw peer does.
+func (b *bundle) stream(t *testing.T, name string) []goredis.XMessage {
+	t.Helper()
+	entries, err := b.raw.XRange(b.ctx, b.key(name), "-", "+").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return entries
+}
+
+// pending is the number of pending entries of the default queue and group.
+func (b *bundle) pending(t *testing.T) int64 {
+	t.Helper()
+	p, err := b.raw.XPending(b.ctx, b.key(redis.DefaultQueue), redis.DefaultGroup).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.Count
+}
+
+// contextCancelled is a context that has ended already.
+func contextCancelled(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(parent)
+	cancel()
+	return ctx, cancel
+}

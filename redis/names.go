@@ -1,0 +1,110 @@
+package redis
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// MaxNameBytes is how long ids, names of queues, groups and consumers, and names of
+// fields may be.
+const MaxNameBytes = 256
+
+// checkText is the check that every name passes: it becomes part of a key or of a
+// command, and people read it.
+func checkText(field, name string) error {
+	switch {
+	case name == "":
+		return invalid(field, "must not be empty")
+	case len(name) > MaxNameBytes:
+		return invalid(field, "has %d bytes, at most %d are allowed", len(name), MaxNameBytes)
+	case !utf8.ValidString(name):
+		return invalid(field, "must be UTF-8")
+	}
+	if i := strings.IndexFunc(name, unicode.IsControl); i >= 0 {
+		return invalid(field, "must not contain control characters (there is one at byte %d)", i)
+	}
+	return nil
+}
+
+// CheckID checks an id or a name that becomes part of a key: 1 to 256 bytes of UTF-8
+// without control characters, braces (they would move the key to another Cluster
+// slot) and glob characters. The error is an *ArgumentError for field.
+func CheckID(field, id string) error {
+	if err := checkText(field, id); err != nil {
+		return err
+	}
+	if i := strings.IndexAny(id, `{}*?[]\`); i >= 0 {
+		return invalid(field, "must not contain %q; braces, glob characters and backslashes are reserved", id[i])
+	}
+	return nil
+}
+
+// CheckQueue checks the name of a queue: an id that is not in a key family of ours.
+func CheckQueue(field, queue string) error {
+	if err := CheckID(field, queue); err != nil {
+		return err
+	}
+	head, _, scoped := strings.Cut(queue, ":")
+	if scoped && (head == stateFamily || strings.HasPrefix(head, metaPrefix)) {
+		return invalid(field, "names that begin with %q are reserved; choose another", head+":")
+	}
+	return nil
+}
+
+// metaPrefix begins the names of entry fields and keys that are ours.
+const metaPrefix = "argus_"
+
+// Limits of what one call may carry.
+const (
+	// MaxFields is how many fields a task or one write of state may have.
+	MaxFields = 256
+	// MaxValueBytes is how long one field's value may be.
+	MaxValueBytes = 1 << 20
+	// MaxTaskBytes is how large a task may be, names and values together. A batch of
+	// deliveries is kept below it too, so that it fits gRPC's default of 4 MiB.
+	MaxTaskBytes = 3 << 20
+	// MaxBatch is how many tasks or tokens one call may have.
+	MaxBatch = 1000
+)
+
+// CheckFields checks fields that a caller wants written: their number, names and
+// values. Names in reserved, and those that begin with "argus_", are not allowed.
+func CheckFields[V string | []byte](field string, fields map[string]V, reserved ...string) error {
+	if len(fields) > MaxFields {
+		return invalid(field, "has %d entries, at most %d are allowed", len(fields), MaxFields)
+	}
+	total := 0
+	for name, value := range fields {
+		at := fmt.Sprintf("%s[%q]", field, clip(name))
+		if err := checkText(at, name); err != nil {
+			return err
+		}
+		if strings.HasPrefix(name, metaPrefix) {
+			return invalid(at, "names that begin with %q are reserved; choose another", metaPrefix)
+		}
+		for _, r := range reserved {
+			if name == r {
+				return invalid(at, "the name is reserved; choose another")
+			}
+		}
+		if len(value) > MaxValueBytes {
+			return invalid(at, "has %d bytes, at most %d are allowed", len(value), MaxValueBytes)
+		}
+		total += len(name) + len(value)
+	}
+	if total > MaxTaskBytes {
+		return invalid(field, "has %d bytes in all, at most %d are allowed", total, MaxTaskBytes)
+	}
+	return nil
+}
+
+// clip shortens a name for an error's text.
+func clip(name string) string {
+	const most = 40
+	if len(name) <= most {
+		return name
+	}
+	return strings.ToValidUTF8(name[:most], "") + "…"
+}

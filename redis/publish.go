@@ -1,0 +1,227 @@
+package redis
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// MaxDelay is how far ahead a task can be scheduled, and how long a state can be kept.
+const MaxDelay = 365 * 24 * time.Hour
+
+// InitialState is a job's state as a publish creates it.
+type InitialState struct {
+	Fields map[string]string
+	TTL    time.Duration // 0 for the broker's StateTTL
+}
+
+// PublishOptions are the same for one task and for a batch.
+type PublishOptions struct {
+	Queue     string // "" for the default queue
+	RequestID string // "" for no deduplication
+}
+
+// PublishRequest is a task to be queued.
+type PublishRequest struct {
+	PublishOptions
+	// Task may lack a job id: then one is made.
+	Task Task
+	// Delay or RunAt delay the delivery; not both.
+	Delay time.Duration
+	RunAt time.Time
+	// State, if not nil, is created in the same step; ErrJobExists when there is one.
+	State *InitialState
+}
+
+// PublishBatchRequest are tasks to be queued, all or none.
+type PublishBatchRequest struct {
+	PublishOptions
+	Tasks []Task
+}
+
+// Published says where a task is.
+type Published struct {
+	EntryID string // "" while the task is delayed
+	JobID   string
+}
+
+// Publish puts a task into its queue. deduplicated: it was there from an earlier call
+// with the same request id. Errors: ErrInvalid, ErrRequestIDConflict, ErrJobExists;
+// ErrOutcomeUnknown when the connection broke and there is no request id.
+func (b *Broker) Publish(ctx context.Context, r PublishRequest) (p Published, deduplicated bool, err error) {
+	if err := checkSchedule(r.Delay, r.RunAt); err != nil {
+		return p, false, err
+	}
+	if r.State != nil {
+		if err := r.State.check(); err != nil {
+			return p, false, err
+		}
+	}
+	all, deduplicated, err := b.publish(ctx, publication{
+		PublishOptions: r.PublishOptions, Tasks: []Task{r.Task}, Delay: r.Delay, RunAt: r.RunAt, State: r.State,
+	}, func(int) string { return "task" })
+	if err != nil {
+		return p, false, err
+	}
+	return all[0], deduplicated, nil
+}
+
+// PublishBatch puts tasks into their queue, all or none, in their order.
+func (b *Broker) PublishBatch(ctx context.Context, r PublishBatchRequest) (p []Published, deduplicated bool, err error) {
+	if len(r.Tasks) == 0 || len(r.Tasks) > MaxBatch {
+		return nil, false, invalid("tasks", "has %d entries, want 1 to %d", len(r.Tasks), MaxBatch)
+	}
+	return b.publish(ctx, publication{PublishOptions: r.PublishOptions, Tasks: r.Tasks},
+		func(i int) string { return fmt.Sprintf("tasks[%d]", i) })
+}
+
+// publication is what a request id stands for: its digest covers all of it.
+type publication struct {
+	PublishOptions
+	Tasks []Task
+	Delay time.Duration
+	RunAt time.Time
+	State *InitialState
+}
+
+func (p publication) digest() string {
+	text, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // strings, numbers, times, and maps of strings
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16])
+}
+
+func (b *Broker) publish(ctx context.Context, p publication, field func(int) string) ([]Published, bool, error) {
+	queue, err := b.queueName(p.Queue)
+	if err != nil {
+		return nil, false, err
+	}
+	digest, unknown := "", once
+	if p.RequestID != "" {
+		if err := CheckID("request_id", p.RequestID); err != nil {
+			return nil, false, err
+		}
+		p.Queue = queue
+		digest, unknown = p.digest(), repeatable
+	}
+	entries, first, err := b.entries(p.Tasks, b.queueConfig(queue).Encoding, field)
+	if err != nil {
+		return nil, false, err
+	}
+	keys := []string{b.keys.tasks(queue), b.keys.delayed(queue), b.keys.delayedQueues(),
+		b.keys.request(p.RequestID), b.keys.state(first)}
+	args := append(p.args(b.config, queue, digest), entries...)
+	reply, err := publishScript.strings(ctx, b.client, unknown, keys, args...)
+	if err != nil {
+		return nil, false, err
+	}
+	switch reply[0] {
+	case "CONFLICT":
+		return nil, false, ErrRequestIDConflict
+	case "EXISTS":
+		return nil, false, ErrJobExists
+	}
+	published := make([]Published, 0, len(p.Tasks))
+	for pair := range slices.Chunk(reply[1:], 2) {
+		published = append(published, Published{EntryID: pair[0], JobID: pair[1]})
+	}
+	if published[0].EntryID == "" {
+		b.due.set(max(p.Delay, time.Until(p.RunAt)))
+	} else {
+		b.bell.ringEach(keys[0], len(published))
+	}
+	return published, reply[0] == "DUPLICATE", nil
+}
+
+// args are the script's arguments before the entries.
+func (p publication) args(config BrokerConfig, queue, digest string) []any {
+	delay, runAt, ttl := "", "", ""
+	if p.Delay > 0 {
+		delay = fmt.Sprint(p.Delay.Milliseconds())
+	}
+	if !p.RunAt.IsZero() {
+		runAt = fmt.Sprint(p.RunAt.UnixMilli())
+	}
+	var fields []any
+	if p.State != nil {
+		ttl = fmt.Sprint(orDefault(p.State.TTL, config.StateTTL).Milliseconds())
+		for _, s := range p.State.flat() {
+			fields = append(fields, s)
+		}
+	}
+	args := []any{digest, config.RequestWindow.Milliseconds(), delay, runAt, queue, ttl, len(fields)}
+	return append(args, fields...)
+}
+
+// entries are the script's arguments for the tasks, and the first task's job id.
+func (b *Broker) entries(tasks []Task, encoding Encoding, field func(int) string) (args []any, first string, err error) {
+	now := time.Now()
+	for i, task := range tasks {
+		if task.JobID == "" {
+			task.JobID = uuid.Must(uuid.NewV7()).String()
+		}
+		if task.CreatedAt.IsZero() {
+			task.CreatedAt = now
+		}
+		if err := task.Check(field(i)); err != nil {
+			return nil, "", err
+		}
+		if i == 0 {
+			first = task.JobID
+		}
+		entry := EncodeTask(task, encoding)
+		args = append(args, task.JobID, uuid.NewString(), len(entry))
+		for _, s := range entry {
+			args = append(args, s)
+		}
+	}
+	return args, first, nil
+}
+
+func checkSchedule(delay time.Duration, runAt time.Time) error {
+	switch {
+	case delay != 0 && !runAt.IsZero():
+		return invalid("run_at", "can't be combined with delay; choose one")
+	case !runAt.IsZero() && time.Until(runAt) > MaxDelay:
+		return invalid("run_at", "is more than %s ahead", MaxDelay)
+	}
+	return CheckDelay("delay", delay)
+}
+
+// CheckDelay checks how long something is to be put off.
+func CheckDelay(field string, d time.Duration) error {
+	if d < 0 || d > MaxDelay {
+		return invalid(field, "is %s, want 0 to %s", d, MaxDelay)
+	}
+	return nil
+}
+
+// CheckTTL checks how long something is to be kept; 0 means the default.
+func CheckTTL(field string, d time.Duration) error {
+	if d != 0 && (d < time.Millisecond || d > MaxDelay) {
+		return invalid(field, "is %s, want 1ms to %s", d, MaxDelay)
+	}
+	return nil
+}
+
+func (s InitialState) check() error {
+	if err := CheckTTL("initial_state.ttl", s.TTL); err != nil {
+		return err
+	}
+	return CheckFields("initial_state.fields", s.Fields)
+}
+
+func orDefault(d, otherwise time.Duration) time.Duration {
+	if d == 0 {
+		return otherwise
+	}
+	return d
+}

@@ -1,0 +1,183 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// lease reads a token and checks that it is of this tenant.
+func (b *Broker) parseLease(token string) (Lease, error) {
+	lease, err := ParseLease(token)
+	if err == nil && lease.Prefix != b.keys.prefix {
+		return Lease{}, fmt.Errorf("%w: it belongs to another tenant", ErrLeaseToken)
+	}
+	return lease, err
+}
+
+// AckOutcome is what became of one token of an Ack.
+type AckOutcome string
+
+// The outcomes.
+const (
+	Acked      AckOutcome = "ACKED"
+	NotPending AckOutcome = "NOT_PENDING" // settled before
+	LeaseLost  AckOutcome = "LEASE_LOST"  // leased to someone else by now
+	Invalid    AckOutcome = "INVALID"     // not a token of this service and tenant
+)
+
+// AckResult is the outcome of one token.
+type AckResult struct {
+	EntryID string // "" when Invalid
+	Outcome AckOutcome
+}
+
+// Ack settles deliveries without recording a result; one result for each token, in
+// their order.
+func (b *Broker) Ack(ctx context.Context, tokens []string) ([]AckResult, error) {
+	if len(tokens) == 0 || len(tokens) > MaxBatch {
+		return nil, invalid("lease_tokens", "has %d entries, want 1 to %d", len(tokens), MaxBatch)
+	}
+	type line struct{ queue, group string }
+	lines := make(map[line][]int)
+	leases, results := make([]Lease, len(tokens)), make([]AckResult, len(tokens))
+	for i, token := range tokens {
+		lease, err := b.parseLease(token)
+		if err != nil {
+			results[i].Outcome = Invalid
+			continue
+		}
+		leases[i], results[i].EntryID = lease, lease.EntryID
+		at := line{lease.Queue, lease.Group}
+		lines[at] = append(lines[at], i)
+	}
+	for at, indexes := range lines {
+		args := []any{at.group}
+		for _, i := range indexes {
+			args = append(args, leases[i].args()...)
+		}
+		outcomes, err := ackScript.strings(ctx, b.client, repeatable, []string{b.keys.tasks(at.queue)}, args...)
+		if err != nil {
+			return nil, err
+		}
+		for n, i := range indexes {
+			results[i].Outcome = AckOutcome(outcomes[n])
+		}
+	}
+	return results, nil
+}
+
+// NackRequest gives a task back.
+type NackRequest struct {
+	Token      string
+	Delay      time.Duration // deliver it no sooner than this; 0 for at once
+	DeadLetter bool          // don't deliver it again
+	Reason     string        // kept with the task
+}
+
+// MaxReasonBytes is how long the reason of a Nack may be.
+const MaxReasonBytes = 4 << 10
+
+// Nack gives a task back: to the end of its queue, now or later, or to the dead
+// letters. The attempts so far go with it. Errors: ErrLeaseToken, ErrLeaseLost.
+func (b *Broker) Nack(ctx context.Context, r NackRequest) error {
+	lease, err := b.parseLease(r.Token)
+	if err != nil {
+		return err
+	}
+	if err := CheckDelay("delay", r.Delay); err != nil {
+		return err
+	}
+	if len(r.Reason) > MaxReasonBytes {
+		return invalid("reason", "has %d bytes, at most %d are allowed", len(r.Reason), MaxReasonBytes)
+	}
+	g := giveBack{action: "requeue", delay: r.Delay, reason: r.Reason}
+	switch {
+	case r.DeadLetter && r.Delay > 0:
+		return invalid("delay", "can't be combined with dead_letter; choose one")
+	case r.DeadLetter:
+		g.action = "dead"
+	case r.Delay > 0:
+		g.action = "delay"
+	}
+	return b.giveBack(ctx, lease, g)
+}
+
+// giveBack is what the nack script does with a task.
+type giveBack struct {
+	action string
+	delay  time.Duration
+	reason string
+}
+
+func (b *Broker) giveBack(ctx context.Context, lease Lease, g giveBack) error {
+	keys := []string{b.keys.tasks(lease.Queue), b.keys.delayed(lease.Queue),
+		b.keys.delayedQueues(), b.keys.deadLetters(lease.Queue)}
+	args := append([]any{lease.Group}, lease.args()...)
+	args = append(args, g.action, g.delay.Milliseconds(), g.reason, lease.Queue,
+		b.config.DeadLetterTTL.Milliseconds(), uuid.NewString())
+	code, err := nackScript.word(ctx, b.client, repeatable, keys, args...)
+	if err != nil {
+		return err
+	}
+	if code != "OK" {
+		return ErrLeaseLost
+	}
+	switch g.action {
+	case "requeue":
+		b.bell.ringEach(keys[0], 1)
+	case "delay":
+		b.due.set(g.delay)
+	}
+	return nil
+}
+
+// Extended is a renewed lease.
+type Extended struct {
+	ExpiresAt time.Time
+	// Cancelled: the job's state says that nobody waits for it any more.
+	Cancelled bool
+}
+
+// Extend renews a lease, and writes fields of the job's state in the same step.
+// Errors: ErrLeaseToken, ErrLeaseLost.
+func (b *Broker) Extend(ctx context.Context, token string, fields map[string]string) (Extended, error) {
+	lease, err := b.parseLease(token)
+	if err != nil {
+		return Extended{}, err
+	}
+	if err := CheckFields("progress_fields", fields); err != nil {
+		return Extended{}, err
+	}
+	args := append([]any{lease.Group}, lease.args()...)
+	args = append(args, b.config.StateTTL.Milliseconds())
+	for _, s := range pairs(fields) {
+		args = append(args, s)
+	}
+	reply, err := extendScript.strings(ctx, b.client, repeatable,
+		[]string{b.keys.tasks(lease.Queue), b.keys.state(lease.JobID)}, args...)
+	if err != nil {
+		return Extended{}, err
+	}
+	if reply[0] != "OK" {
+		return Extended{}, ErrLeaseLost
+	}
+	now, err := number(reply[1])
+	return Extended{
+		ExpiresAt: time.UnixMilli(now).Add(b.queueConfig(lease.Queue).Lease),
+		Cancelled: Status(reply[2]) == StatusCancelled,
+	}, err
+}
+
+// pairs lists a map as name, value, … in the order of the names.
+func pairs(fields map[string]string) []string {
+	list := make([]string, 0, 2*len(fields))
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		list = append(list, name, fields[name])
+	}
+	return list
+}

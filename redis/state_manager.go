@@ -1,0 +1,264 @@
+package redis
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// DefaultStateTTL is how long a job's state is kept.
+const DefaultStateTTL = 7 * 24 * time.Hour
+
+// StateManagerConfig says where states are and how long they live.
+type StateManagerConfig struct {
+	// KeyPrefix stands between the client's prefix and the job's id; default
+	// "job_state:". A missing colon at its end is added.
+	KeyPrefix string
+	// DefaultTTL is the life of a state that a write creates; default 7 days.
+	DefaultTTL time.Duration
+}
+
+// StateManager keeps job states: one hash of string fields for each job. It is safe
+// for concurrent use. All writes may be repeated.
+//
+// A write that creates a state gives it DefaultTTL, so that nothing is left to stay
+// for ever; a write to an existing state leaves its TTL alone.
+type StateManager struct {
+	client *Client
+	family string
+	ttl    time.Duration
+}
+
+// NewStateManager makes a manager. Nothing is sent to Redis.
+func NewStateManager(client *Client, config StateManagerConfig) *StateManager {
+	if config.KeyPrefix == "" {
+		config.KeyPrefix = stateFamily
+	}
+	if config.DefaultTTL == 0 {
+		config.DefaultTTL = DefaultStateTTL
+	}
+	return &StateManager{client: client, family: strings.TrimSuffix(config.KeyPrefix, ":") + ":", ttl: config.DefaultTTL}
+}
+
+// JobKey is the key of a job's state as it stands in Redis.
+func (s *StateManager) JobKey(jobID string) string { return s.client.PrefixedKey(s.family + jobID) }
+
+// InitState creates a job's state, in place of an older one.
+func (s *StateManager) InitState(ctx context.Context, jobID string, fields map[string]any) error {
+	flat, err := flatten(fields)
+	if err != nil {
+		return err
+	}
+	_, err = s.write(ctx, stateWrite{jobID: jobID, mode: initReplace, fields: flat})
+	return err
+}
+
+// SetField writes one field.
+func (s *StateManager) SetField(ctx context.Context, jobID, field string, value any) error {
+	return s.SetFields(ctx, jobID, map[string]any{field: value})
+}
+
+// SetFields writes several fields in one step.
+func (s *StateManager) SetFields(ctx context.Context, jobID string, fields map[string]any) error {
+	flat, err := flatten(fields)
+	if err != nil {
+		return err
+	}
+	_, err = s.write(ctx, stateWrite{jobID: jobID, mode: setFields, fields: flat})
+	return err
+}
+
+// SetJSON writes a value as JSON.
+func (s *StateManager) SetJSON(ctx context.Context, jobID, field string, value any) error {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return invalid(field, "is not a JSON value: %v", err)
+	}
+	return s.SetField(ctx, jobID, field, string(text))
+}
+
+// GetField reads one field; ErrJobNotFound or ErrFieldNotFound when it is not there.
+func (s *StateManager) GetField(ctx context.Context, jobID, field string) (string, error) {
+	if err := CheckID("job_id", jobID); err != nil {
+		return "", err
+	}
+	value, err := s.client.commands.HGet(ctx, s.JobKey(jobID), field).Result()
+	if !errors.Is(err, goredis.Nil) {
+		return value, translate("get field", err, repeatable)
+	}
+	exists, err := s.Exists(ctx, jobID)
+	switch {
+	case err != nil:
+		return "", err
+	case !exists:
+		return "", ErrJobNotFound
+	}
+	return "", ErrFieldNotFound
+}
+
+// GetJSON reads a field that holds JSON into target.
+func (s *StateManager) GetJSON(ctx context.Context, jobID, field string, target any) error {
+	text, err := s.GetField(ctx, jobID, field)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal([]byte(text), target); err != nil {
+		return fmt.Errorf("field %s of job %s: %w", field, jobID, err)
+	}
+	return nil
+}
+
+// GetAllFields reads a job's state; ErrJobNotFound when there is none.
+func (s *StateManager) GetAllFields(ctx context.Context, jobID string) (map[string]string, error) {
+	if err := CheckID("job_id", jobID); err != nil {
+		return nil, err
+	}
+	fields, err := s.client.commands.HGetAll(ctx, s.JobKey(jobID)).Result()
+	if err != nil {
+		return nil, translate("get state", err, repeatable)
+	}
+	if len(fields) == 0 {
+		return nil, ErrJobNotFound
+	}
+	return fields, nil
+}
+
+// SetTTL changes how long a state is kept; ErrJobNotFound when there is none.
+func (s *StateManager) SetTTL(ctx context.Context, jobID string, ttl time.Duration) error {
+	if err := CheckID("job_id", jobID); err != nil {
+		return err
+	}
+	if ttl <= 0 {
+		return invalid("ttl", "must be positive; Delete removes a state")
+	}
+	set, err := s.client.commands.PExpire(ctx, s.JobKey(jobID), ttl).Result()
+	if err != nil {
+		return translate("set ttl", err, repeatable)
+	}
+	if !set {
+		return ErrJobNotFound
+	}
+	return nil
+}
+
+// Delete removes a state. That there is none is no error.
+func (s *StateManager) Delete(ctx context.Context, jobID string) error {
+	_, err := s.remove(ctx, jobID)
+	return err
+}
+
+func (s *StateManager) remove(ctx context.Context, jobID string) (bool, error) {
+	if err := CheckID("job_id", jobID); err != nil {
+		return false, err
+	}
+	n, err := s.client.commands.Del(ctx, s.JobKey(jobID)).Result()
+	return n > 0, translate("delete state", err, repeatable)
+}
+
+// Exists says whether a job has a state.
+func (s *StateManager) Exists(ctx context.Context, jobID string) (bool, error) {
+	if err := CheckID("job_id", jobID); err != nil {
+		return false, err
+	}
+	n, err := s.client.commands.Exists(ctx, s.JobKey(jobID)).Result()
+	return n > 0, translate("look for state", err, repeatable)
+}
+
+// What a stateWrite does; the words are the script's.
+const (
+	setFields   = "set"
+	initFail    = "fail"
+	initKeep    = "keep"
+	initReplace = "replace"
+)
+
+// stateWrite is a write to a job's state.
+type stateWrite struct {
+	jobID  string
+	mode   string
+	ttl    time.Duration // of a state that it creates; 0 for the default
+	lease  *Lease        // write only while it is held; nil for no fence
+	fields []string      // field, value, …
+}
+
+// write runs a stateWrite and says whether it created the state.
+func (s *StateManager) write(ctx context.Context, w stateWrite) (created bool, err error) {
+	if err := CheckID("job_id", w.jobID); err != nil {
+		return false, err
+	}
+	if len(w.fields) == 0 {
+		return false, invalid("fields", "must not be empty")
+	}
+	if w.ttl == 0 {
+		w.ttl = s.ttl
+	}
+	key := s.JobKey(w.jobID)
+	keys, args := []string{key, key}, []any{w.mode, w.ttl.Milliseconds()}
+	if w.lease != nil {
+		keys[1] = s.client.keys.tasks(w.lease.Queue)
+		args = append(append(args, w.lease.Group), w.lease.args()...)
+	} else {
+		args = append(args, "", "", "", "")
+	}
+	for _, s := range w.fields {
+		args = append(args, s)
+	}
+	code, err := stateScript.word(ctx, s.client, repeatable, keys, args...)
+	if err != nil {
+		return false, err
+	}
+	switch code {
+	case "EXISTS":
+		if w.mode == initKeep {
+			return false, nil
+		}
+		return false, ErrJobExists
+	case "NOT_PENDING", "LEASE_LOST":
+		return false, ErrLeaseLost
+	}
+	return code == "CREATED", nil
+}
+
+// flatten writes values as Redis strings; a value that has no plain form is an error.
+func flatten(fields map[string]any) ([]string, error) {
+	flat := make([]string, 0, 2*len(fields))
+	for name, value := range fields {
+		text, ok := plainText(value)
+		if !ok {
+			return nil, invalid(name, "a %T can't be a field; use SetJSON", value)
+		}
+		flat = append(flat, name, text)
+	}
+	return flat, nil
+}
+
+func plainText(value any) (string, bool) {
+	switch v := value.(type) {
+	case []byte:
+		return string(v), true
+	case time.Time:
+		return v.Format(time.RFC3339Nano), true
+	case fmt.Stringer:
+		return v.String(), true
+	}
+	switch v := reflect.ValueOf(value); {
+	case v.Kind() == reflect.String:
+		return v.String(), true
+	case v.Kind() == reflect.Bool:
+		return strconv.FormatBool(v.Bool()), true
+	case v.CanInt():
+		return strconv.FormatInt(v.Int(), 10), true
+	case v.CanUint():
+		return strconv.FormatUint(v.Uint(), 10), true
+	case v.CanFloat():
+		return strconv.FormatFloat(v.Float(), 'f', -1, v.Type().Bits()), true
+	}
+	return "", false
+}
