@@ -146,6 +146,12 @@ func (c BrokerConfig) withDefaults() (BrokerConfig, error) {
 	return c, nil
 }
 
+// Validate reports what is wrong with the settings.
+func (c BrokerConfig) Validate() error {
+	_, err := c.withDefaults()
+	return err
+}
+
 // Close ends the broker's background work and waits for it. Calls that are waiting
 // are their contexts' owners' to end.
 func (b *Broker) Close() {

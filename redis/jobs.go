@@ -116,6 +116,11 @@ func (b *Broker) State(ctx context.Context, jobID string, names []string) (JobSt
 	return state, nil
 }
 
+// DeleteState removes a job's state and says whether there was one.
+func (b *Broker) DeleteState(ctx context.Context, jobID string) (bool, error) {
+	return b.states.remove(ctx, jobID)
+}
+
 // JobSummary is a job in a list.
 type JobSummary struct {
 	JobID  string

@@ -78,24 +78,41 @@ func CheckFields[V string | []byte](field string, fields map[string]V, reserved 
 	total := 0
 	for name, value := range fields {
 		at := fmt.Sprintf("%s[%q]", field, clip(name))
-		if err := checkText(at, name); err != nil {
+		if err := CheckFieldName(at, name); err != nil {
 			return err
-		}
-		if strings.HasPrefix(name, metaPrefix) {
-			return invalid(at, "names that begin with %q are reserved; choose another", metaPrefix)
 		}
 		for _, r := range reserved {
 			if name == r {
 				return invalid(at, "the name is reserved; choose another")
 			}
 		}
-		if len(value) > MaxValueBytes {
-			return invalid(at, "has %d bytes, at most %d are allowed", len(value), MaxValueBytes)
+		if err := CheckSize(at, len(value)); err != nil {
+			return err
 		}
 		total += len(name) + len(value)
 	}
 	if total > MaxTaskBytes {
 		return invalid(field, "has %d bytes in all, at most %d are allowed", total, MaxTaskBytes)
+	}
+	return nil
+}
+
+// CheckFieldName checks the name of a field that a caller wants written: 1 to 256 bytes
+// of UTF-8 without control characters, not beginning with "argus_".
+func CheckFieldName(field, name string) error {
+	if err := checkText(field, name); err != nil {
+		return err
+	}
+	if strings.HasPrefix(name, metaPrefix) {
+		return invalid(field, "names that begin with %q are reserved; choose another", metaPrefix)
+	}
+	return nil
+}
+
+// CheckSize checks how long a field's value is.
+func CheckSize(field string, bytes int) error {
+	if bytes > MaxValueBytes {
+		return invalid(field, "has %d bytes, at most %d are allowed", bytes, MaxValueBytes)
 	}
 	return nil
 }

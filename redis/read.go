@@ -192,7 +192,7 @@ func (p *batch) add(row any, lease Lease) error {
 	}
 	lease.EntryID, _ = cells[0].(string)
 	lease.Count = int(integer(cells[1]))
-	fields, size := make(map[string]string, len(list)/2), 0
+	fields, size := make(map[string]string, len(list)/2), deliveryOverhead+2*(len(lease.Queue)+len(lease.Group)+len(lease.Consumer))
 	for i := 0; i+1 < len(list); i += 2 {
 		fields[list[i]] = list[i+1]
 		size += len(list[i]) + len(list[i+1])
@@ -219,6 +219,10 @@ func (p *batch) add(row any, lease Lease) error {
 	p.sizes = append(p.sizes, size)
 	return nil
 }
+
+// deliveryOverhead is what a delivery's other fields take in an answer, the names in its
+// token apart.
+const deliveryOverhead = 256
 
 // maxEntryFields is how many fields a raw peer's task may have.
 const maxEntryFields = 1024

@@ -154,6 +154,7 @@ func (s *StateManager) Delete(ctx context.Context, jobID string) error {
 	return err
 }
 
+// remove deletes a state and says whether there was one.
 func (s *StateManager) remove(ctx context.Context, jobID string) (bool, error) {
 	if err := CheckID("job_id", jobID); err != nil {
 		return false, err

@@ -65,8 +65,8 @@ func (t Task) Check(field string) error {
 		fieldReportID: t.ReportID, fieldOrganizationID: t.OrganizationID, fieldGCSURI: t.GCSURI,
 		fieldScanners: strings.Join(t.Scanners, ","),
 	} {
-		if len(value) > MaxValueBytes {
-			return invalid(field+"."+name, "has %d bytes, at most %d are allowed", len(value), MaxValueBytes)
+		if err := CheckSize(field+"."+name, len(value)); err != nil {
+			return err
 		}
 		if !utf8.ValidString(value) {
 			return invalid(field+"."+name, "must be UTF-8")

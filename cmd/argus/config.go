@@ -1,0 +1,229 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/spf13/pflag"
+
+	"github.com/hikmaai-io/argus-queue/redis"
+)
+
+// config is what dev and serve are told.
+type config struct {
+	*settings
+
+	GRPCAddr        string
+	MaxConnections  int
+	MaxWait         time.Duration
+	ShutdownTimeout time.Duration
+	LogLevel        string
+	LogFormat       string
+	Redis           redisConfig
+	Broker          redis.BrokerConfig
+	encoding        string
+	isDev           bool
+}
+
+// useRedis says whether to use a Redis. For dev that must be said, by naming it or by
+// redis.enabled.
+func (c *config) useRedis() bool {
+	if c.isDev && !c.given["redis.enabled"] {
+		return c.given["redis.addr"]
+	}
+	return c.Redis.Enabled
+}
+
+type redisConfig struct {
+	redis.Config
+	Enabled              bool
+	PasswordFile         string
+	SentinelPasswordFile string
+	TLS                  bool
+	TLSCAFile            string
+	TLSCertFile          string
+	TLSKeyFile           string
+	TLSServerName        string
+}
+
+// newConfig declares the settings: this is the one place where each is written.
+func newConfig(flags *pflag.FlagSet) *config {
+	c := &config{settings: newSettings(flags)}
+	c.text(&c.GRPCAddr, "grpc_addr", "localhost:7233", "address for gRPC, host:port")
+	c.number(&c.MaxConnections, "max_connections", 10000, "how many clients may be connected")
+	c.duration(&c.MaxWait, "max_wait", time.Minute, "how long a Read or an Await may wait")
+	c.duration(&c.ShutdownTimeout, "shutdown_timeout", 10*time.Second, "how long calls may take to finish on shutdown")
+	c.text(&c.LogLevel, "log.level", "info", "debug, info, warn or error; debug logs every call")
+	c.text(&c.LogFormat, "log.format", "auto", "text, json, or auto: text on a terminal")
+
+	r := &c.Redis
+	c.toggle(&r.Enabled, "redis.enabled", true, "use Redis; false means an in-memory store that is lost on exit")
+	c.text(&r.Addr, "redis.addr", "localhost:6379", "Redis, host:port; several separated by commas for Cluster or Sentinel")
+	c.text(&r.Username, "redis.username", "", "ACL user")
+	c.text(&r.Password, "redis.password", "", "password; better in a file")
+	c.text(&r.PasswordFile, "redis.password_file", "", "file with the password")
+	c.number(&r.DB, "redis.db", 0, "database number")
+	c.text(&r.Prefix, "redis.prefix", "argus:", "in front of every key; Cluster needs a hash tag, such as {argus}:")
+	c.number(&r.PoolSize, "redis.pool_size", 10, "connections for commands")
+	c.duration(&r.ReadTimeout, "redis.read_timeout", 5*time.Second, "how long an answer may take")
+	c.duration(&r.WriteTimeout, "redis.write_timeout", 5*time.Second, "how long sending a command may take")
+	c.toggle(&r.Cluster, "redis.cluster", false, "the addresses are nodes of a Redis Cluster")
+	c.text(&r.MasterName, "redis.sentinel_master", "", "the addresses are sentinels, and this is their master's name")
+	c.text(&r.SentinelPassword, "redis.sentinel_password", "", "the sentinels' password; better in a file")
+	c.text(&r.SentinelPasswordFile, "redis.sentinel_password_file", "", "file with the sentinels' password")
+	c.toggle(&r.TLS, "redis.tls", false, "use TLS")
+	c.text(&r.TLSCAFile, "redis.tls_ca_file", "", "PEM file with the authorities to trust instead of the system's")
+	c.text(&r.TLSCertFile, "redis.tls_cert_file", "", "PEM file with the client's certificate")
+	c.text(&r.TLSKeyFile, "redis.tls_key_file", "", "PEM file with the client's key")
+	c.text(&r.TLSServerName, "redis.tls_server_name", "", "name that the server's certificate must have")
+
+	b := &c.Broker
+	c.text(&b.DefaultQueue, "queue", redis.DefaultQueue, "the queue of calls that name none")
+	c.text(&b.DefaultGroup, "group", redis.DefaultGroup, "the consumer group of calls that name none")
+	c.text(&c.encoding, "encoding", string(redis.EncodingFields), "how tasks are written: fields, or json for raw peers that read one field, data")
+	c.duration(&b.Queue.Lease, "lease", redis.DefaultLease, "how long a worker has until it must settle or extend")
+	c.duration(&b.StateTTL, "state_ttl", redis.DefaultStateTTL, "how long a job's state is kept")
+	c.duration(&b.CompletionTTL, "completion_ttl", redis.DefaultStateTTL, "how long a job's completion events are kept")
+	c.duration(&b.RequestWindow, "request_window", 24*time.Hour, "how long a request_id is remembered")
+	c.duration(&b.DeadLetterTTL, "dead_letter_ttl", 30*24*time.Hour, "how long dead letters are kept")
+
+	c.sections["queues"] = c.readQueues
+	return c
+}
+
+// readQueues reads the YAML section queues: settings of single queues.
+func (c *config) readQueues(text []byte) error {
+	var queues map[string]struct {
+		Encoding string        `yaml:"encoding"`
+		Lease    time.Duration `yaml:"lease"`
+	}
+	if err := yaml.UnmarshalWithOptions(text, &queues, yaml.Strict()); err != nil {
+		return err
+	}
+	c.Broker.Queues = make(map[string]redis.QueueConfig, len(queues))
+	for name, q := range queues {
+		c.Broker.Queues[name] = redis.QueueConfig{Encoding: redis.Encoding(q.Encoding), Lease: q.Lease}
+	}
+	return nil
+}
+
+// load resolves the settings and checks them, all of them at once.
+func (c *config) load(env func(string) (string, bool)) error {
+	if err := c.resolve(env); err != nil {
+		return usageError(err)
+	}
+	c.Broker.Queue.Encoding = redis.Encoding(c.encoding)
+	errs := []error{
+		fromFile(&c.Redis.Password, "redis.password", c.Redis.PasswordFile),
+		fromFile(&c.Redis.SentinelPassword, "redis.sentinel_password", c.Redis.SentinelPasswordFile),
+		c.Redis.loadTLS(),
+		c.positive(),
+	}
+	if err := c.Redis.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("redis.%w", err))
+	}
+	if err := c.Broker.Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return usageError(err)
+	}
+	return nil
+}
+
+// positive checks the numbers that can't be zero: zero would mean the default.
+func (c *config) positive() error {
+	var errs []error
+	for key, ok := range map[string]bool{
+		"max_connections": c.MaxConnections > 0, "max_wait": c.MaxWait > 0, "shutdown_timeout": c.ShutdownTimeout > 0,
+		"redis.pool_size": c.Redis.PoolSize > 0, "redis.read_timeout": c.Redis.ReadTimeout > 0, "redis.write_timeout": c.Redis.WriteTimeout > 0,
+		"lease": c.Broker.Queue.Lease > 0, "state_ttl": c.Broker.StateTTL > 0, "completion_ttl": c.Broker.CompletionTTL > 0,
+		"request_window": c.Broker.RequestWindow > 0, "dead_letter_ttl": c.Broker.DeadLetterTTL > 0,
+	} {
+		if !ok {
+			errs = append(errs, fmt.Errorf("%s: must be more than 0", key))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// fromFile reads a secret from a file, if one is named.
+func fromFile(secret *string, key, path string) error {
+	if path == "" {
+		return nil
+	}
+	if *secret != "" {
+		return fmt.Errorf("%s: give either it or %s_file", key, key)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("%s_file: %w", key, err)
+	}
+	*secret = strings.TrimRight(string(text), "\r\n")
+	return nil
+}
+
+// loadTLS makes the TLS configuration.
+func (r *redisConfig) loadTLS() error {
+	if !r.TLS {
+		return nil
+	}
+	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: r.TLSServerName}
+	if r.TLSCAFile != "" {
+		pem, err := os.ReadFile(r.TLSCAFile)
+		if err != nil {
+			return fmt.Errorf("redis.tls_ca_file: %w", err)
+		}
+		t.RootCAs = x509.NewCertPool()
+		if !t.RootCAs.AppendCertsFromPEM(pem) {
+			return fmt.Errorf("redis.tls_ca_file: %s holds no certificate", r.TLSCAFile)
+		}
+	}
+	if r.TLSCertFile != "" || r.TLSKeyFile != "" {
+		pair, err := tls.LoadX509KeyPair(r.TLSCertFile, r.TLSKeyFile)
+		if err != nil {
+			return fmt.Errorf("redis.tls_cert_file, redis.tls_key_file: %w", err)
+		}
+		t.Certificates = []tls.Certificate{pair}
+	}
+	r.Config.TLS = t
+	return nil
+}
+
+// logger writes logs to w as the settings say.
+func (c *config) logger(w io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return nil, usageError(fmt.Errorf("log.level: %q is not one of debug, info, warn, error", c.LogLevel))
+	}
+	options := &slog.HandlerOptions{Level: level}
+	switch c.LogFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, options)), nil
+	case "auto":
+		if isTerminal(w) {
+			return slog.New(slog.NewTextHandler(w, options)), nil
+		}
+		return slog.New(slog.NewJSONHandler(w, options)), nil
+	}
+	return nil, usageError(fmt.Errorf("log.format: %q is not one of text, json, auto", c.LogFormat))
+}
+
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

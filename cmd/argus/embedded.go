@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+)
+
+// embedded is the store of `argus dev`: a Redis in this process's memory, on a loopback
+// port, so that redis-cli can look into it.
+type embedded struct {
+	redis *miniredis.Miniredis
+	stop  context.CancelFunc
+	tasks sync.WaitGroup
+}
+
+// expiryPeriod is how often keys whose time is over are removed.
+const expiryPeriod = time.Second
+
+func startEmbedded() (*embedded, error) {
+	m := miniredis.NewMiniRedis()
+	if err := m.StartAddr("127.0.0.1:0"); err != nil {
+		return nil, fmt.Errorf("start the embedded store: %w", err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	e := &embedded{redis: m, stop: stop}
+	e.tasks.Go(func() { e.expire(ctx) })
+	return e, nil
+}
+
+// expire lets time pass for the keys' TTLs: the store does not do so by itself.
+func (e *embedded) expire(ctx context.Context) {
+	ticker := time.NewTicker(expiryPeriod)
+	defer ticker.Stop()
+	last := time.Now()
+	for {
+		select {
+		case now := <-ticker.C:
+			e.redis.FastForward(now.Sub(last))
+			last = now
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (e *embedded) addr() string { return e.redis.Addr() }
+
+func (e *embedded) close() {
+	e.stop()
+	e.tasks.Wait()
+	e.redis.Close()
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/server"
+)
+
+func (p *program) serve() *cobra.Command {
+	command := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve gRPC over a Redis",
+		Long: `Serve gRPC over a Redis (6.2 or newer, Valkey, Sentinel or Cluster).
+
+A setting is taken from its flag, else from its environment variable (in brackets),
+else from the YAML file, else its default. redis.pool_size in YAML is
+--redis-pool-size and ARGUS_REDIS_POOL_SIZE. The file may also hold a section
+"queues" with the encoding and the lease of single queues.`,
+		Example: `  argus serve
+  argus serve --redis-addr redis:6379 --redis-password-file /run/secrets/redis
+  argus serve --config argus.yaml
+  argus serve --redis-cluster --redis-addr n1:6379,n2:6379 --redis-prefix '{argus}:'`,
+		Args: noArgs,
+	}
+	config := newConfig(command.Flags())
+	command.RunE = func(command *cobra.Command, _ []string) error {
+		return p.run(command.Context(), config, func(addr, store string) {
+			fmt.Fprintf(p.stdout, "argus serve: gRPC on %s (reflection, health), store %s\n", addr, store)
+		})
+	}
+	return command
+}
+
+func (p *program) dev() *cobra.Command {
+	command := &cobra.Command{
+		Use:   "dev",
+		Short: "Try it: gRPC over an in-memory store, nothing to set up",
+		Long: `Serve gRPC over a store in this process's memory, for trying things out. Everything
+is lost on exit. With --redis-addr it uses a Redis instead, as serve does.
+
+It takes the same settings as serve.`,
+		Example: `  argus dev
+  argus dev --grpc-addr localhost:7300
+  argus dev --redis-addr localhost:6379`,
+		Args: noArgs,
+	}
+	config := newConfig(command.Flags())
+	command.RunE = func(command *cobra.Command, _ []string) error {
+		config.isDev = true
+		return p.run(command.Context(), config, func(addr, store string) {
+			fmt.Fprintf(p.stdout, `argus dev: no authentication, loopback only: not for production
+  gRPC       %s      (reflection, health)
+  Store      %s
+  Try        grpcurl -plaintext %s list
+`, addr, store, addr)
+		})
+	}
+	return command
+}
+
+// run serves until ctx ends. started is called once the server listens.
+func (p *program) run(ctx context.Context, c *config, started func(addr, store string)) (err error) {
+	if err := c.load(p.env); err != nil {
+		return err
+	}
+	log, err := c.logger(p.stderr)
+	if err != nil {
+		return err
+	}
+	listener, err := listen(c.GRPCAddr)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	warnIfOpen(log, listener.Addr())
+
+	client, store, closeStore, err := openStore(c, log)
+	if err != nil {
+		return err
+	}
+	defer closeStore()
+	c.Broker.Logger = log
+	broker, err := redis.NewBroker(client, c.Broker)
+	if err != nil {
+		return err
+	}
+	defer broker.Close()
+
+	s := server.New(server.Config{Broker: broker, Logger: log, MaxWait: c.MaxWait, MaxConnections: c.MaxConnections})
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(listener) }()
+	started(displayAddr(c.GRPCAddr, listener.Addr()), store)
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+		log.Info("shutting down")
+	}
+	grace, cancel := context.WithTimeout(context.Background(), c.ShutdownTimeout)
+	defer cancel()
+	s.Shutdown(grace)
+	return err
+}
+
+func listen(addr string) (net.Listener, error) {
+	listener, err := net.Listen("tcp", addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s is taken, perhaps by another argus; stop that one or choose another address with --grpc-addr", addr)
+	case err != nil:
+		return nil, usageError(fmt.Errorf("grpc_addr: %w", err))
+	}
+	return listener, nil
+}
+
+// displayAddr is the address as a person would type it: what was asked for, with the
+// port that was given out.
+func displayAddr(asked string, given net.Addr) string {
+	host, _, err := net.SplitHostPort(asked)
+	_, port, err2 := net.SplitHostPort(given.String())
+	if err != nil || err2 != nil || host == "" {
+		return given.String()
+	}
+	return net.JoinHostPort(host, port)
+}
+
+func warnIfOpen(log *slog.Logger, addr net.Addr) {
+	if tcp, ok := addr.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
+		log.Warn("listening beyond this machine without authentication and TLS: whoever reaches the port controls the queues",
+			"addr", addr.String())
+	}
+}
+
+// openStore opens Redis or the embedded store.
+func openStore(c *config, log *slog.Logger) (client *redis.Client, name string, closeAll func(), err error) {
+	config := c.Redis.Config
+	name = "Redis at " + config.Addr
+	closeEmbedded := func() {}
+	if !c.useRedis() {
+		e, err := startEmbedded()
+		if err != nil {
+			return nil, "", nil, err
+		}
+		closeEmbedded = e.close
+		config.Addr, config.Username, config.Password, config.DB = e.addr(), "", "", 0
+		config.Cluster, config.MasterName, config.TLS = false, "", nil
+		name = fmt.Sprintf("embedded at %s (lost on exit); --redis-addr for a real one", e.addr())
+	}
+	client, err = redis.NewClient(config)
+	if err != nil {
+		closeEmbedded()
+		return nil, "", nil, codedError{exitUnavailable, fmt.Errorf(
+			"can't use Redis at %s: %s. Is it running, and are --redis-addr and the password right? `argus dev` needs no Redis", config.Addr, rootCause(err))}
+	}
+	if c.useRedis() {
+		warnOfEviction(client, log)
+	}
+	return client, name, func() { _ = client.Close(); closeEmbedded() }, nil
+}
+
+// rootCause is the innermost text of an error, without the chain of who noticed it.
+func rootCause(err error) string {
+	text := err.Error()
+	if i := strings.LastIndex(text, ": "); i >= 0 && strings.HasSuffix(text, "refused") {
+		return text[i+2:]
+	}
+	if _, cause, ok := strings.Cut(text, redis.ErrUnavailable.Error()+": "); ok {
+		return cause
+	}
+	return text
+}
+
+// warnOfEviction warns of a Redis that deletes queues when it is full.
+func warnOfEviction(client *redis.Client, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	policy, err := client.EvictionPolicy(ctx)
+	if err != nil {
+		log.Debug("Redis does not tell its eviction policy", "error", err)
+		return
+	}
+	if strings.HasPrefix(policy, "allkeys-") {
+		log.Warn("Redis deletes whole queues when its memory is full: set maxmemory-policy noeviction", "maxmemory-policy", policy)
+	}
+}

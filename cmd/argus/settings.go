@@ -1,0 +1,148 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/spf13/pflag"
+)
+
+// settings reads what a command is told, flags over environment over a YAML file over
+// defaults. Each setting is written once, as one call of text, number, duration or
+// toggle; its flag, its environment variable and its YAML key follow from its name:
+//
+//	redis.pool_size   --redis-pool-size   ARGUS_REDIS_POOL_SIZE   redis: {pool_size: …}
+//
+// A value from any source goes through the flag's own parser.
+type settings struct {
+	flags *pflag.FlagSet
+	keys  []string
+	given map[string]bool
+	// sections are YAML keys that are no single value; each takes its part of the file.
+	sections map[string]func([]byte) error
+	file     string
+}
+
+func newSettings(flags *pflag.FlagSet) *settings {
+	s := &settings{flags: flags, given: make(map[string]bool), sections: make(map[string]func([]byte) error)}
+	flags.StringVar(&s.file, "config", "", "YAML file with settings [ARGUS_CONFIG]")
+	return s
+}
+
+func flagName(key string) string { return strings.NewReplacer(".", "-", "_", "-").Replace(key) }
+
+func envName(key string) string {
+	return "ARGUS_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
+}
+
+func (s *settings) add(key, usage string) (name, help string) {
+	s.keys = append(s.keys, key)
+	return flagName(key), usage + " [" + envName(key) + "]"
+}
+
+func (s *settings) text(p *string, key, value, usage string) {
+	name, help := s.add(key, usage)
+	s.flags.StringVar(p, name, value, help)
+}
+
+func (s *settings) number(p *int, key string, value int, usage string) {
+	name, help := s.add(key, usage)
+	s.flags.IntVar(p, name, value, help)
+}
+
+func (s *settings) duration(p *time.Duration, key string, value time.Duration, usage string) {
+	name, help := s.add(key, usage)
+	s.flags.DurationVar(p, name, value, help)
+}
+
+func (s *settings) toggle(p *bool, key string, value bool, usage string) {
+	name, help := s.add(key, usage)
+	s.flags.BoolVar(p, name, value, help)
+}
+
+// resolve fills in what no flag gave, and reports all bad values at once.
+func (s *settings) resolve(env func(string) (string, bool)) error {
+	if !s.flags.Changed("config") {
+		s.file, _ = env("ARGUS_CONFIG")
+	}
+	file, err := s.read()
+	errs := []error{err}
+	for _, key := range s.keys {
+		flag := s.flags.Lookup(flagName(key))
+		fromEnv, inEnv := env(envName(key))
+		fromFile, inFile := file[key]
+		s.given[key] = flag.Changed || inEnv || inFile
+		var err error
+		switch {
+		case flag.Changed:
+		case inEnv:
+			err = setFrom(flag, fromEnv, envName(key))
+		case inFile:
+			err = setFrom(flag, fromFile, s.file+": "+key)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func setFrom(flag *pflag.Flag, value, source string) error {
+	if err := flag.Value.Set(value); err != nil {
+		return fmt.Errorf("%s: %q is not a %s", source, value, flag.Value.Type())
+	}
+	return nil
+}
+
+// read reads the file as values by key.
+func (s *settings) read() (map[string]string, error) {
+	if s.file == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(s.file)
+	if err != nil {
+		return nil, fmt.Errorf("settings: %w", err)
+	}
+	var tree map[string]any
+	if err := yaml.Unmarshal(text, &tree); err != nil {
+		return nil, fmt.Errorf("%s: %s", s.file, yaml.FormatError(err, false, false))
+	}
+	values := make(map[string]string)
+	return values, s.flatten("", tree, values)
+}
+
+func (s *settings) flatten(path string, tree map[string]any, into map[string]string) error {
+	var errs []error
+	for name, value := range tree {
+		key := path + name
+		inner, isMap := value.(map[string]any)
+		section, isSection := s.sections[key]
+		switch {
+		case isSection:
+			part, err := yaml.Marshal(value)
+			if err == nil {
+				err = section(part)
+			}
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s: %s: %s", s.file, key, strings.TrimSpace(yaml.FormatError(err, false, false))))
+			}
+		case isMap && s.isGroup(key):
+			errs = append(errs, s.flatten(key+".", inner, into))
+		case !slices.Contains(s.keys, key):
+			errs = append(errs, fmt.Errorf("%s: unknown key %s", s.file, key))
+		case isMap:
+			errs = append(errs, fmt.Errorf("%s: %s: want one value", s.file, key))
+		case value == nil: // "key:" with nothing after it: as if it were not there
+		default:
+			into[key] = fmt.Sprint(value)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *settings) isGroup(key string) bool {
+	return slices.ContainsFunc(s.keys, func(k string) bool { return strings.HasPrefix(k, key+".") })
+}

@@ -1,0 +1,151 @@
+package server
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
+	"github.com/hikmaai-io/argus-queue/redis"
+)
+
+// fromTask takes a task from a request; field is its place there.
+func fromTask(field string, t *argusv1.Task) (redis.Task, error) {
+	if t == nil {
+		return redis.Task{}, missing(field)
+	}
+	created, err := fromTimestamp(field+".created_at", t.GetCreatedAt())
+	if err != nil {
+		return redis.Task{}, err
+	}
+	return redis.Task{
+		JobID:            t.GetJobId(),
+		ReportID:         t.GetReportId(),
+		OrganizationID:   t.GetOrganizationId(),
+		GCSURI:           t.GetGcsUri(),
+		Scanners:         t.GetScanners(),
+		TimeoutSeconds:   t.GetTimeoutSeconds(),
+		CreatedAt:        created,
+		Attributes:       t.GetAttributes(),
+		BinaryAttributes: t.GetBinaryAttributes(),
+	}, nil
+}
+
+func toDelivery(d redis.Delivery) *argusv1.Delivery {
+	return &argusv1.Delivery{
+		LeaseToken:      d.Lease.Token(),
+		MessageId:       d.Lease.EntryID,
+		DeliveryAttempt: int32(d.Attempt),
+		LeaseExpireTime: timestamppb.New(d.ExpiresAt),
+		PublishTime:     timestamppb.New(d.PublishedAt),
+		Task: &argusv1.Task{
+			JobId:            d.Task.JobID,
+			ReportId:         d.Task.ReportID,
+			OrganizationId:   d.Task.OrganizationID,
+			GcsUri:           d.Task.GCSURI,
+			Scanners:         d.Task.Scanners,
+			TimeoutSeconds:   d.Task.TimeoutSeconds,
+			CreatedAt:        toTimestamp(d.Task.CreatedAt),
+			Attributes:       d.Task.Attributes,
+			BinaryAttributes: d.Task.BinaryAttributes,
+		},
+	}
+}
+
+func toEvent(e *redis.Event) *argusv1.CompletionEvent {
+	return &argusv1.CompletionEvent{
+		JobId:        e.JobID,
+		Cursor:       e.Cursor,
+		Status:       toStatusEnum(e.Status),
+		StatusText:   string(e.Status),
+		Terminal:     e.Status.Terminal(),
+		CompletedAt:  toTimestamp(e.CompletedAt),
+		Fields:       e.Fields,
+		BinaryFields: e.BinaryFields,
+	}
+}
+
+const statusPrefix = "JOB_STATUS_"
+
+// toStatusEnum is UNSPECIFIED for a word that is no status.
+func toStatusEnum(s redis.Status) argusv1.JobStatus {
+	if !s.Known() {
+		return argusv1.JobStatus_JOB_STATUS_UNSPECIFIED
+	}
+	return argusv1.JobStatus(argusv1.JobStatus_value[statusPrefix+strings.ToUpper(string(s))])
+}
+
+// fromStatusEnum is "" for what is no status.
+func fromStatusEnum(s argusv1.JobStatus) redis.Status {
+	name, ok := argusv1.JobStatus_name[int32(s)]
+	if !ok || s == argusv1.JobStatus_JOB_STATUS_UNSPECIFIED {
+		return ""
+	}
+	return redis.Status(strings.ToLower(strings.TrimPrefix(name, statusPrefix)))
+}
+
+func toTimestamp(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}
+
+func fromTimestamp(field string, t *timestamppb.Timestamp) (time.Time, error) {
+	if t == nil {
+		return time.Time{}, nil
+	}
+	if err := t.CheckValid(); err != nil {
+		return time.Time{}, &redis.ArgumentError{Field: field, Problem: "is not a valid time"}
+	}
+	return t.AsTime(), nil
+}
+
+// fromDuration is 0 for an unset duration.
+func fromDuration(field string, d *durationpb.Duration) (time.Duration, error) {
+	if d == nil {
+		return 0, nil
+	}
+	// AsDuration saturates: such a value is out of every bound.
+	if err := d.CheckValid(); err != nil {
+		return 0, &redis.ArgumentError{Field: field, Problem: "is not a valid duration"}
+	}
+	return d.AsDuration(), nil
+}
+
+// fromTTL is fromDuration for a time to live, where 0 makes no sense.
+func fromTTL(field string, d *durationpb.Duration) (time.Duration, error) {
+	ttl, err := fromDuration(field, d)
+	if err == nil && d != nil && ttl <= 0 {
+		err = &redis.ArgumentError{Field: field, Problem: fmt.Sprintf("is %s, want more than 0; leave it unset for the default", ttl)}
+	}
+	return ttl, err
+}
+
+// splitFields parts fields that are UTF-8 from those that would make the whole
+// response fail.
+func splitFields(fields map[string]string) (text map[string]string, binary map[string][]byte) {
+	text = make(map[string]string, len(fields))
+	for name, value := range fields {
+		if utf8.ValidString(name) && utf8.ValidString(value) {
+			text[name] = value
+			continue
+		}
+		if binary == nil {
+			binary = make(map[string][]byte)
+		}
+		binary[strings.ToValidUTF8(name, "\ufffd")] = []byte(value)
+	}
+	return text, binary
+}
+
+// statusText is a status as a message can carry it.
+func statusText(s redis.Status) string { return strings.ToValidUTF8(string(s), "\ufffd") }
+
+func missing(field string) error {
+	return &redis.ArgumentError{Field: field, Problem: "must be set"}
+}

@@ -1,0 +1,178 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/hikmaai-io/argus-queue/redis"
+)
+
+// call is one call on its way through the interceptors.
+type call struct {
+	method  string
+	request any   // the (first) request; nil before it was received
+	cause   error // what the handler returned, for the log
+	log     *slog.Logger
+}
+
+// layer is one interceptor: it runs the rest of the call and may look at how it ended.
+// One form serves unary and streaming calls, so that the two can't differ.
+type layer func(ctx context.Context, c *call, next func(context.Context) error) error
+
+// layers are the interceptors, outermost first. Recovery is last, so that a panic is
+// told and logged like any other failure.
+var layers = []layer{logCall, tellErrors, recoverPanic}
+
+func interceptors(log *slog.Logger) []grpc.ServerOption {
+	unary := func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (response any, err error) {
+		c := &call{method: info.FullMethod, request: request, log: log}
+		err = c.run(ctx, layers, func(ctx context.Context) error {
+			response, err = handler(ctx, request)
+			if err == nil && tooLarge(response) {
+				return errResponseTooLarge
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		return response, nil
+	}
+	stream := func(service any, s grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		c := &call{method: info.FullMethod, log: log}
+		return c.run(s.Context(), layers, func(ctx context.Context) error {
+			return handler(service, &serverStream{ServerStream: s, ctx: ctx, call: c})
+		})
+	}
+	return []grpc.ServerOption{grpc.UnaryInterceptor(unary), grpc.StreamInterceptor(stream)}
+}
+
+func (c *call) run(ctx context.Context, layers []layer, handler func(context.Context) error) error {
+	if len(layers) == 0 {
+		return handler(ctx)
+	}
+	return layers[0](ctx, c, func(ctx context.Context) error { return c.run(ctx, layers[1:], handler) })
+}
+
+// serverStream notes a stream's first request, and checks what is sent.
+type serverStream struct {
+	grpc.ServerStream
+	ctx  context.Context
+	call *call
+}
+
+func (s *serverStream) Context() context.Context { return s.ctx }
+
+func (s *serverStream) RecvMsg(message any) error {
+	err := s.ServerStream.RecvMsg(message)
+	if err == nil && s.call.request == nil {
+		s.call.request = message
+	}
+	return err
+}
+
+func (s *serverStream) SendMsg(message any) error {
+	if tooLarge(message) {
+		return errResponseTooLarge
+	}
+	return s.ServerStream.SendMsg(message)
+}
+
+func tooLarge(response any) bool {
+	message, ok := response.(proto.Message)
+	return ok && proto.Size(message) > maxMessage
+}
+
+// tellErrors turns what the handler returned into a status.
+func tellErrors(ctx context.Context, c *call, next func(context.Context) error) error {
+	c.cause = next(ctx)
+	return toStatus(c.cause, describe(c.request))
+}
+
+// recoverPanic turns a panic into an error.
+func recoverPanic(ctx context.Context, c *call, next func(context.Context) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.log.ErrorContext(ctx, "panic", "method", c.method, "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("%w: %v", errPanic, p)
+		}
+	}()
+	return next(ctx)
+}
+
+// logCall logs a call when it has ended: failures of ours as warnings, failures of the
+// caller as information, successes for debugging.
+func logCall(ctx context.Context, c *call, next func(context.Context) error) error {
+	start := time.Now()
+	err := next(ctx)
+	level := slog.LevelDebug
+	switch code := status.Code(err); code {
+	case codes.OK, codes.Canceled:
+	case codes.Unknown, codes.Internal, codes.Unavailable, codes.ResourceExhausted:
+		level = slog.LevelWarn
+	default:
+		level = slog.LevelInfo
+	}
+	if !c.log.Enabled(ctx, level) {
+		return err
+	}
+	attrs := []slog.Attr{slog.String("method", c.method), slog.String("code", status.Code(err).String()),
+		slog.Float64("duration_ms", float64(time.Since(start).Microseconds())/1000)}
+	if err != nil {
+		attrs = append(attrs, slog.String("reason", reasonOf(err)), slog.Any("error", c.cause))
+	}
+	attrs = append(attrs, describe(c.request).attrs()...)
+	c.log.LogAttrs(ctx, level, "call", attrs...)
+	return err
+}
+
+// subject is what a call is about, for errors and logs.
+type subject struct{ queue, jobID, messageID, consumer string }
+
+// describe finds the subject in a request's fields or in its lease token.
+func describe(request any) subject {
+	var s subject
+	if r, ok := request.(interface{ GetQueue() string }); ok {
+		s.queue = r.GetQueue()
+	}
+	if r, ok := request.(interface{ GetJobId() string }); ok {
+		s.jobID = r.GetJobId()
+	}
+	if r, ok := request.(interface{ GetConsumer() string }); ok {
+		s.consumer = r.GetConsumer()
+	}
+	if r, ok := request.(interface{ GetLeaseToken() string }); ok && r.GetLeaseToken() != "" {
+		if lease, err := redis.ParseLease(r.GetLeaseToken()); err == nil {
+			s = subject{lease.Queue, lease.JobID, lease.EntryID, lease.Consumer}
+		}
+	}
+	return s
+}
+
+func (s subject) each(do func(name, value string)) {
+	for _, pair := range [][2]string{{"queue", s.queue}, {"job_id", s.jobID}, {"message_id", s.messageID}, {"consumer", s.consumer}} {
+		if pair[1] != "" && len(pair[1]) <= redis.MaxNameBytes {
+			do(pair[0], pair[1])
+		}
+	}
+}
+
+func (s subject) metadata() map[string]string {
+	m := make(map[string]string)
+	s.each(func(name, value string) { m[name] = value })
+	return m
+}
+
+func (s subject) attrs() []slog.Attr {
+	var attrs []slog.Attr
+	s.each(func(name, value string) { attrs = append(attrs, slog.String(name, value)) })
+	return attrs
+}

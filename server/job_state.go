@@ -1,0 +1,180 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
+	"github.com/hikmaai-io/argus-queue/redis"
+)
+
+// jobState is the service JobState.
+type jobState struct {
+	argusv1.UnsafeJobStateServer
+
+	broker *redis.Broker
+}
+
+var conflicts = map[argusv1.OnConflict]redis.OnConflict{
+	argusv1.OnConflict_ON_CONFLICT_UNSPECIFIED: redis.ConflictFail,
+	argusv1.OnConflict_ON_CONFLICT_FAIL:        redis.ConflictFail,
+	argusv1.OnConflict_ON_CONFLICT_KEEP:        redis.ConflictKeep,
+	argusv1.OnConflict_ON_CONFLICT_REPLACE:     redis.ConflictReplace,
+}
+
+func (j *jobState) Init(ctx context.Context, r *argusv1.InitRequest) (*argusv1.InitResponse, error) {
+	ttl, err := fromTTL("ttl", r.GetTtl())
+	if err != nil {
+		return nil, err
+	}
+	conflict, ok := conflicts[r.GetOnConflict()]
+	if !ok {
+		return nil, &redis.ArgumentError{Field: "on_conflict", Problem: "is unknown; use FAIL, KEEP or REPLACE"}
+	}
+	created, err := j.broker.InitState(ctx, redis.InitRequest{
+		JobID: r.GetJobId(), InitialState: redis.InitialState{Fields: r.GetFields(), TTL: ttl}, OnConflict: conflict,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &argusv1.InitResponse{Created: created}, nil
+}
+
+func (j *jobState) SetField(ctx context.Context, r *argusv1.SetFieldRequest) (*argusv1.SetFieldResponse, error) {
+	if err := j.setOne(ctx, r, "value", r.GetValue()); err != nil {
+		return nil, err
+	}
+	return &argusv1.SetFieldResponse{}, nil
+}
+
+// setOne writes one field; valueField is where the request has its value.
+func (j *jobState) setOne(ctx context.Context, r interface {
+	GetJobId() string
+	GetField() string
+	GetLeaseToken() string
+}, valueField, value string) error {
+	err := errors.Join(redis.CheckFieldName("field", r.GetField()), redis.CheckSize(valueField, len(value)))
+	if err != nil {
+		return err
+	}
+	return j.broker.SetState(ctx, r.GetJobId(), map[string]string{r.GetField(): value}, r.GetLeaseToken())
+}
+
+func (j *jobState) SetFields(ctx context.Context, r *argusv1.SetFieldsRequest) (*argusv1.SetFieldsResponse, error) {
+	if err := j.broker.SetState(ctx, r.GetJobId(), r.GetFields(), r.GetLeaseToken()); err != nil {
+		return nil, err
+	}
+	return &argusv1.SetFieldsResponse{}, nil
+}
+
+func (j *jobState) SetJSON(ctx context.Context, r *argusv1.SetJSONRequest) (*argusv1.SetJSONResponse, error) {
+	text, err := jsonInput(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := j.setOne(ctx, r, "json", text); err != nil {
+		return nil, err
+	}
+	return &argusv1.SetJSONResponse{}, nil
+}
+
+// jsonInput is the JSON text that SetJSON stores.
+func jsonInput(r *argusv1.SetJSONRequest) (string, error) {
+	switch input := r.GetInput().(type) {
+	case *argusv1.SetJSONRequest_Json:
+		if !json.Valid([]byte(input.Json)) {
+			return "", &redis.ArgumentError{Field: "json", Problem: "is not valid JSON"}
+		}
+		return input.Json, nil
+	case *argusv1.SetJSONRequest_Value:
+		text, err := protojson.Marshal(input.Value)
+		if err != nil {
+			return "", &redis.ArgumentError{Field: "value", Problem: "can't be written as JSON; NaN and infinities can't"}
+		}
+		var compact bytes.Buffer // protojson varies its white space on purpose
+		if err := json.Compact(&compact, text); err != nil {
+			return "", err
+		}
+		return compact.String(), nil
+	}
+	return "", &redis.ArgumentError{Field: "json", Problem: "must be set, or value"}
+}
+
+func (j *jobState) GetAll(ctx context.Context, r *argusv1.GetAllRequest) (*argusv1.GetAllResponse, error) {
+	state, err := j.broker.State(ctx, r.GetJobId(), r.GetFields())
+	if err != nil {
+		return nil, err
+	}
+	response := &argusv1.GetAllResponse{Status: toStatusEnum(state.Status), StatusText: statusText(state.Status)}
+	response.Fields, response.BinaryFields = splitFields(state.Fields)
+	if state.TTL >= 0 {
+		response.Ttl = durationpb.New(state.TTL)
+	}
+	return response, nil
+}
+
+func (j *jobState) GetField(ctx context.Context, r *argusv1.GetFieldRequest) (*argusv1.GetFieldResponse, error) {
+	if r.GetField() == "" {
+		return nil, missing("field")
+	}
+	value, err := j.broker.States().GetField(ctx, r.GetJobId(), r.GetField())
+	if err != nil {
+		return nil, err
+	}
+	if !utf8.ValidString(value) {
+		return &argusv1.GetFieldResponse{BinaryValue: []byte(value)}, nil
+	}
+	return &argusv1.GetFieldResponse{Value: value}, nil
+}
+
+func (j *jobState) Delete(ctx context.Context, r *argusv1.DeleteRequest) (*argusv1.DeleteResponse, error) {
+	deleted, err := j.broker.DeleteState(ctx, r.GetJobId())
+	if err != nil {
+		return nil, err
+	}
+	return &argusv1.DeleteResponse{Deleted: deleted}, nil
+}
+
+// defaultPage is how many jobs a page of List has.
+const defaultPage = 100
+
+func (j *jobState) List(ctx context.Context, r *argusv1.ListRequest) (*argusv1.ListResponse, error) {
+	var cursor uint64
+	if r.GetPageToken() != "" {
+		var err error
+		if cursor, err = strconv.ParseUint(r.GetPageToken(), 10, 64); err != nil {
+			return nil, &redis.ArgumentError{Field: "page_token", Problem: "is not a token of List; send the last next_page_token unchanged"}
+		}
+	}
+	size := int(r.GetPageSize())
+	if size == 0 {
+		size = defaultPage
+	}
+	if size < 1 || size > redis.MaxBatch {
+		return nil, &redis.ArgumentError{Field: "page_size", Problem: "want 1 to 1000, or 0 for 100"}
+	}
+	jobs, next, err := j.broker.ListJobs(ctx, cursor, size)
+	if err != nil {
+		return nil, err
+	}
+	response := &argusv1.ListResponse{}
+	for _, job := range jobs {
+		if !utf8.ValidString(job.JobID) {
+			continue // a raw peer's key that no call can name
+		}
+		response.Jobs = append(response.Jobs, &argusv1.JobSummary{
+			JobId: job.JobID, Status: toStatusEnum(job.Status), StatusText: statusText(job.Status),
+		})
+	}
+	if next != 0 {
+		response.NextPageToken = strconv.FormatUint(next, 10)
+	}
+	return response, nil
+}

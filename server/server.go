@@ -1,0 +1,214 @@
+// Package server is the gRPC service of Argus Queue over package redis.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/net/netutil"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
+	"github.com/hikmaai-io/argus-queue/redis"
+)
+
+// Config is what a Server needs. The zero value of a field means its default.
+type Config struct {
+	// Broker does the work. It stays the caller's: close it after the server.
+	Broker *redis.Broker
+	// Logger gets a record of each call; default slog.Default. Calls that succeed are
+	// logged at debug level. Payloads are never logged.
+	Logger *slog.Logger
+	// MaxWait caps how long a Read or an Await may wait; default 60 s.
+	MaxWait time.Duration
+	// MaxConnections is how many clients may be connected; default 10,000. More wait
+	// until one leaves.
+	MaxConnections int
+}
+
+// Limits of a connection and a message; gRPC's own defaults are unsafe in most places.
+const (
+	maxMessage        = 4 << 20 // what clients accept by default
+	maxHeaderBytes    = 16 << 10
+	maxStreams        = 1000 // per connection
+	connectionTimeout = 10 * time.Second
+	// A connection is renewed now and then, so that clients find new servers; calls
+	// get the grace, watches resume by their cursor.
+	maxConnectionAge   = 30 * time.Minute
+	maxConnectionGrace = time.Minute
+	pingAfter          = 20 * time.Second
+	pingTimeout        = 10 * time.Second
+	// minPing is how often a client may ping.
+	minPing = 10 * time.Second
+)
+
+// Server is the gRPC server: the services, health and reflection.
+type Server struct {
+	config Config
+	log    *slog.Logger
+	grpc   *grpc.Server
+	health *health.Server
+	// serving ends when the server begins to shut down.
+	serving context.Context
+	drain   context.CancelFunc
+	tasks   sync.WaitGroup
+}
+
+// New makes a server. Call Serve, then Shutdown.
+func New(config Config) *Server {
+	if config.Logger == nil {
+		config.Logger = slog.Default()
+	}
+	if config.MaxWait == 0 {
+		config.MaxWait = time.Minute
+	}
+	if config.MaxConnections == 0 {
+		config.MaxConnections = 10000
+	}
+	s := &Server{config: config, log: config.Logger, health: health.NewServer()}
+	s.serving, s.drain = context.WithCancel(context.Background())
+	s.grpc = grpc.NewServer(append(interceptors(s.log),
+		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.MaxSendMsgSize(maxMessage),
+		grpc.MaxHeaderListSize(maxHeaderBytes),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.ConnectionTimeout(connectionTimeout),
+		grpc.WaitForHandlers(true),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			Time: pingAfter, Timeout: pingTimeout,
+			MaxConnectionAge: maxConnectionAge, MaxConnectionAgeGrace: maxConnectionGrace,
+		}),
+	)...)
+	argusv1.RegisterTaskQueueServer(s.grpc, &taskQueue{server: s, broker: config.Broker})
+	argusv1.RegisterJobStateServer(s.grpc, &jobState{broker: config.Broker})
+	argusv1.RegisterCompletionServer(s.grpc, &completion{server: s, broker: config.Broker})
+	healthpb.RegisterHealthServer(s.grpc, s.health)
+	reflection.Register(s.grpc)
+	s.report(healthpb.HealthCheckResponse_NOT_SERVING)
+	return s
+}
+
+// services are the names that health is reported under, "" for the server as a whole.
+var services = []string{"", argusv1.TaskQueue_ServiceDesc.ServiceName,
+	argusv1.JobState_ServiceDesc.ServiceName, argusv1.Completion_ServiceDesc.ServiceName}
+
+func (s *Server) report(status healthpb.HealthCheckResponse_ServingStatus) {
+	for _, service := range services {
+		s.health.SetServingStatus(service, status)
+	}
+}
+
+// Serve answers calls until Shutdown; then it returns nil.
+func (s *Server) Serve(listener net.Listener) error {
+	s.tasks.Go(s.watchRedis)
+	err := s.grpc.Serve(netutil.LimitListener(listener, s.config.MaxConnections))
+	if errors.Is(err, grpc.ErrServerStopped) {
+		return nil
+	}
+	return err
+}
+
+// How often Redis's health is looked at, and how long it may take to answer.
+const (
+	healthPeriod  = time.Second
+	healthTimeout = 2 * time.Second
+)
+
+// watchRedis reports the services as serving while Redis answers.
+func (s *Server) watchRedis() {
+	ticker := time.NewTicker(healthPeriod)
+	defer ticker.Stop()
+	wasUp, known := false, false
+	for {
+		ctx, cancel := context.WithTimeout(s.serving, healthTimeout)
+		err := s.config.Broker.Ping(ctx)
+		cancel()
+		if s.serving.Err() != nil {
+			return
+		}
+		if up := err == nil; !known || up != wasUp {
+			wasUp, known = up, true
+			if up {
+				s.log.Info("Redis answers; serving")
+				s.report(healthpb.HealthCheckResponse_SERVING)
+			} else {
+				s.log.Error("Redis is away; not serving until it is back", "error", err)
+				s.report(healthpb.HealthCheckResponse_NOT_SERVING)
+			}
+		}
+		select {
+		case <-ticker.C:
+		case <-s.serving.Done():
+			return
+		}
+	}
+}
+
+// Shutdown ends the server: no new calls; open watches end with a retryable status,
+// waiting Reads with what they have; other calls are finished. What is not finished
+// when ctx ends is cut off. It returns when all handlers have returned.
+func (s *Server) Shutdown(ctx context.Context) {
+	s.health.Shutdown()
+	stopped := make(chan struct{})
+	go func() {
+		s.grpc.GracefulStop()
+		close(stopped)
+	}()
+	s.drain()
+	select {
+	case <-stopped:
+	case <-ctx.Done():
+		s.log.Warn("calls did not finish in time and are cut off")
+		s.grpc.Stop()
+		<-stopped
+	}
+	s.tasks.Wait()
+}
+
+// whileServing is a caller's context that also ends when the server shuts down.
+func (s *Server) whileServing(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(s.serving, func() { cancel(errShuttingDown) })
+	return ctx, func() {
+		stop()
+		cancel(context.Canceled)
+	}
+}
+
+// ended gives the cause of a context's end instead of its bare error, so that a
+// shutdown is told from a caller that went away.
+func ended(ctx context.Context, err error) error {
+	if err != nil && errors.Is(context.Cause(ctx), errShuttingDown) && errors.Is(err, context.Canceled) {
+		return errShuttingDown
+	}
+	return err
+}
+
+// deadlineMargin is how long before the caller's deadline an answer is sent.
+const deadlineMargin = 50 * time.Millisecond
+
+// waitTime is how long a call may wait for something: what it asks for, within the
+// server's cap and the caller's deadline.
+func (s *Server) waitTime(ctx context.Context, asked, otherwise time.Duration, given bool) (time.Duration, error) {
+	switch {
+	case !given:
+		asked = otherwise
+	case asked < 0 || asked > 24*time.Hour:
+		return 0, &redis.ArgumentError{Field: "wait", Problem: fmt.Sprintf("is %s, want 0s to 24h; 0s does not wait", asked)}
+	}
+	asked = min(asked, s.config.MaxWait)
+	if deadline, ok := ctx.Deadline(); ok {
+		asked = min(asked, time.Until(deadline)-deadlineMargin)
+	}
+	return max(asked, 0), nil
+}

@@ -1,0 +1,157 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
+	"github.com/hikmaai-io/argus-queue/redis"
+)
+
+// taskQueue is the service TaskQueue.
+type taskQueue struct {
+	argusv1.UnsafeTaskQueueServer // a method that is missing does not compile
+
+	server *Server
+	broker *redis.Broker
+}
+
+// defaultWait is how long Read and Await wait when the caller does not say.
+const defaultWait = 5 * time.Second
+
+func (q *taskQueue) Publish(ctx context.Context, r *argusv1.PublishRequest) (*argusv1.PublishResponse, error) {
+	task, err := fromTask("task", r.GetTask())
+	if err != nil {
+		return nil, err
+	}
+	delay, err := fromDuration("delay", r.GetDelay())
+	if err != nil {
+		return nil, err
+	}
+	if r.GetDelay() != nil && r.GetRunAt() != nil {
+		return nil, &redis.ArgumentError{Field: "run_at", Problem: "can't be combined with delay; choose one"}
+	}
+	runAt, err := fromTimestamp("run_at", r.GetRunAt())
+	if err != nil {
+		return nil, err
+	}
+	request := redis.PublishRequest{
+		PublishOptions: redis.PublishOptions{Queue: r.GetQueue(), RequestID: r.GetRequestId()},
+		Task:           task, Delay: delay, RunAt: runAt,
+	}
+	if state := r.GetInitialState(); state != nil {
+		ttl, err := fromTTL("initial_state.ttl", state.GetTtl())
+		if err != nil {
+			return nil, err
+		}
+		request.State = &redis.InitialState{Fields: state.GetFields(), TTL: ttl}
+	}
+	p, deduplicated, err := q.broker.Publish(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	return &argusv1.PublishResponse{MessageId: p.EntryID, JobId: p.JobID, Deduplicated: deduplicated}, nil
+}
+
+func (q *taskQueue) PublishBatch(ctx context.Context, r *argusv1.PublishBatchRequest) (*argusv1.PublishBatchResponse, error) {
+	request := redis.PublishBatchRequest{PublishOptions: redis.PublishOptions{Queue: r.GetQueue(), RequestID: r.GetRequestId()}}
+	for i, t := range r.GetTasks() {
+		task, err := fromTask(fmt.Sprintf("tasks[%d]", i), t)
+		if err != nil {
+			return nil, err
+		}
+		request.Tasks = append(request.Tasks, task)
+	}
+	published, deduplicated, err := q.broker.PublishBatch(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	response := &argusv1.PublishBatchResponse{Deduplicated: deduplicated}
+	for _, p := range published {
+		response.MessageIds = append(response.MessageIds, p.EntryID)
+		response.JobIds = append(response.JobIds, p.JobID)
+	}
+	return response, nil
+}
+
+func (q *taskQueue) Read(ctx context.Context, r *argusv1.ReadRequest) (*argusv1.ReadResponse, error) {
+	wait, err := fromDuration("wait", r.GetWait())
+	if err != nil {
+		return nil, err
+	}
+	wait, err = q.server.waitTime(ctx, wait, defaultWait, r.GetWait() != nil)
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := q.server.whileServing(ctx)
+	defer stop()
+	deliveries, err := q.broker.Read(ctx, redis.ReadRequest{
+		Queue: r.GetQueue(), Group: r.GetGroup(), Consumer: r.GetConsumer(),
+		Max: int(r.GetMaxTasks()), Wait: wait, OwnPending: r.GetOwnPending(),
+	})
+	if ended(ctx, err) == errShuttingDown {
+		return &argusv1.ReadResponse{}, nil // there is no work here; ask the next server
+	}
+	if err != nil {
+		return nil, err
+	}
+	response := &argusv1.ReadResponse{}
+	for _, d := range deliveries {
+		response.Deliveries = append(response.Deliveries, toDelivery(d))
+	}
+	return response, nil
+}
+
+func (q *taskQueue) Ack(ctx context.Context, r *argusv1.AckRequest) (*argusv1.AckResponse, error) {
+	results, err := q.broker.Ack(ctx, r.GetLeaseTokens())
+	if err != nil {
+		return nil, err
+	}
+	response := &argusv1.AckResponse{}
+	for i, result := range results {
+		response.Results = append(response.Results, &argusv1.AckResult{
+			LeaseToken: r.GetLeaseTokens()[i],
+			MessageId:  result.EntryID,
+			Outcome:    argusv1.AckOutcome(argusv1.AckOutcome_value["ACK_OUTCOME_"+string(result.Outcome)]),
+		})
+	}
+	return response, nil
+}
+
+func (q *taskQueue) Nack(ctx context.Context, r *argusv1.NackRequest) (*argusv1.NackResponse, error) {
+	delay, err := fromDuration("delay", r.GetDelay())
+	if err != nil {
+		return nil, err
+	}
+	err = q.broker.Nack(ctx, redis.NackRequest{
+		Token: r.GetLeaseToken(), Delay: delay, DeadLetter: r.GetDeadLetter(), Reason: r.GetReason(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &argusv1.NackResponse{}, nil
+}
+
+func (q *taskQueue) ExtendLease(ctx context.Context, r *argusv1.ExtendLeaseRequest) (*argusv1.ExtendLeaseResponse, error) {
+	extended, err := q.broker.Extend(ctx, r.GetLeaseToken(), r.GetProgressFields())
+	if err != nil {
+		return nil, err
+	}
+	return &argusv1.ExtendLeaseResponse{
+		LeaseExpireTime: timestamppb.New(extended.ExpiresAt),
+		CancelRequested: extended.Cancelled,
+	}, nil
+}
+
+func (q *taskQueue) Complete(ctx context.Context, r *argusv1.CompleteRequest) (*argusv1.CompleteResponse, error) {
+	recorded, err := q.broker.Complete(ctx, r.GetLeaseToken(), redis.Result{
+		Status: fromStatusEnum(r.GetStatus()), Fields: r.GetFields(), Error: r.GetErrorMessage(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &argusv1.CompleteResponse{Cursor: recorded.Cursor, AlreadyCompleted: recorded.Already}, nil
+}
