@@ -301,7 +301,8 @@ func set[V any](m *map[string]V, name string, value V) {
 
 // decodeJSON takes the JSON form. Known members may be of a neighbouring type (a
 // number as a string, scanners as a comma list); any other member is an attribute:
-// a string as it is, anything else as its JSON text.
+// a string as it is, anything else as its JSON text. A known member that is null is as
+// if it were not there.
 func (t *Task) decodeJSON(data string) error {
 	if !utf8.ValidString(data) {
 		return errors.New("data is not UTF-8")
@@ -311,8 +312,10 @@ func (t *Task) decodeJSON(data string) error {
 		return errors.New("data is not a JSON object")
 	}
 	for name, raw := range object {
-		value := jsonText(raw)
-		if string(raw) != "null" && !t.parse(name, value) {
+		if string(raw) == "null" && slices.Contains(taskFields, name) {
+			continue
+		}
+		if value := jsonText(raw); !t.parse(name, value) {
 			t.keep(name, value)
 		}
 	}

@@ -101,6 +101,15 @@ func Own(t testing.TB, args ...string) *Server {
 	return server
 }
 
+// OwnSentinel starts a sentinel with a configuration file of the test's.
+func OwnSentinel(t testing.TB, conf string) *Server {
+	t.Helper()
+	server, err := launch([]string{conf, "--sentinel"}, "Sentinel ID is")
+	need(t, err)
+	t.Cleanup(server.Stop)
+	return server
+}
+
 func need(t testing.TB, err error) {
 	t.Helper()
 	switch {
@@ -115,14 +124,22 @@ func need(t testing.TB, err error) {
 // loopback, persisting nothing.
 type Server struct {
 	Addr string
-	dir  string
-	args []string
-	mu   sync.Mutex
-	cmd  *exec.Cmd
-	done chan struct{}
+
+	dir   string
+	args  []string
+	ready string // what it logs when it is ready
+	mu    sync.Mutex
+	cmd   *exec.Cmd
+	done  chan struct{}
 }
 
 func start(args ...string) (*Server, error) {
+	own := []string{"--save", "", "--appendonly", "no", "--loglevel", "notice"}
+	return launch(append(own, args...), "Ready to accept connections")
+}
+
+// launch starts redis-server; it is ready once it has logged a line with ready.
+func launch(args []string, ready string) (*Server, error) {
 	started.Store(true)
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -139,9 +156,9 @@ func start(args ...string) (*Server, error) {
 			break
 		}
 		_, port, _ := net.SplitHostPort(addr)
-		s := &Server{Addr: addr, dir: dir}
-		s.args = append([]string{path, "--bind", "127.0.0.1", "--port", port, "--dir", dir,
-			"--save", "", "--appendonly", "no", "--daemonize", "no", "--loglevel", "notice"}, args...)
+		s := &Server{Addr: addr, dir: dir, ready: ready}
+		s.args = append([]string{path}, args...)
+		s.args = append(s.args, "--bind", "127.0.0.1", "--port", port, "--dir", dir, "--daemonize", "no")
 		if err = s.Start(); err == nil {
 			return s, nil
 		}
@@ -177,7 +194,7 @@ func (s *Server) Start() error {
 		defer close(s.done)
 		lines := bufio.NewScanner(out)
 		for lines.Scan() {
-			if strings.Contains(lines.Text(), "Ready to accept connections") {
+			if strings.Contains(lines.Text(), s.ready) {
 				select {
 				case ready <- true:
 				default:

@@ -1,0 +1,48 @@
+# make run and make test need Go and make, nothing else.
+
+GO       ?= go
+TOOL      = $(GO) tool -modfile=tools/go.mod
+BUF       = $(GO) tool -modfile=tools/buf/go.mod buf
+# What the last release promised; a change that breaks it fails `make lint`.
+RELEASED  = proto/released.binpb
+
+.PHONY: help run test build generate lint lint-go lint-proto release-contract fuzz
+
+help: ## Show this list.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
+
+run: ## Serve gRPC on localhost:7233 over an in-memory store.
+	$(GO) run ./cmd/argus dev
+
+test: ## Run the tests; TESTFLAGS=-race for the race detector.
+	@command -v redis-server >/dev/null || [ "$$REDIS_INTEGRATION_TEST" = true ] || \
+		echo "No redis-server here: the tests on a real Redis are skipped. REDIS_INTEGRATION_TEST=true demands them."
+	$(TOOL) gotestsum --format pkgname-and-test-fails --hide-summary=output $(GOTESTSUMFLAGS) -- $(TESTFLAGS) ./...
+
+build: ## Build bin/argus.
+	$(GO) build -o bin/argus ./cmd/argus
+
+generate: ## Generate gen/ from proto/; needs no network beyond Go's modules.
+	$(BUF) generate
+
+lint: lint-go lint-proto ## Check formatting, code, contract and generated code.
+
+lint-go:
+	@test -z "$$(gofmt -l cmd redis server)" || { echo "gofmt would change:"; gofmt -l cmd redis server; exit 1; }
+	$(GO) vet ./...
+	$(TOOL) staticcheck ./...
+
+lint-proto:
+	$(BUF) lint
+	$(BUF) format --diff --exit-code
+	$(BUF) breaking --against $(RELEASED)
+	$(BUF) generate
+	@test -z "$$(git status --porcelain gen)" || { echo "gen/ is not what proto/ generates: run make generate and commit it"; git status --short gen; exit 1; }
+
+release-contract: ## Record the contract as released: from then on it can only grow.
+	$(BUF) build --exclude-source-info -o $(RELEASED)
+
+fuzz: ## Fuzz each target for FUZZTIME (default 30s).
+	@for target in $$(grep -ho 'func Fuzz[A-Za-z]*' redis/*_test.go | cut -c6-); do \
+		echo "$$target"; $(GO) test ./redis -run '^$$' -fuzz "^$$target$$" -fuzztime $(or $(FUZZTIME),30s) || exit 1; \
+	done

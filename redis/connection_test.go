@@ -1,0 +1,176 @@
+package redis_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/redistest"
+)
+
+// work takes a task through its life over a connection.
+func work(t *testing.T, config redis.Config) {
+	t.Helper()
+	ctx := redistest.Context(t)
+	client, err := redis.NewClient(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	b := bundle{ctx: ctx, client: client}
+	b.broker = b.open(t, redis.BrokerConfig{})
+	w, _ := b.watch(t, "job", "")
+	_, _, err = b.broker.Publish(ctx, redis.PublishRequest{Task: redis.Task{JobID: "job"}, Delay: time.Millisecond,
+		State: &redis.InitialState{}, PublishOptions: redis.PublishOptions{RequestID: "r"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := b.broker.Read(ctx, redis.ReadRequest{Consumer: "w", Wait: longWait})
+	if err != nil || len(d) != 1 {
+		t.Fatal(d, err)
+	}
+	if _, err := b.broker.Complete(ctx, d[0].Lease.Token(), redis.Result{Status: redis.StatusCompleted}); err != nil {
+		t.Fatal(err)
+	}
+	if event := b.next(t, w); event.Status != redis.StatusCompleted {
+		t.Error(event)
+	}
+	jobs, _, err := b.broker.ListJobs(ctx, 0, 10)
+	if err != nil || len(jobs) != 1 || jobs[0].JobID != "job" || jobs[0].Status != redis.StatusCompleted {
+		t.Error(jobs, err)
+	}
+	if policy, err := client.EvictionPolicy(ctx); err != nil || policy != "noeviction" {
+		t.Error(policy, err)
+	}
+}
+
+func TestACLUser(t *testing.T) {
+	t.Parallel()
+	server := redistest.Own(t)
+	raw := server.Engine().Raw(t)
+	for _, rule := range [][]any{
+		{"ACL", "SETUSER", "argus", "on", ">secret", "~argus:*", "&*", "+@all"},
+		{"ACL", "SETUSER", "default", "off"},
+	} {
+		if err := raw.Do(redistest.Context(t), rule...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	work(t, redis.Config{Addr: server.Addr, Username: "argus", Password: "secret", Prefix: "argus:"})
+	_, err := redis.NewClient(redis.Config{Addr: server.Addr, Username: "argus", Password: "wrong"})
+	if !errors.Is(err, redis.ErrUnavailable) {
+		t.Error("a wrong password:", err)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	if len(redistest.Shared(t).Raw(t).ConfigGet(redistest.Context(t), "tls-port").Val()) == 0 {
+		t.Skip("this redis-server was built without TLS")
+	}
+	certFile, keyFile, pool := certificate(t)
+	_, port, _ := net.SplitHostPort(freePort(t))
+	redistest.Own(t, "--tls-port", port, "--tls-cert-file", certFile, "--tls-key-file", keyFile, "--tls-auth-clients", "no")
+	work(t, redis.Config{Addr: "127.0.0.1:" + port, Prefix: "argus:", TLS: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}})
+}
+
+// certificate makes a certificate for 127.0.0.1.
+func certificate(t *testing.T) (certFile, keyFile string, pool *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name, kind string, der []byte) string {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	pool = x509.NewCertPool()
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool.AddCert(cert)
+	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", private), pool
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	server := redistest.Own(t, "--cluster-enabled", "yes")
+	raw := server.Engine().Raw(t)
+	ctx := redistest.Context(t)
+	if err := raw.ClusterAddSlotsRange(ctx, 0, 16383).Err(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, ctx, func() bool { return strings.Contains(raw.ClusterInfo(ctx).Val(), "cluster_state:ok") })
+	work(t, redis.Config{Addr: server.Addr, Cluster: true, Prefix: "{argus}:"})
+}
+
+func TestSentinel(t *testing.T) {
+	t.Parallel()
+	server := redistest.Own(t)
+	host, port, _ := net.SplitHostPort(server.Addr)
+	conf := filepath.Join(t.TempDir(), "sentinel.conf")
+	if err := os.WriteFile(conf, []byte("sentinel monitor main "+host+" "+port+" 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sentinel := redistest.OwnSentinel(t, conf)
+	work(t, redis.Config{Addr: sentinel.Addr, MasterName: "main", Prefix: "argus:"})
+}
+
+// await polls for what tells nobody that it has happened.
+func await(t *testing.T, ctx context.Context, done func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatal("it did not happen in time")
+		}
+	}
+}
+
+func TestNoRedis(t *testing.T) {
+	t.Parallel()
+	if _, err := redis.NewClient(redis.Config{Addr: freePort(t)}); !errors.Is(err, redis.ErrUnavailable) {
+		t.Error(err)
+	}
+}
