@@ -42,11 +42,10 @@ func (c *completion) Watch(r *argusv1.WatchRequest, stream grpc.ServerStreamingS
 	if err != nil {
 		return err
 	}
-	ctx, stop := c.server.whileServing(stream.Context())
-	defer stop()
+	ctx := stream.Context()
 	watch, snapshot, err := c.broker.Watch(ctx, r.GetJobId(), r.GetAfterCursor())
 	if err != nil {
-		return ended(ctx, err)
+		return err
 	}
 	defer watch.Close()
 	frame := &argusv1.WatchResponse{Cursor: watch.Cursor(), Frame: &argusv1.WatchResponse_Snapshot{Snapshot: &argusv1.JobSnapshot{
@@ -59,7 +58,7 @@ func (c *completion) Watch(r *argusv1.WatchRequest, stream grpc.ServerStreamingS
 		}
 		event, err := watch.Next(ctx, interval)
 		if err != nil {
-			return ended(ctx, err)
+			return err
 		}
 		frame = &argusv1.WatchResponse{Cursor: watch.Cursor()}
 		if event != nil {

@@ -31,7 +31,8 @@ type layer func(ctx context.Context, c *call, next func(context.Context) error) 
 // told and logged like any other failure.
 var layers = []layer{logCall, tellErrors, recoverPanic}
 
-func interceptors(log *slog.Logger) []grpc.ServerOption {
+func (s *Server) interceptors() []grpc.ServerOption {
+	log := s.log
 	unary := func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (response any, err error) {
 		c := &call{method: info.FullMethod, request: request, log: log}
 		err = c.run(ctx, layers, func(ctx context.Context) error {
@@ -46,10 +47,12 @@ func interceptors(log *slog.Logger) []grpc.ServerOption {
 		}
 		return response, nil
 	}
-	stream := func(service any, s grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	stream := func(service any, inner grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		c := &call{method: info.FullMethod, log: log}
-		return c.run(s.Context(), layers, func(ctx context.Context) error {
-			return handler(service, &serverStream{ServerStream: s, ctx: ctx, call: c})
+		return c.run(inner.Context(), layers, func(ctx context.Context) error {
+			ctx, stop := s.whileServing(ctx)
+			defer stop()
+			return ended(ctx, handler(service, &serverStream{ServerStream: inner, ctx: ctx, call: c, converses: info.IsClientStream}))
 		})
 	}
 	return []grpc.ServerOption{grpc.UnaryInterceptor(unary), grpc.StreamInterceptor(stream)}
@@ -62,21 +65,39 @@ func (c *call) run(ctx context.Context, layers []layer, handler func(context.Con
 	return layers[0](ctx, c, func(ctx context.Context) error { return c.run(ctx, layers[1:], handler) })
 }
 
-// serverStream notes a stream's first request, and checks what is sent.
+// serverStream notes a stream's first request, checks what is sent, and ends with the
+// server's shutdown: no stream, not even health's or reflection's, holds it up.
 type serverStream struct {
 	grpc.ServerStream
-	ctx  context.Context
-	call *call
+	ctx       context.Context // ends when the server shuts down
+	call      *call
+	converses bool // the client sends more than its request
 }
 
 func (s *serverStream) Context() context.Context { return s.ctx }
 
 func (s *serverStream) RecvMsg(message any) error {
-	err := s.ServerStream.RecvMsg(message)
+	err := s.receive(message)
 	if err == nil && s.call.request == nil {
 		s.call.request = message
 	}
 	return err
+}
+
+// receive waits for a message, but not beyond the server's shutdown. What then still
+// waits in the background ends with the stream, which is as soon as the handler returns.
+func (s *serverStream) receive(message any) error {
+	if !s.converses {
+		return s.ServerStream.RecvMsg(message)
+	}
+	received := make(chan error, 1)
+	go func() { received <- s.ServerStream.RecvMsg(message) }()
+	select {
+	case err := <-received:
+		return err
+	case <-s.ctx.Done():
+		return context.Cause(s.ctx)
+	}
 }
 
 func (s *serverStream) SendMsg(message any) error {

@@ -12,10 +12,12 @@ import (
 
 	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/status"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
 	"github.com/hikmaai-io/argus-queue/redis"
@@ -76,7 +78,7 @@ func New(config Config) *Server {
 	}
 	s := &Server{config: config, log: config.Logger, health: health.NewServer()}
 	s.serving, s.drain = context.WithCancel(context.Background())
-	s.grpc = grpc.NewServer(append(interceptors(s.log),
+	s.grpc = grpc.NewServer(append(s.interceptors(),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxSendMsgSize(maxMessage),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
@@ -188,7 +190,8 @@ func (s *Server) whileServing(ctx context.Context) (context.Context, context.Can
 // ended gives the cause of a context's end instead of its bare error, so that a
 // shutdown is told from a caller that went away.
 func ended(ctx context.Context, err error) error {
-	if err != nil && errors.Is(context.Cause(ctx), errShuttingDown) && errors.Is(err, context.Canceled) {
+	isEnd := errors.Is(err, context.Canceled) || status.Code(err) == codes.Canceled
+	if isEnd && errors.Is(context.Cause(ctx), errShuttingDown) {
 		return errShuttingDown
 	}
 	return err

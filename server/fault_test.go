@@ -1,0 +1,207 @@
+package server_test
+
+import (
+	"bytes"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
+	"github.com/hikmaai-io/argus-queue/redis/redistest"
+)
+
+func TestRedisGoesAwayAndComesBack(t *testing.T) {
+	t.Parallel()
+	store := redistest.Own(t, "--appendonly", "yes", "--appendfsync", "always")
+	b := setup(t, store.Engine())
+	health, err := healthpb.NewHealthClient(b.conn).Watch(b.ctx, &healthpb.HealthCheckRequest{Service: "argus.v1.TaskQueue"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	until := func(status healthpb.HealthCheckResponse_ServingStatus) {
+		t.Helper()
+		for {
+			r, err := health.Recv()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.GetStatus() == status {
+				return
+			}
+		}
+	}
+	until(healthpb.HealthCheckResponse_SERVING)
+	b.publish(t, "job")
+	d := b.readOne(t)
+	store.Kill()
+	_, err = b.queue.Publish(b.ctx, &argusv1.PublishRequest{Task: &argusv1.Task{}, RequestId: "r"})
+	if w := expect(t, err, codes.Unavailable, argusv1.ErrorReason_ERROR_REASON_REDIS_UNAVAILABLE); !w.retryable {
+		t.Error("not retryable")
+	}
+	_, port, _ := net.SplitHostPort(store.Addr)
+	for _, leak := range []string{port, "dial", "EOF", "redis:", b.engine.Prefix} {
+		if strings.Contains(err.Error(), leak) {
+			t.Errorf("the error leaks %q: %v", leak, err)
+		}
+	}
+	_, err = b.queue.Complete(b.ctx, &argusv1.CompleteRequest{LeaseToken: d.GetLeaseToken(), Status: completed})
+	expect(t, err, codes.Unavailable, argusv1.ErrorReason_ERROR_REASON_REDIS_UNAVAILABLE)
+	until(healthpb.HealthCheckResponse_NOT_SERVING)
+	if err := store.Start(); err != nil {
+		t.Fatal(err)
+	}
+	until(healthpb.HealthCheckResponse_SERVING)
+	if _, err := b.queue.Complete(b.ctx, &argusv1.CompleteRequest{LeaseToken: d.GetLeaseToken(), Status: completed}); err != nil {
+		t.Error("after the restart:", err)
+	}
+}
+
+// proxy stands between the server and Redis. When cut is set it passes scripts on, and
+// breaks the connection instead of passing their answer back.
+type proxy struct {
+	addr string
+	cut  atomic.Bool
+}
+
+func startProxy(t *testing.T, target string) *proxy {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{addr: listener.Addr().String()}
+	var conns sync.WaitGroup
+	conns.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			store, err := net.Dial("tcp", target)
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			var doomed atomic.Bool // its next answer is not passed back
+			conns.Go(func() {
+				pass(client, store, func(b []byte) bool {
+					if p.cut.Load() && bytes.Contains(bytes.ToLower(b), []byte("eval")) {
+						doomed.Store(true)
+					}
+					return true
+				})
+			})
+			conns.Go(func() { pass(store, client, func([]byte) bool { return !doomed.Load() }) })
+		}
+	})
+	t.Cleanup(func() { _ = listener.Close(); conns.Wait() })
+	return p
+}
+
+// pass copies until either side ends or look says no; then it closes the target.
+func pass(from, to net.Conn, look func([]byte) bool) {
+	defer to.Close()
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buffer)
+		if err != nil || !look(buffer[:n]) {
+			return
+		}
+		if _, err := to.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
+
+func TestLostReplyOfAWrite(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		raw := e.Raw(t)
+		p := startProxy(t, e.Addr)
+		e.Addr = p.addr
+		b := setup(t, e)
+		// From here on Redis knows the scripts: an answer that is lost is not NOSCRIPT.
+		b.publish(t, "zeroth")
+		if _, err := b.queue.Complete(b.ctx, &argusv1.CompleteRequest{LeaseToken: b.readOne(t).GetLeaseToken(), Status: completed}); err != nil {
+			t.Fatal(err)
+		}
+		b.publish(t, "first")
+		d := b.readOne(t)
+
+		p.cut.Store(true)
+		_, err := b.queue.Publish(b.ctx, &argusv1.PublishRequest{Task: &argusv1.Task{JobId: "unsafe"}})
+		w := expect(t, err, codes.Unknown, argusv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN)
+		if w.retryable {
+			t.Error("told to retry what is not safe to retry")
+		}
+		safe := &argusv1.PublishRequest{Task: &argusv1.Task{JobId: "safe"}, RequestId: "r"}
+		_, err = b.queue.Publish(b.ctx, safe)
+		expect(t, err, codes.Unavailable, argusv1.ErrorReason_ERROR_REASON_REDIS_UNAVAILABLE)
+		complete := &argusv1.CompleteRequest{LeaseToken: d.GetLeaseToken(), Status: completed}
+		_, err = b.queue.Complete(b.ctx, complete)
+		expect(t, err, codes.Unavailable, argusv1.ErrorReason_ERROR_REASON_REDIS_UNAVAILABLE)
+		p.cut.Store(false)
+
+		again, err := b.queue.Publish(b.ctx, safe)
+		if err != nil || !again.GetDeduplicated() {
+			t.Error("the safe repetition:", again, err)
+		}
+		done, err := b.queue.Complete(b.ctx, complete)
+		if err != nil || !done.GetAlreadyCompleted() {
+			t.Error("the repeated Complete:", done, err)
+		}
+		jobs := make(map[any]int)
+		for _, entry := range raw.XRange(b.ctx, b.key("argus_task_queue"), "-", "+").Val() {
+			jobs[entry.Values["job_id"]]++
+		}
+		if jobs["safe"] != 1 || jobs["unsafe"] != 1 {
+			t.Error("entries:", jobs)
+		}
+		if n := raw.XLen(b.ctx, b.key("argus_completion:first")).Val(); n != 1 {
+			t.Error(n, "results")
+		}
+	})
+}
+
+func TestOutOfMemory(t *testing.T) {
+	t.Parallel()
+	b := setup(t, redistest.Own(t).Engine())
+	b.publish(t, "job")
+	d := b.readOne(t)
+	if err := b.raw.ConfigSet(b.ctx, "maxmemory", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := b.queue.Publish(b.ctx, &argusv1.PublishRequest{Task: &argusv1.Task{}, RequestId: "r", InitialState: &argusv1.InitialState{}})
+	if w := expect(t, err, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_REDIS_OUT_OF_MEMORY); !w.retryable {
+		t.Error("not retryable")
+	}
+	_, err = b.state.SetField(b.ctx, &argusv1.SetFieldRequest{JobId: "job", Field: "a", Value: "b"})
+	expect(t, err, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_REDIS_OUT_OF_MEMORY)
+	if n := b.raw.DBSize(b.ctx).Val(); n != 1 {
+		t.Error(n, "keys; a refused write left something")
+	}
+	// A full Redis can drain.
+	if _, err := b.queue.Complete(b.ctx, &argusv1.CompleteRequest{LeaseToken: d.GetLeaseToken(), Status: completed}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWrongTypeIsTold(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e)
+		b.raw.Set(b.ctx, b.key("job_state:job"), "text", 0)
+		b.raw.Set(b.ctx, b.key("argus_completion:job"), "text", 0)
+		_, err := b.state.GetAll(b.ctx, &argusv1.GetAllRequest{JobId: "job"})
+		expect(t, err, codes.FailedPrecondition, argusv1.ErrorReason_ERROR_REASON_KEY_TYPE_CONFLICT)
+		_, err = b.state.SetField(b.ctx, &argusv1.SetFieldRequest{JobId: "job", Field: "a"})
+		expect(t, err, codes.FailedPrecondition, argusv1.ErrorReason_ERROR_REASON_KEY_TYPE_CONFLICT)
+		err = b.watchError(&argusv1.WatchRequest{JobId: "job"})
+		expect(t, err, codes.FailedPrecondition, argusv1.ErrorReason_ERROR_REASON_KEY_TYPE_CONFLICT)
+	})
+}

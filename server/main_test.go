@@ -1,0 +1,179 @@
+package server_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
+	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/redistest"
+	"github.com/hikmaai-io/argus-queue/server"
+)
+
+func TestMain(m *testing.M) {
+	goredis.SetLogger(silent{}) // tests kill servers; the driver need not tell
+	code := redistest.Main(m)
+	if code == 0 {
+		if err := goleak.Find(); err != nil { // every goroutine has an owner that ended it
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
+
+// bundle is a server with its clients.
+type bundle struct {
+	ctx      context.Context
+	engine   redistest.Engine
+	raw      *goredis.Client
+	server   *server.Server
+	conn     *grpc.ClientConn
+	queue    argusv1.TaskQueueClient
+	state    argusv1.JobStateClient
+	done     argusv1.CompletionClient
+	shutdown func()
+}
+
+// logs keeps what a server logs.
+type logs struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func setup(t *testing.T, e redistest.Engine) *bundle {
+	t.Helper()
+	return setupLogged(t, e, &logs{})
+}
+
+func setupLogged(t *testing.T, e redistest.Engine, l *logs) *bundle {
+	t.Helper()
+	log := slog.New(slog.NewJSONHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	client, err := redis.NewClient(redis.Config{Addr: e.Addr, Prefix: e.Prefix, ReadTimeout: 2 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	broker, err := redis.NewBroker(client, redis.BrokerConfig{Logger: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := server.New(server.Config{Broker: broker, Logger: log})
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(listener) }()
+	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bundle{ctx: redistest.Context(t), engine: e, raw: e.Raw(t), server: s, conn: conn,
+		queue: argusv1.NewTaskQueueClient(conn), state: argusv1.NewJobStateClient(conn), done: argusv1.NewCompletionClient(conn)}
+	b.shutdown = sync.OnceFunc(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		s.Shutdown(ctx)
+		if ctx.Err() != nil {
+			t.Error("shutdown took all its time")
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+		_ = conn.Close()
+		broker.Close()
+		_ = client.Close()
+	})
+	t.Cleanup(b.shutdown)
+	return b
+}
+
+func (b *bundle) key(name string) string { return b.engine.Prefix + name }
+
+// publish publishes a task of a job.
+func (b *bundle) publish(t *testing.T, job string) {
+	t.Helper()
+	if _, err := b.queue.Publish(b.ctx, &argusv1.PublishRequest{Task: &argusv1.Task{JobId: job}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// readOne reads exactly one task.
+func (b *bundle) readOne(t *testing.T) *argusv1.Delivery {
+	t.Helper()
+	r, err := b.queue.Read(b.ctx, &argusv1.ReadRequest{Consumer: "w"})
+	if err != nil || len(r.GetDeliveries()) != 1 {
+		t.Fatal(r, err)
+	}
+	return r.GetDeliveries()[0]
+}
+
+// told is what an error tells its caller.
+type told struct {
+	code      codes.Code
+	reason    string
+	metadata  map[string]string
+	fields    []string
+	retryable bool
+}
+
+func tell(err error) told {
+	s := status.Convert(err)
+	w := told{code: s.Code()}
+	for _, detail := range s.Details() {
+		switch d := detail.(type) {
+		case *errdetails.ErrorInfo:
+			if d.GetDomain() == "argus.v1" {
+				w.reason, w.metadata = d.GetReason(), d.GetMetadata()
+			}
+		case *errdetails.BadRequest:
+			for _, v := range d.GetFieldViolations() {
+				w.fields = append(w.fields, v.GetField())
+			}
+		case *errdetails.RetryInfo:
+			w.retryable = d.GetRetryDelay().AsDuration() > 0
+		}
+	}
+	return w
+}
+
+// expect checks an error's code and reason.
+func expect(t *testing.T, err error, code codes.Code, reason argusv1.ErrorReason) told {
+	t.Helper()
+	w := tell(err)
+	if want := strings.TrimPrefix(reason.String(), "ERROR_REASON_"); w.code != code || w.reason != want {
+		t.Errorf("%v / %q (%v), want %v / %q", w.code, w.reason, err, code, want)
+	}
+	return w
+}
