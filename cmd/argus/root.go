@@ -18,7 +18,7 @@ const (
 	exitUnavailable = 5
 )
 
-// exitError says which code a failure ends the program with.
+// codedError says which code a failure ends the program with.
 type codedError struct {
 	code int
 	err  error
@@ -46,7 +46,6 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
   argus serve --redis-addr redis:6379     run it on a Redis`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
 	}
 	root.SetArgs(args)
 	root.SetOut(stdout)

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"github.com/hikmaai-io/argus-queue/redis"
@@ -55,10 +56,10 @@ It takes the same settings as serve.`,
 		Args: noArgs,
 	}
 	config := newConfig(command.Flags())
+	config.isDev = true
 	command.RunE = func(command *cobra.Command, _ []string) error {
-		config.isDev = true
 		return p.run(command.Context(), config, func(addr, store string) {
-			fmt.Fprintf(p.stdout, `argus dev: no authentication, loopback only: not for production
+			fmt.Fprintf(p.stdout, `argus dev: no authentication, no TLS: not for production
   gRPC       %s      (reflection, health)
   Store      %s
   Try        grpcurl -plaintext %s list
@@ -77,6 +78,7 @@ func (p *program) run(ctx context.Context, c *config, started func(addr, store s
 	if err != nil {
 		return err
 	}
+	goredis.SetLogger(driverLog{log})
 	listener, err := listen(c.GRPCAddr)
 	if err != nil {
 		return err
@@ -191,4 +193,11 @@ func warnOfEviction(client *redis.Client, log *slog.Logger) {
 	if strings.HasPrefix(policy, "allkeys-") {
 		log.Warn("Redis deletes whole queues when its memory is full: set maxmemory-policy noeviction", "maxmemory-policy", policy)
 	}
+}
+
+// driverLog takes the driver's own log: what matters of it comes as errors anyway.
+type driverLog struct{ log *slog.Logger }
+
+func (d driverLog) Printf(ctx context.Context, format string, args ...any) {
+	d.log.DebugContext(ctx, "redis driver", "message", fmt.Sprintf(format, args...))
 }

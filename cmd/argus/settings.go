@@ -30,6 +30,7 @@ type settings struct {
 
 func newSettings(flags *pflag.FlagSet) *settings {
 	s := &settings{flags: flags, given: make(map[string]bool), sections: make(map[string]func([]byte) error)}
+	flags.SortFlags = false
 	flags.StringVar(&s.file, "config", "", "YAML file with settings [ARGUS_CONFIG]")
 	return s
 }

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
+
+	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/redistest"
+)
+
+// load resolves settings as serve does.
+func load(t *testing.T, env map[string]string, args ...string) (*config, error) {
+	t.Helper()
+	flags := pflag.NewFlagSet("argus", pflag.ContinueOnError)
+	c := newConfig(flags)
+	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	return c, c.load(func(name string) (string, bool) { value, ok := env[name]; return value, ok })
+}
+
+func writeFile(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestSettingsDefaults(t *testing.T) {
+	t.Parallel()
+	c, err := load(t, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []any{c.GRPCAddr, c.Redis.Enabled, c.Redis.Addr, c.Redis.DB, c.Redis.Prefix, c.Redis.PoolSize, c.Redis.ReadTimeout,
+		c.Redis.WriteTimeout, c.Broker.StateTTL, c.Broker.DefaultQueue, c.Broker.DefaultGroup, c.Broker.Queue.Lease}
+	want := []any{"localhost:7233", true, "localhost:6379", 0, "argus:", 10, 5 * time.Second,
+		5 * time.Second, 168 * time.Hour, "argus_task_queue", "argus-workers", time.Minute}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSettingsPrecedence(t *testing.T) {
+	t.Parallel()
+	file := writeFile(t, "argus.yaml", `
+redis:
+  enabled: true
+  addr: file:1
+  password: file
+  db: 1
+  prefix: "file:"
+  pool_size: 11
+  read_timeout: 1s
+queues:
+  json-peers: {encoding: json, lease: 5m}
+`)
+	env := map[string]string{"ARGUS_CONFIG": file, "ARGUS_REDIS_ADDR": "env:1", "ARGUS_REDIS_PREFIX": "env:", "ARGUS_REDIS_DB": "2", "ARGUS_REDIS_ENABLED": "false"}
+	c, err := load(t, env, "--redis-addr", "flag:1", "--redis-db", "3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []any{c.Redis.Addr, c.Redis.DB, c.Redis.Prefix, c.Redis.Enabled, c.Redis.PoolSize, c.Redis.Password, c.Redis.ReadTimeout, c.Redis.WriteTimeout}
+	want := []any{"flag:1", 3, "env:", false, 11, "file", time.Second, 5 * time.Second}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	queues := map[string]redis.QueueConfig{"json-peers": {Encoding: redis.EncodingJSON, Lease: 5 * time.Minute}}
+	if diff := cmp.Diff(queues, c.Broker.Queues); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSettingsErrors(t *testing.T) {
+	t.Parallel()
+	secret := writeFile(t, "secret", "hunter2\n")
+	for name, c := range map[string]struct {
+		yaml string
+		env  map[string]string
+		args []string
+		say  []string
+	}{
+		"unknown key":       {yaml: "redis: {adr: x}\nnope: 1", say: []string{"argus.yaml: unknown key redis.adr", "argus.yaml: unknown key nope"}},
+		"bad value":         {yaml: "redis: {pool_size: ten}", say: []string{`argus.yaml: redis.pool_size: "ten" is not a int`}},
+		"group as value":    {yaml: "redis: x", say: []string{"unknown key redis"}},
+		"value as group":    {yaml: "lease: {a: 1}", say: []string{"lease: want one value"}},
+		"no yaml":           {yaml: "a: [", say: []string{"argus.yaml"}},
+		"no file":           {args: []string{"--config", "none.yaml"}, say: []string{"none.yaml", "no such file"}},
+		"unknown queue key": {yaml: "queues: {q: {encodng: json}}", say: []string{"argus.yaml: queues", "encodng"}},
+		"bad encoding":      {yaml: "queues: {q: {encoding: xml}}", say: []string{"queues.q.encoding", `"xml"`}},
+		"reserved queue":    {yaml: "queues: {'job_state:x': {}}", say: []string{"queues", "reserved"}},
+		"environment":       {env: map[string]string{"ARGUS_LEASE": "long"}, say: []string{`ARGUS_LEASE: "long" is not a duration`}},
+		"several":           {env: map[string]string{"ARGUS_LEASE": "long", "ARGUS_REDIS_DB": "x"}, say: []string{"ARGUS_LEASE", "ARGUS_REDIS_DB"}},
+		"zero":              {args: []string{"--lease", "0s", "--redis-pool-size", "0"}, say: []string{"lease: must be more than 0", "redis.pool_size: must be more than 0"}},
+		"cluster prefix":    {args: []string{"--redis-cluster"}, say: []string{"redis.prefix", "{argus}:"}},
+		"both passwords":    {args: []string{"--redis-password", "x", "--redis-password-file", secret}, say: []string{"redis.password: give either"}},
+		"no password file":  {args: []string{"--redis-password-file", "none"}, say: []string{"redis.password_file", "no such file"}},
+		"no certificate":    {args: []string{"--redis-tls", "--redis-tls-ca-file", secret}, say: []string{"redis.tls_ca_file", "holds no certificate"}},
+	} {
+		args := c.args
+		if c.yaml != "" {
+			args = append(args, "--config", writeFile(t, "argus.yaml", c.yaml))
+		}
+		_, err := load(t, c.env, args...)
+		for _, say := range c.say {
+			if err == nil || !strings.Contains(err.Error(), say) {
+				t.Errorf("%s: %v, want it to say %q", name, err, say)
+			}
+		}
+		if err != nil && strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: the error holds a secret: %v", name, err)
+		}
+	}
+	if c, err := load(t, nil, "--redis-password-file", secret); err != nil || c.Redis.Password != "hunter2" {
+		t.Error("password from a file:", err)
+	}
+}
+
+func TestUsageErrors(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"nope"}, {"serve", "--nope"}, {"serve", "extra"}, {"version", "extra"}, {"serve", "--redis-db", "x"},
+		{"dev", "--log-level", "loud"}, {"dev", "--log-format", "xml"}, {"dev", "--grpc-addr", "nowhere"}} {
+		var stdout, stderr bytes.Buffer
+		if code := run(redistest.Context(t), args, noEnv, &stdout, &stderr); code != exitUsage || !strings.HasPrefix(stderr.String(), "argus") || stdout.Len() != 0 {
+			t.Errorf("argus %s: exit %d: %s", strings.Join(args, " "), code, &stderr)
+		}
+	}
+	for _, args := range [][]string{nil, {"--help"}, {"serve", "--help"}, {"dev", "--help"}, {"version"}} {
+		var stdout, stderr bytes.Buffer
+		if code := run(redistest.Context(t), args, noEnv, &stdout, &stderr); code != exitOK || stdout.Len() == 0 || stderr.Len() != 0 {
+			t.Errorf("argus %s: exit %d: %s", strings.Join(args, " "), code, &stderr)
+		}
+	}
+}
+
+// The README's table of settings is what the settings say. UPDATE=true writes it.
+func TestReadmeListsTheSettings(t *testing.T) {
+	t.Parallel()
+	const path, begin, end = "../../README.md", "<!-- settings -->\n", "<!-- /settings -->"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, ok := strings.Cut(string(text), begin)
+	old, tail, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		t.Fatal("the README has no marks for the table")
+	}
+	flags := pflag.NewFlagSet("argus", pflag.ContinueOnError)
+	var table strings.Builder
+	table.WriteString("| YAML | flag | environment | default | what |\n|---|---|---|---|---|\n")
+	for _, key := range newConfig(flags).keys {
+		flag := flags.Lookup(flagName(key))
+		usage, _, _ := strings.Cut(flag.Usage, " [")
+		fmt.Fprintf(&table, "| `%s` | `--%s` | `%s` | %s | %s |\n", key, flag.Name, envName(key), plainDefault(flag.DefValue), usage)
+	}
+	if old == table.String() {
+		return
+	}
+	if os.Getenv("UPDATE") != "true" {
+		t.Fatal("the README's table of settings is not what the settings say; run the test with UPDATE=true")
+	}
+	if err := os.WriteFile(path, []byte(head+begin+table.String()+end+tail), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// plainDefault writes a default as a person would.
+func plainDefault(value string) string {
+	if value == "" {
+		return ""
+	}
+	return "`" + strings.NewReplacer("h0m0s", "h", "m0s", "m").Replace(value) + "`"
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hikmaai-io/argus-queue/redis/redistest"
+)
+
+// TestReadme runs the README's console blocks, line by line, against `make run` and
+// against `argus serve` on a redis-server, and compares what they print. It needs
+// make, bash and redis-cli, and builds grpcurl, so it runs only where it is asked for.
+// UPDATE=true writes what `argus serve` printed into the README.
+func TestReadme(t *testing.T) {
+	if os.Getenv("ARGUS_README_TEST") != "true" {
+		t.Skip("the README's walk-through runs with ARGUS_README_TEST=true")
+	}
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tools := t.TempDir()
+	build := exec.Command("go", "build", "-modfile=tools/go.mod", "-o", tools, "github.com/fullstorydev/grpcurl/cmd/grpcurl")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build grpcurl: %v\n%s", err, out)
+	}
+	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("make run", func(t *testing.T) {
+		p := startMake(t, root)
+		store := regexp.MustCompile(`embedded at (\S+)`).FindStringSubmatch(p.banner)
+		if store == nil {
+			t.Fatal("no store in the banner:", p.banner)
+		}
+		walk(t, string(text), tools, p.addr, store[1])
+	})
+	t.Run("argus serve", func(t *testing.T) {
+		server := redistest.Own(t)
+		p := start(t, "serve", "--redis-addr", server.Addr)
+		updated := walk(t, string(text), tools, p.addr, server.Addr)
+		if os.Getenv("UPDATE") == "true" {
+			if err := os.WriteFile(filepath.Join(root, "README.md"), []byte(updated), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// startMake starts `make run` on a free port.
+func startMake(t *testing.T, root string) *process {
+	t.Helper()
+	p := &process{cmd: exec.Command("make", "-s", "run")}
+	p.cmd.Dir, p.cmd.Stderr = root, p
+	p.cmd.Env = append(os.Environ(), "ARGUS_GRPC_ADDR=localhost:0")
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // make, go and argus end together
+	p.run(t, func() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM) })
+	return p
+}
+
+// walk runs the console blocks in one shell, and returns the text with the real output.
+func walk(t *testing.T, text, tools, addr, store string) string {
+	t.Helper()
+	_, port, _ := net.SplitHostPort(store)
+	bash := newShell(t, tools, "redis-cli() { command redis-cli -p "+port+` "$@"; }`)
+	var updated strings.Builder
+	var want []string // of the last command
+	got, inBlock := "", false
+	flush := func() {
+		if diff := cmp.Diff(steady(strings.Join(want, "\n")), steady(got)); diff != "" && os.Getenv("UPDATE") != "true" {
+			t.Errorf("(-README +real):\n%s", diff)
+		}
+		if got != "" {
+			fmt.Fprintln(&updated, got)
+		}
+		want, got = nil, ""
+	}
+	for line := range strings.SplitSeq(strings.TrimSuffix(text, "\n"), "\n") {
+		command, isCommand := strings.CutPrefix(line, "$ ")
+		switch {
+		case !inBlock:
+			inBlock = line == "```console"
+			fmt.Fprintln(&updated, line)
+		case line == "```":
+			flush()
+			inBlock = false
+			fmt.Fprintln(&updated, line)
+		case isCommand:
+			flush()
+			fmt.Fprintln(&updated, line)
+			got = strings.ReplaceAll(bash.run(t, strings.ReplaceAll(command, "localhost:7233", addr)), addr, "localhost:7233")
+		default:
+			want = append(want, line)
+		}
+	}
+	return updated.String()
+}
+
+// What differs from run to run: times, entry ids, tokens, durations.
+var unsteady = []struct{ is, as string }{
+	{`\d{4}-\d\d-\d\dT[0-9:.]+Z`, "TIME"},
+	{`"leaseToken": "[^"]+"`, `"leaseToken": "TOKEN"`},
+	{`\b\d{13}-\d+`, "ID"},
+	{`\b\d{10}\b`, "SECONDS"},
+	{`"\d+(\.\d+)?s"`, `"DURATION"`},
+	{`\(integer\) \d{2,}`, "(integer) N"},
+}
+
+func steady(text string) string {
+	for _, u := range unsteady {
+		text = regexp.MustCompile(u.is).ReplaceAllString(text, u.as)
+	}
+	return text
+}
+
+// shell is one bash that runs commands one after the other.
+type shell struct {
+	in  io.Writer
+	out *bufio.Scanner
+}
+
+const mark = "--end-of-command--"
+
+func newShell(t *testing.T, tools, prelude string) *shell {
+	t.Helper()
+	cmd := exec.Command("bash", "--norc")
+	cmd.Dir = t.TempDir()
+	cmd.Env = append(os.Environ(), "PATH="+tools+":"+os.Getenv("PATH"))
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = cmd.Stdout
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = in.Close(); _ = cmd.Wait() })
+	s := &shell{in, bufio.NewScanner(out)}
+	s.run(t, prelude)
+	return s
+}
+
+func (s *shell) run(t *testing.T, command string) string {
+	t.Helper()
+	if _, err := fmt.Fprintf(s.in, "%s\necho; echo %s\n", command, mark); err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for s.out.Scan() {
+		if s.out.Text() == mark {
+			return strings.Join(lines[:len(lines)-1], "\n")
+		}
+		lines = append(lines, s.out.Text())
+	}
+	t.Fatalf("the shell ended: %v\n%s", s.out.Err(), strings.Join(lines, "\n"))
+	return ""
+}
