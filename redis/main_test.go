@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"testing"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -98,11 +99,15 @@ func (b *bundle) readOne(t *testing.T, consumer string) redis.Delivery {
 // expire makes a lease look as if it ran out, without waiting for it.
 func (b *bundle) expire(t *testing.T, l redis.Lease) {
 	t.Helper()
-	err := b.raw.Do(b.ctx, "XCLAIM", b.key(l.Queue), l.Group, l.Consumer, 0, l.EntryID,
-		"IDLE", 10*redis.DefaultLease.Milliseconds(), "RETRYCOUNT", l.Count, "JUSTID").Err()
-	if err != nil {
+	if err := b.xclaim(l, 10*redis.DefaultLease); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// xclaim gives a pending entry to a consumer, as if he had had it for a time.
+func (b *bundle) xclaim(l redis.Lease, idle time.Duration) error {
+	return b.raw.Do(b.ctx, "XCLAIM", b.key(l.Queue), l.Group, l.Consumer, 0, l.EntryID,
+		"IDLE", idle.Milliseconds(), "RETRYCOUNT", l.Count, "JUSTID").Err()
 }
 
 // hash reads a hash as a raw peer does.
