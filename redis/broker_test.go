@@ -114,6 +114,24 @@ func TestLateWorkerLosesTheRace(t *testing.T) {
 	})
 }
 
+// A raw peer's XCLAIM with JUSTID takes a task over without counting a delivery.
+func TestRawPeerTakesOver(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, redis.BrokerConfig{})
+		b.publish(t, redis.Task{JobID: "job"})
+		d := b.readOne(t, "w")
+		raw := d.Lease
+		raw.Consumer = "raw"
+		if err := b.xclaim(raw, 0); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.broker.Complete(b.ctx, d.Lease.Token(), redis.Result{Status: redis.StatusCompleted}); !errors.Is(err, redis.ErrLeaseLost) {
+			t.Error(err)
+		}
+	})
+}
+
 func TestExpiredLeasesComeFirstOldestFirst(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
-	"sync"
 	"time"
 )
 
@@ -108,34 +105,6 @@ func (b *Broker) take(ctx context.Context, r ReadRequest) ([]Delivery, error) {
 	}
 }
 
-// batch is what one read script call leased.
-type batch struct {
-	deliveries []Delivery
-	sizes      []int
-	malformed  []malformed
-	gone       int // leases whose entry was deleted
-}
-
-// malformed is an entry that is no task.
-type malformed struct {
-	lease  Lease
-	reason string
-}
-
-// split cuts off what would make the answer larger than MaxTaskBytes. One delivery
-// stays in any case: an entry too large by itself was found malformed.
-func (p *batch) split() (surplus []Delivery) {
-	total := 0
-	for i, size := range p.sizes {
-		if total += size; total > MaxTaskBytes && i > 0 {
-			surplus = append(surplus, p.deliveries[i:]...)
-			p.deliveries = p.deliveries[:i:i]
-			break
-		}
-	}
-	return surplus
-}
-
 // lease runs the read script. The caller's end does not cut off its answer: what it
 // leased must be delivered or given back.
 func (b *Broker) lease(ctx context.Context, r ReadRequest) (batch, error) {
@@ -180,59 +149,6 @@ func (b *Broker) lease(ctx context.Context, r ReadRequest) (batch, error) {
 	return p, nil
 }
 
-// add takes one row of the read script's reply: {id, delivery count, {field, value, …}}.
-func (p *batch) add(row any, lease Lease) error {
-	cells, ok := row.([]any)
-	if !ok || len(cells) != 3 {
-		return fmt.Errorf("read: unexpected row %T", row)
-	}
-	list, err := stringList(cells[2])
-	if err != nil {
-		return fmt.Errorf("read: %w", err)
-	}
-	lease.EntryID, _ = cells[0].(string)
-	lease.Count = int(integer(cells[1]))
-	fields, size := make(map[string]string, len(list)/2), deliveryOverhead+2*(len(lease.Queue)+len(lease.Group)+len(lease.Consumer))
-	for i := 0; i+1 < len(list); i += 2 {
-		fields[list[i]] = list[i+1]
-		size += len(list[i]) + len(list[i+1])
-	}
-	task, m, err := decodeEntry(fields)
-	switch {
-	case err == nil && size > MaxTaskBytes:
-		err = fmt.Errorf("%d bytes are more than a delivery can hold", size)
-	case err == nil && len(list)/2 > maxEntryFields:
-		err = fmt.Errorf("%d fields are more than a delivery can hold", len(list)/2)
-	}
-	if err != nil {
-		p.malformed = append(p.malformed, malformed{lease, "malformed: " + err.Error()})
-		return nil
-	}
-	lease.JobID = task.JobID
-	published := m.publishedAt
-	if published.IsZero() {
-		ms, _, _ := strings.Cut(lease.EntryID, "-")
-		first, _ := number(ms)
-		published = time.UnixMilli(first)
-	}
-	p.deliveries = append(p.deliveries, Delivery{Lease: lease, Attempt: m.attempts + lease.Count, PublishedAt: published, Task: task})
-	p.sizes = append(p.sizes, size)
-	return nil
-}
-
-// deliveryOverhead is what a delivery's other fields take in an answer, the names in its
-// token apart.
-const deliveryOverhead = 256
-
-// maxEntryFields is how many fields a raw peer's task may have.
-const maxEntryFields = 1024
-
-func integer(cell any) int64 {
-	text, _ := cell.(string)
-	n, _ := strconv.ParseInt(text, 10, 64)
-	return n
-}
-
 // release gives deliveries back that the caller won't get. When that fails they are
 // redelivered as if their worker had crashed.
 func (b *Broker) release(ctx context.Context, deliveries []Delivery) {
@@ -267,50 +183,4 @@ func (b *Broker) quarantine(ctx context.Context, entries []malformed) int {
 		b.log.Warn("quarantined an entry that is no task", "queue", m.lease.Queue, "message_id", m.lease.EntryID, "reason", m.reason)
 	}
 	return n
-}
-
-// Looking for leases that ran out costs Redis a walk over all pending entries, so each
-// line is looked at at most every claimPeriod, and less often when it takes long.
-const (
-	claimPeriod    = 50 * time.Millisecond
-	maxClaimPeriod = 500 * time.Millisecond
-	claimShare     = 50
-)
-
-// claims remembers when each line is to be looked at again. Its zero value is ready.
-type claims struct {
-	mu   sync.Mutex
-	next map[string]time.Time
-}
-
-// due says whether to look now, and if so puts off the next time.
-func (c *claims) due(line string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := time.Now()
-	if now.Before(c.next[line]) {
-		return false
-	}
-	if c.next == nil {
-		c.next = make(map[string]time.Time)
-	}
-	if len(c.next) >= 10000 { // forget old lines; looking too early does no harm
-		clear(c.next)
-	}
-	c.next[line] = now.Add(claimPeriod)
-	return true
-}
-
-// again makes the line due at once.
-func (c *claims) again(line string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.next, line)
-}
-
-// took puts off the next look by what this one cost.
-func (c *claims) took(line string, d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.next[line] = time.Now().Add(min(maxClaimPeriod, max(claimPeriod, claimShare*d)))
 }

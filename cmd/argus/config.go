@@ -128,11 +128,9 @@ func (c *config) load(env func(string) (string, bool)) error {
 		c.positive(),
 	}
 	if err := c.Redis.Validate(); err != nil {
-		errs = append(errs, fmt.Errorf("redis.%w", err))
+		errs = append(errs, errors.New("redis."+strings.ReplaceAll(err.Error(), "\n", "\nredis.")))
 	}
-	if err := c.Broker.Validate(); err != nil {
-		errs = append(errs, err)
-	}
+	errs = append(errs, c.Broker.Validate())
 	if err := errors.Join(errs...); err != nil {
 		return usageError(err)
 	}

@@ -103,6 +103,7 @@ func TestSettingsErrors(t *testing.T) {
 		"several":           {env: map[string]string{"ARGUS_LEASE": "long", "ARGUS_REDIS_DB": "x"}, say: []string{"ARGUS_LEASE", "ARGUS_REDIS_DB"}},
 		"zero":              {args: []string{"--lease", "0s", "--redis-pool-size", "0"}, say: []string{"lease: must be more than 0", "redis.pool_size: must be more than 0"}},
 		"cluster prefix":    {args: []string{"--redis-cluster"}, say: []string{"redis.prefix", "{argus}:"}},
+		"two of redis":      {args: []string{"--redis-cluster", "--redis-db", "1"}, say: []string{"redis.prefix", "redis.db"}},
 		"both passwords":    {args: []string{"--redis-password", "x", "--redis-password-file", secret}, say: []string{"redis.password: give either"}},
 		"no password file":  {args: []string{"--redis-password-file", "none"}, say: []string{"redis.password_file", "no such file"}},
 		"no certificate":    {args: []string{"--redis-tls", "--redis-tls-ca-file", secret}, say: []string{"redis.tls_ca_file", "holds no certificate"}},

@@ -161,7 +161,7 @@ func openStore(c *config, log *slog.Logger) (client *redis.Client, name string, 
 	if err != nil {
 		closeEmbedded()
 		return nil, "", nil, codedError{exitUnavailable, fmt.Errorf(
-			"can't use Redis at %s: %s. Is it running, and are --redis-addr and the password right? `argus dev` needs no Redis", config.Addr, rootCause(err))}
+			"can't use Redis at %s (%s). Is it running, and are --redis-addr and the password right? `argus dev` needs no Redis", config.Addr, rootCause(err))}
 	}
 	if c.useRedis() {
 		warnOfEviction(client, log)
@@ -169,12 +169,9 @@ func openStore(c *config, log *slog.Logger) (client *redis.Client, name string, 
 	return client, name, func() { _ = client.Close(); closeEmbedded() }, nil
 }
 
-// rootCause is the innermost text of an error, without the chain of who noticed it.
+// rootCause is what Redis or the network said, without the chain of who noticed it.
 func rootCause(err error) string {
-	text := err.Error()
-	if i := strings.LastIndex(text, ": "); i >= 0 && strings.HasSuffix(text, "refused") {
-		return text[i+2:]
-	}
+	text := strings.TrimSuffix(err.Error(), ".")
 	if _, cause, ok := strings.Cut(text, redis.ErrUnavailable.Error()+": "); ok {
 		return cause
 	}
