@@ -3,14 +3,12 @@ package redis
 import (
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 )
 
 // batch is what one read script call leased.
 type batch struct {
 	deliveries []Delivery
-	sizes      []int
 	malformed  []malformed
 	gone       int // leases whose entry was deleted
 }
@@ -19,20 +17,6 @@ type batch struct {
 type malformed struct {
 	lease  Lease
 	reason string
-}
-
-// split cuts off what would make the answer larger than MaxTaskBytes. One delivery
-// stays in any case: an entry too large by itself was found malformed.
-func (p *batch) split() (surplus []Delivery) {
-	total := 0
-	for i, size := range p.sizes {
-		if total += size; total > MaxTaskBytes && i > 0 {
-			surplus = append(surplus, p.deliveries[i:]...)
-			p.deliveries = p.deliveries[:i:i]
-			break
-		}
-	}
-	return surplus
 }
 
 // add takes one row of the read script's reply: {id, delivery count, {field, value, …}}.
@@ -47,17 +31,9 @@ func (p *batch) add(row any, lease Lease) error {
 	}
 	lease.EntryID, _ = cells[0].(string)
 	lease.Count = int(integer(cells[1]))
-	fields, size := make(map[string]string, len(list)/2), deliveryOverhead+2*(len(lease.Queue)+len(lease.Group)+len(lease.Consumer))
-	for i := 0; i+1 < len(list); i += 2 {
-		fields[list[i]] = list[i+1]
-		size += len(list[i]) + len(list[i+1])
-	}
-	task, m, err := decodeEntry(fields)
-	switch {
-	case err == nil && size > MaxTaskBytes:
+	task, m, err := decodeEntry(entryFields(list))
+	if size := entrySize(list); err == nil && size > MaxTaskBytes {
 		err = fmt.Errorf("%d bytes are more than a delivery can hold", size)
-	case err == nil && len(list)/2 > maxEntryFields:
-		err = fmt.Errorf("%d fields are more than a delivery can hold", len(list)/2)
 	}
 	if err != nil {
 		p.malformed = append(p.malformed, malformed{lease, "malformed: " + err.Error()})
@@ -66,21 +42,30 @@ func (p *batch) add(row any, lease Lease) error {
 	lease.JobID = task.JobID
 	published := m.publishedAt
 	if published.IsZero() {
-		ms, _, _ := strings.Cut(lease.EntryID, "-")
-		first, _ := number(ms)
-		published = time.UnixMilli(first)
+		if ms, _, ok := splitCursor(lease.EntryID); ok && ms <= maxTime*1000 {
+			published = time.UnixMilli(int64(ms))
+		}
 	}
 	p.deliveries = append(p.deliveries, Delivery{Lease: lease, Attempt: m.attempts + lease.Count, PublishedAt: published, Task: task})
-	p.sizes = append(p.sizes, size)
 	return nil
 }
 
-// deliveryOverhead is what a delivery's other fields take in an answer, the names in its
-// token apart.
-const deliveryOverhead = 256
-
-// maxEntryFields is how many fields a raw peer's task may have.
-const maxEntryFields = 1024
+// entryFields makes a map of an entry. A name that stands there twice, which only a raw
+// peer can have written, is told apart: "name", "name.2", …
+func entryFields(list []string) map[string]string {
+	fields := make(map[string]string, len(list)/2)
+	for i := 0; i+1 < len(list); i += 2 {
+		name := list[i]
+		for n := 2; ; n++ {
+			if _, twice := fields[name]; !twice {
+				break
+			}
+			name = fmt.Sprintf("%s.%d", list[i], n)
+		}
+		fields[name] = list[i+1]
+	}
+	return fields
+}
 
 func integer(cell any) int64 {
 	text, _ := cell.(string)

@@ -37,6 +37,9 @@ type QueueConfig struct {
 	Lease time.Duration
 }
 
+// maxTTL is how long anything may be kept: ten years.
+const maxTTL = 10 * 365 * 24 * time.Hour
+
 // DefaultLease is how long a delivery is leased.
 const DefaultLease = 60 * time.Second
 
@@ -94,6 +97,7 @@ func NewBroker(client *Client, config BrokerConfig) (*Broker, error) {
 		due:    newAlarm(),
 		stop:   stop,
 	}
+	b.log.Debug("what others write is found by sweeping what is waited for")
 	b.tasks.Go(func() { b.sweepCompletions(ctx) })
 	b.tasks.Go(func() { b.pollTasks(ctx) })
 	b.tasks.Go(func() { b.moveDelayed(ctx) })
@@ -112,8 +116,8 @@ func (c BrokerConfig) withDefaults() (BrokerConfig, error) {
 	set(&c.DeadLetterTTL, 30*24*time.Hour)
 	for field, d := range map[string]time.Duration{"state_ttl": c.StateTTL, "completion_ttl": c.CompletionTTL,
 		"request_window": c.RequestWindow, "dead_letter_ttl": c.DeadLetterTTL} {
-		if d < time.Millisecond {
-			return c, invalid(field, "is %s, want at least 1ms", d)
+		if d < time.Millisecond || d > maxTTL {
+			return c, invalid(field, "is %s, want 1ms to %s", d, maxTTL)
 		}
 	}
 	if c.DefaultQueue == "" {

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -89,37 +90,67 @@ func (b *Broker) Report(ctx context.Context, jobID string, result Result) (Recor
 	return b.record(ctx, Lease{Queue: b.config.DefaultQueue, JobID: jobID}, result)
 }
 
+// maxEvents is how many events a job may have before its terminal one. They are never
+// trimmed: a watch must not miss any.
+const maxEvents = 1000
+
+// maxJudgements bounds how often a raw peer's new events can interrupt a record.
+const maxJudgements = 20
+
 func (b *Broker) record(ctx context.Context, lease Lease, result Result) (Recorded, error) {
 	keys := []string{b.keys.state(lease.JobID), b.keys.completion(lease.JobID), b.keys.tasks(lease.Queue)}
-	now, mark, count, unknown := time.Now(), "", "", once
+	now, mark, count := time.Now(), "", ""
 	if lease.EntryID != "" {
 		mark, count = lease.mark(), strconv.Itoa(lease.Count)
 	}
-	var state []string
+	unknown, most, state := once, strconv.Itoa(maxEvents), []string(nil)
 	if result.Status.Terminal() {
-		state, unknown = result.state(now), repeatable
+		unknown, most, state = repeatable, "", result.state(now)
 	}
-	args := []any{lease.Group, lease.EntryID, lease.Consumer, count,
-		b.config.StateTTL.Milliseconds(), b.config.CompletionTTL.Milliseconds(), mark, len(state)}
 	event := result.event(lease.JobID, now, b.queueConfig(lease.Queue).Encoding)
 	if mark != "" {
 		event = append(event, fieldLease, mark)
 	}
-	for _, s := range append(state, event...) {
+	var judgements []string
+	for range maxJudgements {
+		args := []any{lease.Group, lease.EntryID, lease.Consumer, count, b.config.StateTTL.Milliseconds(),
+			b.config.CompletionTTL.Milliseconds(), mark, most, len(judgements) / 2}
+		args = appendStrings(args, judgements)
+		args = appendStrings(append(args, len(state)), state)
+		reply, err := completeScript.strings(ctx, b.client, unknown, keys, appendStrings(args, event)...)
+		if err != nil {
+			return Recorded{}, err
+		}
+		switch reply[0] {
+		case "OK":
+			b.bell.ringAll(keys[1])
+			return Recorded{Cursor: reply[1]}, nil
+		case "ALREADY":
+			return Recorded{Cursor: reply[1], Already: true}, nil
+		case "JUDGE":
+			judgements = append(judgements, judge(lease.JobID, reply[1:])...)
+		case "FULL":
+			return Recorded{}, ErrTooManyEvents
+		default:
+			return Recorded{}, ErrLeaseLost
+		}
+	}
+	return Recorded{}, fmt.Errorf("complete: %w: events are appended faster than they can be read", ErrUnavailable)
+}
+
+// judge reads events in the JSON form, given as id, data, …, and says their statuses.
+func judge(jobID string, events []string) []string {
+	for i := 0; i+1 < len(events); i += 2 {
+		events[i+1] = string(decodeEvent(jobID, events[i], map[string]string{fieldData: events[i+1]}).Status)
+	}
+	return events
+}
+
+func appendStrings(args []any, list []string) []any {
+	for _, s := range list {
 		args = append(args, s)
 	}
-	reply, err := completeScript.strings(ctx, b.client, unknown, keys, args...)
-	if err != nil {
-		return Recorded{}, err
-	}
-	switch reply[0] {
-	case "OK":
-		b.bell.ringAll(keys[1])
-		return Recorded{Cursor: reply[1]}, nil
-	case "ALREADY":
-		return Recorded{Cursor: reply[1], Already: true}, nil
-	}
-	return Recorded{}, ErrLeaseLost
+	return args
 }
 
 // state is the result as fields of the job's state.
@@ -170,7 +201,9 @@ func decodeEvent(jobID, id string, fields map[string]string) Event {
 // decodeJSON takes the JSON form; false when it is none.
 func (e *Event) decodeJSON(data string) bool {
 	var object, results map[string]json.RawMessage
-	if !utf8.ValidString(data) || json.Unmarshal([]byte(data), &object) != nil || object == nil {
+	// A byte that is not UTF-8 becomes a replacement character, as the decoder does it:
+	// the status of such an event must count.
+	if json.Unmarshal([]byte(data), &object) != nil || object == nil {
 		return false
 	}
 	for name, raw := range object {
@@ -208,10 +241,4 @@ func (e *Event) set(name, value string) {
 	e.keep(name, value)
 }
 
-func (e *Event) keep(name, value string) {
-	if text, binary := splitText(name, value); text {
-		set(&e.Fields, name, value)
-	} else {
-		set(&e.BinaryFields, binary, []byte(value))
-	}
-}
+func (e *Event) keep(name, value string) { keep(&e.Fields, &e.BinaryFields, name, value) }

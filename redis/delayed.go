@@ -16,7 +16,7 @@ func (b *Broker) moveDelayed(ctx context.Context) {
 	for b.due.wait(ctx) {
 		in, err := b.moveDue(ctx)
 		if err != nil && ctx.Err() == nil {
-			b.log.Debug("moving delayed tasks failed", "error", err)
+			b.log.Warn("moving delayed tasks failed", "error", err)
 			in = longPeriod / 4
 		}
 		b.due.set(in)
@@ -88,9 +88,10 @@ func (b *Broker) moveDue(ctx context.Context) (time.Duration, error) {
 }
 
 func (b *Broker) moveQueue(ctx context.Context, queue string) (time.Duration, error) {
-	keys := []string{b.keys.delayed(queue), b.keys.tasks(queue), b.keys.delayedQueues()}
+	keys := []string{b.keys.delayed(queue), b.keys.tasks(queue), b.keys.delayedQueues(), b.keys.deadLetters(queue)}
 	for {
-		reply, err := moveScript.strings(ctx, b.client, repeatable, keys, queue, moveLimit)
+		reply, err := moveScript.strings(ctx, b.client, repeatable, keys, queue, moveLimit,
+			b.config.DeadLetterTTL.Milliseconds())
 		if err != nil {
 			return 0, err
 		}

@@ -36,8 +36,8 @@ var (
 	ErrRequestIDConflict = errors.New("the request id was used with another request")
 	// ErrInvalid: a bad argument; errors.As to *ArgumentError tells which.
 	ErrInvalid = errors.New("invalid argument")
-	// ErrClosed: the Broker is closing.
-	ErrClosed = errors.New("the broker is closed")
+	// ErrTooManyEvents: the job has as many events as it may have before it completes.
+	ErrTooManyEvents = errors.New("the job has too many events")
 )
 
 // ArgumentError is a bad argument. It is an ErrInvalid.
@@ -106,11 +106,12 @@ func translate(operation string, err error, e effect) error {
 		}
 		return fmt.Errorf("%s: %w", operation, err)
 	}
-	// The caller's own end is the caller's to interpret.
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%s: %w", operation, err)
-	}
-	if e == repeatable || neverSent(err) {
+	switch {
+	case neverSent(err): // first: the time-out of a dial also calls itself a passed deadline
+		return wrap(ErrUnavailable)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%s: %w", operation, err) // the caller's own end is the caller's to interpret
+	case e == repeatable:
 		return wrap(ErrUnavailable)
 	}
 	return wrap(ErrOutcomeUnknown)

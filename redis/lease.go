@@ -5,8 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
-	"regexp"
 	"strconv"
+	"strings"
 )
 
 // Lease names one delivery of one entry: what a fence compares. Its token is what a
@@ -48,8 +48,6 @@ func (l *Lease) fields() []*string {
 // maxTokenBytes bounds a token: five names, an entry id and a prefix, as base64.
 const maxTokenBytes = 4096
 
-var entryID = regexp.MustCompile(`^[0-9]{1,20}-[0-9]{1,20}$`)
-
 // ParseLease reads a token. Every fault of it is an ErrLeaseToken.
 func ParseLease(token string) (Lease, error) {
 	bad := func(problem string) (Lease, error) {
@@ -84,7 +82,8 @@ func ParseLease(token string) (Lease, error) {
 		return bad("it is not in the form of one")
 	}
 	l.Count = int(count)
-	if l.Token() != token || !entryID.MatchString(l.EntryID) ||
+	_, _, isID := splitCursor(l.EntryID)
+	if l.Token() != token || !isID ||
 		CheckQueue("queue", l.Queue) != nil || CheckID("group", l.Group) != nil ||
 		CheckID("consumer", l.Consumer) != nil || CheckID("job_id", l.JobID) != nil {
 		return bad("it is not in the form of one")
@@ -99,5 +98,5 @@ func (l Lease) args() []any {
 
 // mark identifies the lease in the completion event that was recorded under it.
 func (l Lease) mark() string {
-	return l.EntryID + " " + strconv.Itoa(l.Count) + " " + l.Consumer
+	return strings.Join([]string{l.EntryID, strconv.Itoa(l.Count), l.Consumer, l.Group, l.Queue}, " ")
 }

@@ -109,12 +109,14 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 		if err := CheckID("request_id", p.RequestID); err != nil {
 			return nil, false, err
 		}
-		p.Queue = queue
-		digest, unknown = p.digest(), repeatable
 	}
 	entries, first, err := b.entries(p.Tasks, b.queueConfig(queue).Encoding, field)
 	if err != nil {
 		return nil, false, err
+	}
+	if p.RequestID != "" {
+		p.Queue = queue
+		digest, unknown = p.digest(), repeatable
 	}
 	keys := []string{b.keys.tasks(queue), b.keys.delayed(queue), b.keys.delayedQueues(),
 		b.keys.request(p.RequestID), b.keys.state(first)}
@@ -153,9 +155,7 @@ func (p publication) args(config BrokerConfig, queue, digest string) []any {
 	var fields []any
 	if p.State != nil {
 		ttl = fmt.Sprint(orDefault(p.State.TTL, config.StateTTL).Milliseconds())
-		for _, s := range p.State.flat() {
-			fields = append(fields, s)
-		}
+		fields = appendStrings(fields, p.State.flat())
 	}
 	args := []any{digest, config.RequestWindow.Milliseconds(), delay, runAt, queue, ttl, len(fields)}
 	return append(args, fields...)
@@ -178,10 +178,10 @@ func (b *Broker) entries(tasks []Task, encoding Encoding, field func(int) string
 			first = task.JobID
 		}
 		entry := EncodeTask(task, encoding)
-		args = append(args, task.JobID, uuid.NewString(), len(entry))
-		for _, s := range entry {
-			args = append(args, s)
+		if size := entrySize(entry); size > MaxTaskBytes {
+			return nil, "", invalid(field(i), "takes %d bytes as an entry of the queue, at most %d are allowed", size, MaxTaskBytes)
 		}
+		args = appendStrings(append(args, task.JobID, uuid.NewString(), len(entry)), entry)
 	}
 	return args, first, nil
 }
@@ -192,6 +192,8 @@ func checkSchedule(delay time.Duration, runAt time.Time) error {
 		return invalid("run_at", "can't be combined with delay; choose one")
 	case !runAt.IsZero() && time.Until(runAt) > MaxDelay:
 		return invalid("run_at", "is more than %s ahead", MaxDelay)
+	case !isProtoTime(runAt):
+		return invalid("run_at", "is not a time in the years 1 to 9999")
 	}
 	return CheckDelay("delay", delay)
 }

@@ -90,12 +90,8 @@ func (b *Broker) take(ctx context.Context, r ReadRequest) ([]Delivery, error) {
 		if err != nil {
 			return nil, err
 		}
-		surplus := batch.split()
-		if ctx.Err() != nil {
-			surplus = append(surplus, batch.deliveries...)
-		}
-		b.release(ctx, surplus)
 		if err := ctx.Err(); err != nil {
+			b.release(ctx, batch.deliveries)
 			return nil, err
 		}
 		quarantined := b.quarantine(ctx, batch.malformed)
@@ -118,27 +114,25 @@ func (b *Broker) lease(ctx context.Context, r ReadRequest) (batch, error) {
 	}
 	start := time.Now()
 	reply, err := readScript.run(context.WithoutCancel(ctx), b.client, repeatable, []string{b.keys.tasks(r.Queue)},
-		r.Group, r.Consumer, r.Max, lease.Milliseconds(), mode)
+		r.Group, r.Consumer, r.Max, lease.Milliseconds(), mode, batchBytes, b.deliveryOverhead(r), fieldOverhead)
 	if err != nil {
 		b.claims.again(line)
 		return batch{}, err
 	}
 	rows, ok := reply.([]any)
-	if !ok || len(rows) < 2 {
+	if !ok || len(rows) < 3 {
 		return batch{}, fmt.Errorf("read: unexpected reply %T", reply)
 	}
 	now, p := integer(rows[0]), batch{gone: int(integer(rows[1]))}
 	if p.gone > 0 {
 		b.log.Warn("entries were deleted while they were leased", "queue", r.Queue, "group", r.Group, "entries", p.gone)
 	}
-	if mode == "claim" {
-		if len(rows)-2+p.gone >= r.Max { // more may be due
-			b.claims.again(line)
-		} else {
-			b.claims.took(line, time.Since(start))
-		}
+	if rows[2] != "" { // more may be due
+		b.claims.again(line)
+	} else if mode == "claim" {
+		b.claims.took(line, time.Since(start))
 	}
-	for _, row := range rows[2:] {
+	for _, row := range rows[3:] {
 		if err := p.add(row, Lease{Prefix: b.keys.prefix, Queue: r.Queue, Group: r.Group, Consumer: r.Consumer}); err != nil {
 			return batch{}, err
 		}
@@ -147,6 +141,16 @@ func (b *Broker) lease(ctx context.Context, r ReadRequest) (batch, error) {
 		p.deliveries[i].ExpiresAt = time.UnixMilli(now).Add(lease)
 	}
 	return p, nil
+}
+
+// batchBytes is how much one answer may hold. Decoding can make an entry half as large
+// again at most, so an answer stays below the 4 MiB that clients accept by default.
+const batchBytes = 5 << 19
+
+// deliveryOverhead is what a delivery takes in an answer beside its task: its token holds
+// all these names, and is written as base64.
+func (b *Broker) deliveryOverhead(r ReadRequest) int {
+	return 256 + 2*(len(b.keys.prefix)+len(r.Queue)+len(r.Group)+len(r.Consumer)+MaxNameBytes)
 }
 
 // release gives deliveries back that the caller won't get. When that fails they are

@@ -155,9 +155,7 @@ func (b *Broker) Extend(ctx context.Context, token string, fields map[string]str
 	}
 	args := append([]any{lease.Group}, lease.args()...)
 	args = append(args, b.config.StateTTL.Milliseconds())
-	for _, s := range pairs(fields) {
-		args = append(args, s)
-	}
+	args = appendStrings(args, pairs(fields))
 	reply, err := extendScript.strings(ctx, b.client, repeatable,
 		[]string{b.keys.tasks(lease.Queue), b.keys.state(lease.JobID)}, args...)
 	if err != nil {

@@ -208,10 +208,7 @@ func (s *StateManager) write(ctx context.Context, w stateWrite) (created bool, e
 	} else {
 		args = append(args, "", "", "", "")
 	}
-	for _, s := range w.fields {
-		args = append(args, s)
-	}
-	code, err := stateScript.word(ctx, s.client, repeatable, keys, args...)
+	code, err := stateScript.word(ctx, s.client, repeatable, keys, appendStrings(args, w.fields)...)
 	if err != nil {
 		return false, err
 	}

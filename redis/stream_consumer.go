@@ -151,9 +151,11 @@ func (s *StreamConsumer) Publish(ctx context.Context, values map[string]any) (st
 	}
 	args := make([]any, 0, 3+2*len(values))
 	args = append(args, "xadd", s.StreamKey(), "*")
-	for name, value := range values {
-		args = append(args, name, value)
+	flat, err := flatten(values)
+	if err != nil {
+		return "", err
 	}
+	args = appendStrings(args, flat)
 	reply, err := s.client.do(ctx, args...)
 	if err != nil {
 		return "", translate("publish", err, once)

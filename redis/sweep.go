@@ -43,7 +43,6 @@ func (b *Broker) sweepCompletions(ctx context.Context) {
 			if err := b.sweep(ctx, chunk); err != nil && ctx.Err() == nil {
 				b.log.Debug("sweep of completions failed", "error", err)
 				period = longPeriod / 4
-				break
 			}
 		}
 		if !pause(ctx, min(longPeriod, max(period, sweepShare*time.Since(start)))) {

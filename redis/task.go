@@ -55,7 +55,6 @@ func (t Task) Check(field string) error {
 	if err := CheckID(field+".job_id", t.JobID); err != nil {
 		return err
 	}
-	total := 0
 	for name, value := range map[string]string{
 		fieldReportID: t.ReportID, fieldOrganizationID: t.OrganizationID, fieldGCSURI: t.GCSURI,
 		fieldScanners: strings.Join(t.Scanners, ","),
@@ -66,7 +65,9 @@ func (t Task) Check(field string) error {
 		if !utf8.ValidString(value) {
 			return invalid(field+"."+name, "must be UTF-8")
 		}
-		total += len(value)
+	}
+	if !isProtoTime(t.CreatedAt) {
+		return invalid(field+".created_at", "is not a time in the years 1 to 9999; are these milliseconds?")
 	}
 	if t.TimeoutSeconds < 0 {
 		return invalid(field+".timeout_seconds", "must not be negative")
@@ -77,17 +78,25 @@ func (t Task) Check(field string) error {
 	if err := CheckFields(field+".binary_attributes", t.BinaryAttributes, taskFields...); err != nil {
 		return err
 	}
-	for name, value := range t.Attributes {
+	for name := range t.Attributes {
 		if _, twice := t.BinaryAttributes[name]; twice {
 			return invalid(fmt.Sprintf("%s.binary_attributes[%q]", field, clip(name)), "is in attributes too")
 		}
-		total += len(value)
-	}
-	for _, value := range t.BinaryAttributes {
-		total += len(value)
-	}
-	if total > MaxTaskBytes {
-		return invalid(field, "has %d bytes, at most %d are allowed", total, MaxTaskBytes)
 	}
 	return nil
 }
+
+// entrySize is what an entry counts: its names and values and what a message needs to
+// hold them. The service's own fields are not counted, they come and go.
+func entrySize(entry []string) int {
+	size := 0
+	for i := 0; i+1 < len(entry); i += 2 {
+		if !strings.HasPrefix(entry[i], metaPrefix) {
+			size += len(entry[i]) + len(entry[i+1]) + fieldOverhead
+		}
+	}
+	return size
+}
+
+// fieldOverhead is what a message needs to hold a field beside its name and value.
+const fieldOverhead = 8

@@ -3,6 +3,7 @@ package redis
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -86,9 +87,9 @@ type meta struct {
 	publishedAt time.Time // zero when the entry itself is the first
 }
 
-// DecodeTask reads a task from an entry's fields, in either form. It loses nothing: a
-// value that does not parse is in the attributes under its own name. An error says
-// why the entry is no task at all.
+// DecodeTask reads a task from an entry's fields, in either form. A value that does not
+// parse is in the attributes under its own name. An error says why the entry is no task
+// at all.
 func DecodeTask(fields map[string]string) (Task, error) {
 	task, _, err := decodeEntry(fields)
 	return task, err
@@ -107,6 +108,8 @@ func decodeEntry(fields map[string]string) (Task, meta, error) {
 	}
 	for name, value := range fields {
 		switch {
+		case !utf8.ValidString(name):
+			return Task{}, m, errors.New("the name of a field is not UTF-8")
 		case strings.HasPrefix(name, metaPrefix):
 			m.set(name, value)
 		case isJSON && name == fieldData:
@@ -128,12 +131,15 @@ func decodeEntry(fields map[string]string) (Task, meta, error) {
 	if err := CheckID(fieldJobID, t.JobID); err != nil {
 		return Task{}, m, err
 	}
+	if n := len(t.Attributes) + len(t.BinaryAttributes); n > maxAttributes {
+		return Task{}, m, fmt.Errorf("%d fields are more than the %d that a task can have", n, maxAttributes)
+	}
 	return t, m, nil
 }
 
 func (m *meta) set(name, value string) {
 	n, err := number(value)
-	if err != nil || n < 0 {
+	if err != nil || n < 0 || n > maxTime*1000 {
 		return
 	}
 	switch name {
@@ -143,6 +149,10 @@ func (m *meta) set(name, value string) {
 		m.publishedAt = time.UnixMilli(n)
 	}
 }
+
+// maxAttributes is how many further fields a raw peer's task may have, and how many
+// scanners its comma list.
+const maxAttributes = 1024
 
 // setText takes a field of the flat form.
 func (t *Task) setText(name, value string) {
@@ -187,23 +197,28 @@ func (t *Task) parse(name, value string) bool {
 }
 
 // keep stores a further field.
-func (t *Task) keep(name, value string) {
-	text, binary := splitText(name, value)
-	if text {
-		set(&t.Attributes, name, value)
-	} else {
-		set(&t.BinaryAttributes, binary, []byte(value))
+func (t *Task) keep(name, value string) { keep(&t.Attributes, &t.BinaryAttributes, name, value) }
+
+// keep stores a field among those that are UTF-8 or those that are not: text that is not
+// would make a whole response fail.
+func keep(text *map[string]string, binary *map[string][]byte, name, value string) {
+	switch {
+	case !utf8.ValidString(name):
+		quoted := strconv.QuoteToASCII(name) // "\xff…": distinct names stay distinct
+		set(binary, quoted[1:len(quoted)-1], []byte(value))
+	case !utf8.ValidString(value):
+		set(binary, name, []byte(value))
+	default:
+		set(text, name, value)
 	}
 }
 
-// splitText says whether a field can be a protobuf map<string,string> entry. If not it
-// goes to the binary map, under a name that is UTF-8 in any case.
-func splitText(name, value string) (text bool, binaryName string) {
-	if utf8.ValidString(name) {
-		return utf8.ValidString(value), name
+// SplitText parts fields whose name and value are UTF-8 from those that are not.
+func SplitText(fields map[string]string) (text map[string]string, binary map[string][]byte) {
+	for name, value := range fields {
+		keep(&text, &binary, name, value)
 	}
-	quoted := strconv.QuoteToASCII(name) // "\xff…": distinct names stay distinct
-	return false, quoted[1 : len(quoted)-1]
+	return text, binary
 }
 
 func set[V any](m *map[string]V, name string, value V) {
@@ -267,6 +282,9 @@ func parseScanners(value string) ([]string, bool) {
 	if strings.HasPrefix(value, "{") {
 		return nil, false
 	}
+	if strings.Count(value, ",") >= maxAttributes {
+		return nil, false
+	}
 	var scanners []string
 	for s := range strings.SplitSeq(value, ",") {
 		if s = strings.TrimSpace(s); s != "" {
@@ -286,7 +304,8 @@ const (
 // are not guessed at: they lie beyond the year 9999 and don't parse.
 func ParseTime(value string) (time.Time, bool) {
 	if seconds, err := number(value); err == nil {
-		return time.Unix(seconds, 0).UTC(), seconds >= minTime && seconds <= maxTime
+		at := time.Unix(seconds, 0).UTC()
+		return at, isProtoTime(at)
 	}
 	if seconds, err := strconv.ParseFloat(value, 64); err == nil {
 		if !(seconds >= minTime && seconds <= maxTime) {
@@ -295,8 +314,8 @@ func ParseTime(value string) (time.Time, bool) {
 		return time.UnixMicro(int64(seconds * 1e6)).UTC(), true
 	}
 	at, err := time.Parse(time.RFC3339, value)
-	if err != nil || at.Unix() < minTime || at.Unix() > maxTime {
-		return time.Time{}, false
-	}
-	return at.UTC(), true
+	return at.UTC(), err == nil && isProtoTime(at)
 }
+
+// isProtoTime is true of a time that a protobuf Timestamp can hold.
+func isProtoTime(at time.Time) bool { return at.Unix() >= minTime && at.Unix() <= maxTime }

@@ -70,7 +70,9 @@ func (c *completion) Watch(r *argusv1.WatchRequest, stream grpc.ServerStreamingS
 }
 
 func (c *completion) Publish(ctx context.Context, r *argusv1.CompletionPublishRequest) (*argusv1.CompletionPublishResponse, error) {
-	recorded, err := c.broker.Report(ctx, r.GetJobId(), redis.Result{Status: fromStatusEnum(r.GetStatus()), Fields: r.GetFields()})
+	recorded, err := c.broker.Report(ctx, r.GetJobId(), redis.Result{
+		Status: fromStatusEnum(r.GetStatus()), Fields: r.GetFields(), Error: r.GetErrorMessage(),
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -57,7 +57,7 @@ func toDelivery(d redis.Delivery) *argusv1.Delivery {
 }
 
 func toEvent(e *redis.Event) *argusv1.CompletionEvent {
-	return &argusv1.CompletionEvent{
+	event := &argusv1.CompletionEvent{
 		JobId:        e.JobID,
 		Cursor:       e.Cursor,
 		Status:       toStatusEnum(e.Status),
@@ -67,7 +67,22 @@ func toEvent(e *redis.Event) *argusv1.CompletionEvent {
 		Fields:       e.Fields,
 		BinaryFields: e.BinaryFields,
 	}
+	if size := proto.Size(event); size > maxMessage-frameOverhead {
+		// A raw peer's: that the job is done must be told all the same.
+		event.Fields = map[string]string{truncatedField: fmt.Sprintf("the event's %d bytes are more than a message can hold", size)}
+		event.BinaryFields = nil
+		if len(event.StatusText) > redis.MaxNameBytes {
+			event.StatusText = strings.ToValidUTF8(event.StatusText[:redis.MaxNameBytes], "")
+		}
+	}
+	return event
 }
+
+// truncatedField stands in an event whose own fields were left out, and says why.
+const truncatedField = "argus_truncated"
+
+// frameOverhead is what a message takes around an event.
+const frameOverhead = 1 << 10
 
 const statusPrefix = "JOB_STATUS_"
 
@@ -124,23 +139,6 @@ func fromTTL(field string, d *durationpb.Duration) (time.Duration, error) {
 		err = &redis.ArgumentError{Field: field, Problem: fmt.Sprintf("is %s, want more than 0; leave it unset for the default", ttl)}
 	}
 	return ttl, err
-}
-
-// splitFields parts fields that are UTF-8 from those that would make the whole
-// response fail.
-func splitFields(fields map[string]string) (text map[string]string, binary map[string][]byte) {
-	text = make(map[string]string, len(fields))
-	for name, value := range fields {
-		if utf8.ValidString(name) && utf8.ValidString(value) {
-			text[name] = value
-			continue
-		}
-		if binary == nil {
-			binary = make(map[string][]byte)
-		}
-		binary[strings.ToValidUTF8(name, "\ufffd")] = []byte(value)
-	}
-	return text, binary
 }
 
 // statusText is a status as a message can carry it.

@@ -22,6 +22,7 @@ import (
 var (
 	errShuttingDown     = errors.New("the server is shutting down")
 	errResponseTooLarge = errors.New("the response is too large")
+	errSlowReader       = errors.New("the caller does not read its stream")
 	errPanic            = errors.New("a handler panicked")
 )
 
@@ -62,6 +63,10 @@ var failures = []failure{
 		"the store is unavailable; the call may be repeated as it is", true},
 	{redis.ErrOutcomeUnknown, codes.Unknown, argusv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN,
 		"the connection to the store broke: the write may or may not have happened; with a request_id it can be repeated safely", false},
+	{redis.ErrTooManyEvents, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_TOO_MANY_EVENTS,
+		"the job has 1000 events that are not terminal; only its terminal event can follow", false},
+	{errSlowReader, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_SLOW_READER,
+		"the caller did not read its stream for too long and was cut off; go on from the last cursor", true},
 	{errShuttingDown, codes.Unavailable, argusv1.ErrorReason_ERROR_REASON_SERVER_SHUTTING_DOWN,
 		"the server is shutting down; connect again and go on from the last cursor", true},
 	{errResponseTooLarge, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_RESPONSE_TOO_LARGE,

@@ -52,7 +52,7 @@ func (s *Server) interceptors() []grpc.ServerOption {
 		return c.run(inner.Context(), layers, func(ctx context.Context) error {
 			ctx, stop := s.whileServing(ctx)
 			defer stop()
-			return ended(ctx, handler(service, &serverStream{ServerStream: inner, ctx: ctx, call: c, converses: info.IsClientStream}))
+			return ended(ctx, handler(service, &serverStream{ServerStream: inner, ctx: ctx, call: c, converses: info.IsClientStream, sendTimeout: s.config.SendTimeout}))
 		})
 	}
 	return []grpc.ServerOption{grpc.UnaryInterceptor(unary), grpc.StreamInterceptor(stream)}
@@ -72,6 +72,8 @@ type serverStream struct {
 	ctx       context.Context // ends when the server shuts down
 	call      *call
 	converses bool // the client sends more than its request
+
+	sendTimeout time.Duration
 }
 
 func (s *serverStream) Context() context.Context { return s.ctx }
@@ -100,11 +102,24 @@ func (s *serverStream) receive(message any) error {
 	}
 }
 
+// SendMsg sends a message. A caller that does not read is not waited for beyond the send
+// time-out or the server's shutdown; what then still waits ends with the stream.
 func (s *serverStream) SendMsg(message any) error {
 	if tooLarge(message) {
 		return errResponseTooLarge
 	}
-	return s.ServerStream.SendMsg(message)
+	sent := make(chan error, 1)
+	go func() { sent <- s.ServerStream.SendMsg(message) }()
+	timer := time.NewTimer(s.sendTimeout)
+	defer timer.Stop()
+	select {
+	case err := <-sent:
+		return err
+	case <-timer.C:
+		return errSlowReader
+	case <-s.ctx.Done():
+		return context.Cause(s.ctx)
+	}
 }
 
 func tooLarge(response any) bool {

@@ -113,7 +113,7 @@ func (j *jobState) GetAll(ctx context.Context, r *argusv1.GetAllRequest) (*argus
 		return nil, err
 	}
 	response := &argusv1.GetAllResponse{Status: toStatusEnum(state.Status), StatusText: statusText(state.Status)}
-	response.Fields, response.BinaryFields = splitFields(state.Fields)
+	response.Fields, response.BinaryFields = redis.SplitText(state.Fields)
 	if state.TTL >= 0 {
 		response.Ttl = durationpb.New(state.TTL)
 	}

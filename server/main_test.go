@@ -44,6 +44,7 @@ func (silent) Printf(context.Context, string, ...any) {}
 // bundle is a server with its clients.
 type bundle struct {
 	ctx      context.Context
+	logs     *logs
 	engine   redistest.Engine
 	raw      *goredis.Client
 	server   *server.Server
@@ -74,11 +75,7 @@ func (l *logs) String() string {
 
 func setup(t *testing.T, e redistest.Engine) *bundle {
 	t.Helper()
-	return setupLogged(t, e, &logs{})
-}
-
-func setupLogged(t *testing.T, e redistest.Engine, l *logs) *bundle {
-	t.Helper()
+	l := &logs{}
 	log := slog.New(slog.NewJSONHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	client, err := redis.NewClient(redis.Config{Addr: e.Addr, Prefix: e.Prefix, ReadTimeout: 2 * time.Second})
 	if err != nil {
@@ -92,14 +89,14 @@ func setupLogged(t *testing.T, e redistest.Engine, l *logs) *bundle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := server.New(server.Config{Broker: broker, Logger: log})
+	s := server.New(server.Config{Broker: broker, Logger: log, SendTimeout: 300 * time.Millisecond})
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
 	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bundle{ctx: redistest.Context(t), engine: e, raw: e.Raw(t), server: s, conn: conn,
+	b := &bundle{ctx: redistest.Context(t), engine: e, logs: l, raw: e.Raw(t), server: s, conn: conn,
 		queue: argusv1.NewTaskQueueClient(conn), state: argusv1.NewJobStateClient(conn), done: argusv1.NewCompletionClient(conn)}
 	b.shutdown = sync.OnceFunc(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -117,6 +114,20 @@ func setupLogged(t *testing.T, e redistest.Engine, l *logs) *bundle {
 	})
 	t.Cleanup(b.shutdown)
 	return b
+}
+
+// awaitLog waits until the server has logged something.
+func (b *bundle) awaitLog(t *testing.T, text string) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !strings.Contains(b.logs.String(), text) {
+		select {
+		case <-tick.C:
+		case <-b.ctx.Done():
+			t.Fatalf("the server did not log %s:\n%s", text, b.logs)
+		}
+	}
 }
 
 func (b *bundle) key(name string) string { return b.engine.Prefix + name }

@@ -32,6 +32,8 @@ type Config struct {
 	Logger *slog.Logger
 	// MaxWait caps how long a Read or an Await may wait; default 60 s.
 	MaxWait time.Duration
+	// SendTimeout is how long a caller may leave its stream unread; default 8 s.
+	SendTimeout time.Duration
 	// MaxConnections is how many clients may be connected; default 10,000. More wait
 	// until one leaves.
 	MaxConnections int
@@ -40,6 +42,7 @@ type Config struct {
 // Limits of a connection and a message; gRPC's own defaults are unsafe in most places.
 const (
 	maxMessage        = 4 << 20 // what clients accept by default
+	maxRequest        = 8 << 20 // more than any field may hold, so that it is told which one is too large
 	maxHeaderBytes    = 16 << 10
 	maxStreams        = 1000 // per connection
 	connectionTimeout = 10 * time.Second
@@ -73,13 +76,16 @@ func New(config Config) *Server {
 	if config.MaxWait == 0 {
 		config.MaxWait = time.Minute
 	}
+	if config.SendTimeout == 0 {
+		config.SendTimeout = 8 * time.Second
+	}
 	if config.MaxConnections == 0 {
 		config.MaxConnections = 10000
 	}
 	s := &Server{config: config, log: config.Logger, health: health.NewServer()}
 	s.serving, s.drain = context.WithCancel(context.Background())
 	s.grpc = grpc.NewServer(append(s.interceptors(),
-		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.MaxRecvMsgSize(maxRequest),
 		grpc.MaxSendMsgSize(maxMessage),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.MaxConcurrentStreams(maxStreams),

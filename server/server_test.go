@@ -527,21 +527,52 @@ func TestResponseTooLarge(t *testing.T) {
 			t.Error(err)
 		}
 		b.raw.XAdd(b.ctx, &goredis.XAddArgs{Stream: b.key("argus_completion:job"), Values: []any{"status", "completed", "x", strings.Repeat(mib, 5)}})
-		watch, err := b.done.Watch(b.ctx, &argusv1.WatchRequest{JobId: "job"})
+		r, err := b.done.Await(b.ctx, &argusv1.AwaitRequest{JobId: "job"})
+		if err != nil || r.GetEvent().GetStatus() != completed || r.GetEvent().GetFields()["argus_truncated"] == "" {
+			t.Error("an event that no message can hold:", r, err)
+		}
+	})
+}
+
+func TestSlowReaderIsCutOff(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e)
+		half := strings.Repeat("x", 1<<19)
+		for range 8 {
+			if err := b.raw.XAdd(b.ctx, &goredis.XAddArgs{Stream: b.key("argus_completion:job"), Values: []any{"status", "running", "x", half}}).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		slow, err := b.done.Watch(b.ctx, &argusv1.WatchRequest{JobId: "job"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for err == nil {
-			_, err = watch.Recv()
+		other, err := b.done.Watch(b.ctx, &argusv1.WatchRequest{JobId: "job"})
+		if err != nil {
+			t.Fatal(err)
 		}
-		expect(t, err, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_RESPONSE_TOO_LARGE)
+		for range 9 { // the snapshot and all events: the other is not held up
+			if _, err := other.Recv(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.awaitLog(t, `"reason":"SLOW_READER"`)
+		frames := 0
+		for err == nil {
+			if _, err = slow.Recv(); err == nil {
+				frames++
+			}
+		}
+		if w := expect(t, err, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_SLOW_READER); !w.retryable || frames > 8 {
+			t.Error(w, frames)
+		}
 	})
 }
 
 func TestLogsHoldNoPayload(t *testing.T) {
 	t.Parallel()
-	l := &logs{}
-	b := setupLogged(t, redistest.Embedded(t), l)
+	b := setup(t, redistest.Embedded(t))
 	_, err := b.queue.Publish(b.ctx, &argusv1.PublishRequest{Task: &argusv1.Task{JobId: "job", GcsUri: "gs://secret", Attributes: map[string]string{"k": "secret"}}})
 	if err != nil {
 		t.Fatal(err)
@@ -552,7 +583,7 @@ func TestLogsHoldNoPayload(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.shutdown()
-	text := l.String()
+	text := b.logs.String()
 	if strings.Contains(text, "secret") {
 		t.Error("a payload was logged:", text)
 	}

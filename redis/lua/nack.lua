@@ -45,7 +45,7 @@ if action == 'dead' then
   end
   redis.call('XLEN', KEYS[4]) -- of another type: fail before anything is written
   settle(stream, group, id)
-  redis.call('XADD', KEYS[4], 'MINID', '~', text(now - tonumber(ARGV[9])), '*', unpack(copy))
+  bury(KEYS[4], ARGV[9], copy)
 elseif action == 'delay' then
   table.insert(copy, 1, ARGV[10])
   redis.call('ZCARD', KEYS[2])

@@ -50,14 +50,22 @@ local function pack(strings)
   return table.concat(out)
 end
 
--- unpacked is the reverse of pack.
+-- unpacked is the reverse of pack; nil for a string that pack did not make.
 local function unpacked(s)
   local out, at = {}, 1
   while at <= #s do
     local colon = string.find(s, ':', at, true)
-    local stop = colon + tonumber(string.sub(s, at, colon - 1))
-    out[#out + 1] = string.sub(s, colon + 1, stop)
-    at = stop + 1
+    local length = colon and tonumber(string.sub(s, at, colon - 1))
+    if not length or length < 0 or colon + length > #s then return nil end
+    out[#out + 1] = string.sub(s, colon + 1, colon + length)
+    at = colon + length + 1
   end
   return out
+end
+
+-- bury appends a dead letter, drops those that are older than ttl ms, and lets the
+-- stream end when no more follow.
+local function bury(key, ttl, entry)
+  redis.call('XADD', key, 'MINID', text(math.max(0, now_ms() - tonumber(ttl))), '*', unpack(entry))
+  redis.call('PEXPIRE', key, ttl)
 end

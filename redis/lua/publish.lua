@@ -31,6 +31,11 @@ if ARGV[3] ~= '' then due = now + tonumber(ARGV[3]) end
 if ARGV[4] ~= '' then due = tonumber(ARGV[4]) end
 if due and due <= now then due = nil end
 
+if due then -- of another type: fail before anything is written
+  redis.call('ZCARD', KEYS[2])
+  redis.call('SCARD', KEYS[3])
+end
+
 local result, at = {'OK'}, 8 + state_args
 while at <= #ARGV do
   local job, unique, n = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])

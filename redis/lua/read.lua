@@ -4,12 +4,16 @@
 -- KEYS  1 task stream
 -- ARGV  1 group   2 consumer   3 how many   4 lease, ms
 --       5 'claim': expired leases first, then new tasks; 'new': new tasks only;
---         'own': what the consumer holds
--- Returns {now in ms, number of leases whose entry is gone, entry, entry, …}
---         where an entry is {id, delivery count, {field, value, …}}
+--         'own': what the consumer holds, longest held first
+--       6 how many bytes of entries at most; one entry is given in any case
+--       7 what an entry counts beside its fields, bytes   8 what a field counts
+-- Returns {now in ms, number of leases whose entry is gone, 'MORE' when expired leases
+--         may be left or '', entry, entry, …} where an entry is
+--         {id, delivery count, {field, value, …}}
 local stream, group, consumer = KEYS[1], ARGV[1], ARGV[2]
-local want, mode = tonumber(ARGV[3]), ARGV[5]
-local out, gone = {text(now_ms()), 0}, 0
+local want, lease, mode = tonumber(ARGV[3]), ARGV[4], ARGV[5]
+local room, per_entry, per_field = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local out, gone, more, taken = {text(now_ms())}, 0, '', 0
 
 -- in_group calls a command that needs the group; nil when there is no stream.
 local function in_group(...)
@@ -21,35 +25,78 @@ local function in_group(...)
   return redis.call(...)
 end
 
+local function size(fields)
+  local n = per_entry
+  for i = 1, #fields do n = n + #fields[i] + per_field / 2 end
+  return n
+end
+
+-- give adds a leased entry to the answer, if it has room; false when not.
+local function give(id, count, fields)
+  local bytes = size(fields)
+  if taken > 0 and bytes > room then
+    room = 0
+    return false
+  end
+  room, taken = room - bytes, taken + 1
+  out[#out + 1] = {id, text(count), fields}
+  return true
+end
+
 -- take leases pending entries anew. An entry that was deleted under its lease is
 -- forgotten: there is nothing left to deliver.
 local function take(pending)
-  for _, p in ipairs(pending or {}) do
-    local id, count = p[1], tonumber(p[4]) + 1
-    local entry = redis.call('XRANGE', stream, id, id)
-    if #entry == 0 then
+  for i = 1, math.min(#pending, want) do
+    local id, count = pending[i][1], tonumber(pending[i][4]) + 1
+    local entry = redis.call('XRANGE', stream, id, id)[1]
+    if not entry then
       redis.call('XACK', stream, group, id)
       gone = gone + 1
-    else
+    elseif give(id, count, entry[2]) then
       redis.call('XCLAIM', stream, group, consumer, '0', id, 'IDLE', '0', 'RETRYCOUNT', text(count), 'JUSTID')
-      out[#out + 1] = {id, text(count), entry[1][2]}
+    else
+      return
     end
   end
 end
 
-if mode == 'own' then
-  take(in_group('XPENDING', stream, group, '-', '+', ARGV[3], consumer))
-else
-  if mode == 'claim' then
-    take(in_group('XPENDING', stream, group, 'IDLE', ARGV[4], '-', '+', ARGV[3]))
-  end
-  local left = want - (#out - 2)
-  if left > 0 then
-    local reply = in_group('XREADGROUP', 'GROUP', group, consumer, 'COUNT', text(left), 'STREAMS', stream, '>')
-    if reply then
-      for _, entry in ipairs(reply[1][2]) do out[#out + 1] = {entry[1], '1', entry[2]} end
+-- read leases new entries, a few first to see how large they are. What then does not
+-- fit is due at once, as if it had not been delivered.
+local function read()
+  local step = 4
+  while taken < want and room > 0 do
+    local n = math.min(want - taken, step)
+    local reply = in_group('XREADGROUP', 'GROUP', group, consumer, 'COUNT', text(n), 'STREAMS', stream, '>')
+    if not reply then return end
+    local entries = reply[1][2]
+    for i = 1, #entries do
+      local id = entries[i][1]
+      if not give(id, 1, entries[i][2]) then
+        redis.call('XCLAIM', stream, group, consumer, '0', id, 'IDLE', lease, 'RETRYCOUNT', '0', 'JUSTID')
+        more = 'MORE'
+      end
     end
+    if #entries < n then return end
+    step = math.min(64, math.ceil(room * taken / (tonumber(ARGV[6]) - room)))
   end
 end
-out[2] = text(gone)
+
+if mode == 'own' then
+  local held = in_group('XPENDING', stream, group, '-', '+', '1000', consumer) or {}
+  for i = 1, #held do held[i].place = i end
+  table.sort(held, function(a, b)
+    if a[3] ~= b[3] then return tonumber(a[3]) > tonumber(b[3]) end
+    return a.place < b.place
+  end)
+  take(held)
+else
+  if mode == 'claim' then
+    local expired = in_group('XPENDING', stream, group, 'IDLE', lease, '-', '+', ARGV[3]) or {}
+    take(expired)
+    if #expired == want or taken + gone < #expired then more = 'MORE' end
+  end
+  read()
+end
+table.insert(out, 2, text(gone))
+table.insert(out, 3, more)
 return out

@@ -38,7 +38,9 @@ type CompletionEvent struct {
 	Terminal bool `protobuf:"varint,5,opt,name=terminal,proto3" json:"terminal,omitempty"`
 	// When the job was completed, as its worker says; unset when it does not.
 	CompletedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
-	// Whatever else the event carries; `error_message` among them.
+	// Whatever else the event carries; `error_message` among them. An event of a raw
+	// peer that is larger than a message may be comes without its own fields, with
+	// `argus_truncated` instead.
 	Fields map[string]string `protobuf:"bytes,7,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Fields whose value is not UTF-8.
 	BinaryFields  map[string][]byte `protobuf:"bytes,8,rep,name=binary_fields,json=binaryFields,proto3" json:"binary_fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -137,7 +139,8 @@ type WatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The job. Required.
 	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
-	// Only events after this cursor, the last one seen. Empty: from the beginning.
+	// Only events after this cursor, the last one seen. Empty, or "0-0": all that are
+	// kept.
 	AfterCursor string `protobuf:"bytes,2,opt,name=after_cursor,json=afterCursor,proto3" json:"after_cursor,omitempty"`
 	// How often to send a heartbeat while nothing happens, 10 ms to 1 hour. Unset:
 	// 15 s.
@@ -429,7 +432,9 @@ type CompletionPublishRequest struct {
 	// Required.
 	Status JobStatus `protobuf:"varint,2,opt,name=status,proto3,enum=argus.v1.JobStatus" json:"status,omitempty"`
 	// As in CompleteRequest.
-	Fields        map[string]string `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Fields map[string]string `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// As in CompleteRequest.
+	ErrorMessage  string `protobuf:"bytes,4,opt,name=error_message,json=errorMessage,proto3" json:"error_message,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -485,12 +490,19 @@ func (x *CompletionPublishRequest) GetFields() map[string]string {
 	return nil
 }
 
+func (x *CompletionPublishRequest) GetErrorMessage() string {
+	if x != nil {
+		return x.ErrorMessage
+	}
+	return ""
+}
+
 // CompletionPublishResponse is where the event stands.
 type CompletionPublishResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The cursor of the event, or of the terminal event that stood there already.
 	Cursor string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	// The job has its terminal event already; nothing was written.
+	// The job has its terminal event already; no event was written.
 	AlreadyCompleted bool `protobuf:"varint,2,opt,name=already_completed,json=alreadyCompleted,proto3" json:"already_completed,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -688,11 +700,12 @@ const file_argus_v1_completion_proto_rawDesc = "" +
 	"\x06status\x18\x03 \x01(\x0e2\x13.argus.v1.JobStatusR\x06status\x12\x1f\n" +
 	"\vstatus_text\x18\x04 \x01(\tR\n" +
 	"statusText\"\v\n" +
-	"\tHeartbeat\"\xe1\x01\n" +
+	"\tHeartbeat\"\x86\x02\n" +
 	"\x18CompletionPublishRequest\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12+\n" +
 	"\x06status\x18\x02 \x01(\x0e2\x13.argus.v1.JobStatusR\x06status\x12F\n" +
-	"\x06fields\x18\x03 \x03(\v2..argus.v1.CompletionPublishRequest.FieldsEntryR\x06fields\x1a9\n" +
+	"\x06fields\x18\x03 \x03(\v2..argus.v1.CompletionPublishRequest.FieldsEntryR\x06fields\x12#\n" +
+	"\rerror_message\x18\x04 \x01(\tR\ferrorMessage\x1a9\n" +
 	"\vFieldsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"`\n" +

@@ -39,11 +39,16 @@ type CompletionClient interface {
 	// stopped: each later event once and in order.
 	//
 	// Errors: OUT_OF_RANGE / CURSOR_EXPIRED when events after the cursor are gone;
-	// UNAVAILABLE / SERVER_SHUTTING_DOWN: reconnect with the last cursor.
+	// UNAVAILABLE / SERVER_SHUTTING_DOWN and RESOURCE_EXHAUSTED / SLOW_READER:
+	// reconnect with the last cursor.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error)
 	// Publish records an event for a worker that holds no lease. A terminal status
 	// is written to the job's state as well, in the same step. A job that has its
-	// terminal event keeps it: nothing is written then, and `already_completed` says so.
+	// terminal event keeps it: no event is written then, and `already_completed` says so.
+	//
+	// Errors: INVALID_ARGUMENT; RESOURCE_EXHAUSTED / TOO_MANY_EVENTS for an event that
+	// is not terminal when the job has 1000 of them; UNKNOWN / OUTCOME_UNKNOWN for an
+	// event that is not terminal, which may or may not be there.
 	Publish(ctx context.Context, in *CompletionPublishRequest, opts ...grpc.CallOption) (*CompletionPublishResponse, error)
 	// Await waits for a job's terminal event, for callers that can't stream. When
 	// the time is up it answers OK with `done` = false.
@@ -112,11 +117,16 @@ type CompletionServer interface {
 	// stopped: each later event once and in order.
 	//
 	// Errors: OUT_OF_RANGE / CURSOR_EXPIRED when events after the cursor are gone;
-	// UNAVAILABLE / SERVER_SHUTTING_DOWN: reconnect with the last cursor.
+	// UNAVAILABLE / SERVER_SHUTTING_DOWN and RESOURCE_EXHAUSTED / SLOW_READER:
+	// reconnect with the last cursor.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error
 	// Publish records an event for a worker that holds no lease. A terminal status
 	// is written to the job's state as well, in the same step. A job that has its
-	// terminal event keeps it: nothing is written then, and `already_completed` says so.
+	// terminal event keeps it: no event is written then, and `already_completed` says so.
+	//
+	// Errors: INVALID_ARGUMENT; RESOURCE_EXHAUSTED / TOO_MANY_EVENTS for an event that
+	// is not terminal when the job has 1000 of them; UNKNOWN / OUTCOME_UNKNOWN for an
+	// event that is not terminal, which may or may not be there.
 	Publish(context.Context, *CompletionPublishRequest) (*CompletionPublishResponse, error)
 	// Await waits for a job's terminal event, for callers that can't stream. When
 	// the time is up it answers OK with `done` = false.

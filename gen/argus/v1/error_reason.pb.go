@@ -21,7 +21,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// ErrorReason says why a call failed. Every error carries a
+// ErrorReason says why a call failed. Every error of these services (not those of
+// gRPC itself, such as for an unknown method or a request above 8 MiB) carries a
 // `google.rpc.ErrorInfo` with domain `argus.v1` and, as its reason, one of these
 // names without the prefix ("LEASE_LOST"). Its metadata names what is known of
 // `queue`, `job_id`, `message_id` and `field`. Bad arguments also carry a
@@ -75,6 +76,11 @@ const (
 	// DEADLINE_EXCEEDED: the caller's deadline passed. The outcome of a write is
 	// unknown to the caller.
 	ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED ErrorReason = 18
+	// RESOURCE_EXHAUSTED: the job has 1000 events that are not terminal.
+	ErrorReason_ERROR_REASON_TOO_MANY_EVENTS ErrorReason = 19
+	// RESOURCE_EXHAUSTED: the caller left its stream unread for 8 seconds. Connect
+	// again, with the last cursor.
+	ErrorReason_ERROR_REASON_SLOW_READER ErrorReason = 20
 )
 
 // Enum value maps for ErrorReason.
@@ -99,6 +105,8 @@ var (
 		16: "ERROR_REASON_INTERNAL",
 		17: "ERROR_REASON_CALLER_GONE",
 		18: "ERROR_REASON_DEADLINE_EXCEEDED",
+		19: "ERROR_REASON_TOO_MANY_EVENTS",
+		20: "ERROR_REASON_SLOW_READER",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":          0,
@@ -120,6 +128,8 @@ var (
 		"ERROR_REASON_INTERNAL":             16,
 		"ERROR_REASON_CALLER_GONE":          17,
 		"ERROR_REASON_DEADLINE_EXCEEDED":    18,
+		"ERROR_REASON_TOO_MANY_EVENTS":      19,
+		"ERROR_REASON_SLOW_READER":          20,
 	}
 )
 
@@ -154,7 +164,7 @@ var File_argus_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_argus_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1bargus/v1/error_reason.proto\x12\bargus.v1*\x9a\x05\n" +
+	"\x1bargus/v1/error_reason.proto\x12\bargus.v1*\xda\x05\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dERROR_REASON_INVALID_ARGUMENT\x10\x01\x12$\n" +
@@ -175,7 +185,9 @@ const file_argus_v1_error_reason_proto_rawDesc = "" +
 	"!ERROR_REASON_SERVER_SHUTTING_DOWN\x10\x0f\x12\x19\n" +
 	"\x15ERROR_REASON_INTERNAL\x10\x10\x12\x1c\n" +
 	"\x18ERROR_REASON_CALLER_GONE\x10\x11\x12\"\n" +
-	"\x1eERROR_REASON_DEADLINE_EXCEEDED\x10\x12B8Z6github.com/hikmaai-io/argus-queue/gen/argus/v1;argusv1b\x06proto3"
+	"\x1eERROR_REASON_DEADLINE_EXCEEDED\x10\x12\x12 \n" +
+	"\x1cERROR_REASON_TOO_MANY_EVENTS\x10\x13\x12\x1c\n" +
+	"\x18ERROR_REASON_SLOW_READER\x10\x14B8Z6github.com/hikmaai-io/argus-queue/gen/argus/v1;argusv1b\x06proto3"
 
 var (
 	file_argus_v1_error_reason_proto_rawDescOnce sync.Once

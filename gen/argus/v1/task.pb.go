@@ -26,7 +26,7 @@ const (
 //
 // In Redis it is a stream entry that raw Redis peers write and read too: either
 // flat string fields or one field `data` with the task as a JSON object. Both
-// forms are understood; nothing that a raw peer wrote is dropped.
+// forms are understood. As an entry it may take up to 3 MiB.
 type Task struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The job that this task works for: up to 256 bytes of UTF-8 without control

@@ -443,9 +443,10 @@ type ReadRequest struct {
 	// How long to wait for work when there is none. Unset: 5 s. 0s: don't wait.
 	// The server caps it (60 s), and answers before the caller's deadline.
 	Wait *durationpb.Duration `protobuf:"bytes,5,opt,name=wait,proto3" json:"wait,omitempty"`
-	// Instead of new work, what this consumer holds already, oldest first: for a
-	// worker that was restarted. The leases start anew with new tokens, and the
-	// delivery counts as another attempt. Does not wait.
+	// Instead of new work, what this consumer holds already, longest held first: for
+	// a worker that was restarted. The leases start anew with new tokens, and the
+	// delivery counts as another attempt. Repeat it to get more than `max_tasks` (up
+	// to 1000 in all). Does not wait.
 	OwnPending    bool `protobuf:"varint,6,opt,name=own_pending,json=ownPending,proto3" json:"own_pending,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1120,8 +1121,8 @@ type CompleteResponse struct {
 	// The cursor of the job's terminal event.
 	Cursor string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	// The job had its result already, from an earlier call with this token or from
-	// elsewhere; the task was settled, nothing else was written, and `cursor` is
-	// that result's.
+	// elsewhere; the task was settled, this result was not recorded, and `cursor` is
+	// that of the one that stands.
 	AlreadyCompleted bool `protobuf:"varint,2,opt,name=already_completed,json=alreadyCompleted,proto3" json:"already_completed,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache

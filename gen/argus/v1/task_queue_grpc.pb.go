@@ -51,8 +51,8 @@ type TaskQueueClient interface {
 	PublishBatch(ctx context.Context, in *PublishBatchRequest, opts ...grpc.CallOption) (*PublishBatchResponse, error)
 	// Read leases tasks to a consumer: first those whose lease ran out elsewhere,
 	// oldest first, then new ones. It waits for work as long as `wait` says; no work
-	// is an empty answer, never an error. An answer holds at most about 3 MiB of
-	// tasks; what does not fit stays in the queue.
+	// is an empty answer, never an error. An answer holds about 2.5 MiB of
+	// tasks, or one larger one; what does not fit stays in the queue.
 	Read(ctx context.Context, in *ReadRequest, opts ...grpc.CallOption) (*ReadResponse, error)
 	// Ack settles tasks without recording a result: each is taken out of the queue
 	// when its lease is still held. Every token gets its own outcome.
@@ -177,8 +177,8 @@ type TaskQueueServer interface {
 	PublishBatch(context.Context, *PublishBatchRequest) (*PublishBatchResponse, error)
 	// Read leases tasks to a consumer: first those whose lease ran out elsewhere,
 	// oldest first, then new ones. It waits for work as long as `wait` says; no work
-	// is an empty answer, never an error. An answer holds at most about 3 MiB of
-	// tasks; what does not fit stays in the queue.
+	// is an empty answer, never an error. An answer holds about 2.5 MiB of
+	// tasks, or one larger one; what does not fit stays in the queue.
 	Read(context.Context, *ReadRequest) (*ReadResponse, error)
 	// Ack settles tasks without recording a result: each is taken out of the queue
 	// when its lease is still held. Every token gets its own outcome.
