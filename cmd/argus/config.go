@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -47,16 +46,12 @@ type redisConfig struct {
 	Enabled              bool
 	PasswordFile         string
 	SentinelPasswordFile string
-	TLS                  bool
-	TLSCAFile            string
-	TLSCertFile          string
-	TLSKeyFile           string
-	TLSServerName        string
+	TLS                  tlsFiles
 }
 
 // newConfig declares the settings: this is the one place where each is written.
 func newConfig(flags *pflag.FlagSet) *config {
-	c := &config{settings: newSettings(flags)}
+	c := &config{settings: newSettings(flags, "config", "YAML file with settings")}
 	c.text(&c.GRPCAddr, "grpc_addr", "localhost:7233", "address for gRPC, host:port")
 	c.number(&c.MaxConnections, "max_connections", 10000, "how many clients may be connected")
 	c.duration(&c.MaxWait, "max_wait", time.Minute, "how long a Read or an Await may wait")
@@ -79,11 +74,7 @@ func newConfig(flags *pflag.FlagSet) *config {
 	c.text(&r.MasterName, "redis.sentinel_master", "", "the addresses are sentinels, and this is their master's name")
 	c.text(&r.SentinelPassword, "redis.sentinel_password", "", "the sentinels' password; better in a file")
 	c.text(&r.SentinelPasswordFile, "redis.sentinel_password_file", "", "file with the sentinels' password")
-	c.toggle(&r.TLS, "redis.tls", false, "use TLS")
-	c.text(&r.TLSCAFile, "redis.tls_ca_file", "", "PEM file with the authorities to trust instead of the system's")
-	c.text(&r.TLSCertFile, "redis.tls_cert_file", "", "PEM file with the client's certificate")
-	c.text(&r.TLSKeyFile, "redis.tls_key_file", "", "PEM file with the client's key")
-	c.text(&r.TLSServerName, "redis.tls_server_name", "", "name that the server's certificate must have")
+	r.TLS.declare(c.settings, "redis.")
 
 	b := &c.Broker
 	c.text(&b.DefaultQueue, "queue", redis.DefaultQueue, "the queue of calls that name none")
@@ -124,9 +115,11 @@ func (c *config) load(env func(string) (string, bool)) error {
 	errs := []error{
 		fromFile(&c.Redis.Password, "redis.password", c.Redis.PasswordFile),
 		fromFile(&c.Redis.SentinelPassword, "redis.sentinel_password", c.Redis.SentinelPasswordFile),
-		c.Redis.loadTLS(),
 		c.positive(),
 	}
+	var err error
+	c.Redis.Config.TLS, err = c.Redis.TLS.load("redis.")
+	errs = append(errs, err)
 	if err := c.Redis.Validate(); err != nil {
 		errs = append(errs, errors.New("redis."+strings.ReplaceAll(err.Error(), "\n", "\nredis.")))
 	}
@@ -169,31 +162,17 @@ func fromFile(secret *string, key, path string) error {
 	return nil
 }
 
-// loadTLS makes the TLS configuration.
-func (r *redisConfig) loadTLS() error {
-	if !r.TLS {
-		return nil
+// certificates reads a file of authorities.
+func certificates(path string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
 	}
-	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: r.TLSServerName}
-	if r.TLSCAFile != "" {
-		pem, err := os.ReadFile(r.TLSCAFile)
-		if err != nil {
-			return fmt.Errorf("redis.tls_ca_file: %w", err)
-		}
-		t.RootCAs = x509.NewCertPool()
-		if !t.RootCAs.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("redis.tls_ca_file: %s holds no certificate", r.TLSCAFile)
-		}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate", path)
 	}
-	if r.TLSCertFile != "" || r.TLSKeyFile != "" {
-		pair, err := tls.LoadX509KeyPair(r.TLSCertFile, r.TLSKeyFile)
-		if err != nil {
-			return fmt.Errorf("redis.tls_cert_file, redis.tls_key_file: %w", err)
-		}
-		t.Certificates = []tls.Certificate{pair}
-	}
-	r.Config.TLS = t
-	return nil
+	return pool, nil
 }
 
 // logger writes logs to w as the settings say.

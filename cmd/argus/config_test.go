@@ -132,13 +132,13 @@ func TestUsageErrors(t *testing.T) {
 	for _, args := range [][]string{{"nope"}, {"serve", "--nope"}, {"serve", "extra"}, {"version", "extra"}, {"serve", "--redis-db", "x"},
 		{"dev", "--log-level", "loud"}, {"dev", "--log-format", "xml"}, {"dev", "--grpc-addr", "nowhere"}} {
 		var stdout, stderr bytes.Buffer
-		if code := run(redistest.Context(t), args, noEnv, &stdout, &stderr); code != exitUsage || !strings.HasPrefix(stderr.String(), "argus") || stdout.Len() != 0 {
+		if code := run(redistest.Context(t), args, noEnv, &stdout, &stderr, nil); code != exitUsage || !strings.HasPrefix(stderr.String(), "argus") || stdout.Len() != 0 {
 			t.Errorf("argus %s: exit %d: %s", strings.Join(args, " "), code, &stderr)
 		}
 	}
 	for _, args := range [][]string{nil, {"--help"}, {"serve", "--help"}, {"dev", "--help"}, {"version"}} {
 		var stdout, stderr bytes.Buffer
-		if code := run(redistest.Context(t), args, noEnv, &stdout, &stderr); code != exitOK || stdout.Len() == 0 || stderr.Len() != 0 {
+		if code := run(redistest.Context(t), args, noEnv, &stdout, &stderr, nil); code != exitOK || stdout.Len() == 0 || stderr.Len() != 0 {
 			t.Errorf("argus %s: exit %d: %s", strings.Join(args, " "), code, &stderr)
 		}
 	}

@@ -1,5 +1,5 @@
 // Command argus is Argus Queue: a task queue, job state and completion events over
-// Redis, by gRPC.
+// Redis, by gRPC; and its clients.
 package main
 
 import (
@@ -10,10 +10,22 @@ import (
 )
 
 func main() {
+	// The first signal asks for an orderly end. After it the next one ends the program at
+	// once, unless a command has something better to do.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// The first signal asks for an orderly end; after it the next one ends at once.
 	context.AfterFunc(ctx, stop)
-	code := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr)
+	code := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr, onSignal)
 	stop()
 	os.Exit(code)
+}
+
+// onSignal calls do at the next signal.
+func onSignal(do func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		do()
+		signal.Stop(signals) // and the one after that ends the program
+	}()
 }

@@ -128,7 +128,7 @@ func TestDev(t *testing.T) {
 		}
 	}
 	var stdout, stderr bytes.Buffer
-	code := run(redistest.Context(t), []string{"dev", "--grpc-addr", p.addr}, noEnv, &stdout, &stderr)
+	code := run(redistest.Context(t), []string{"dev", "--grpc-addr", p.addr}, noEnv, &stdout, &stderr, nil)
 	if code != exitError || !strings.Contains(stderr.String(), p.addr+" is taken") || strings.Count(stderr.String(), "\n") != 1 {
 		t.Errorf("a second start on the port: exit %d, %s", code, &stderr)
 	}
@@ -229,7 +229,7 @@ func TestServeWithoutRedis(t *testing.T) {
 	addr := listener.Addr().String()
 	_ = listener.Close()
 	var stdout, stderr bytes.Buffer
-	code := run(redistest.Context(t), []string{"serve", "--grpc-addr", "localhost:0", "--redis-addr", addr}, noEnv, &stdout, &stderr)
+	code := run(redistest.Context(t), []string{"serve", "--grpc-addr", "localhost:0", "--redis-addr", addr}, noEnv, &stdout, &stderr, nil)
 	text := stderr.String()
 	if code != exitUnavailable || !strings.Contains(text, "can't use Redis at "+addr) || !strings.Contains(text, "connection refused") || strings.Count(text, "\n") != 1 {
 		t.Errorf("exit %d: %s", code, text)

@@ -15,7 +15,16 @@ const (
 	exitOK          = 0
 	exitError       = 1
 	exitUsage       = 2
+	exitNotFound    = 3
+	exitDenied      = 4
 	exitUnavailable = 5
+	// How a watched job ended, if not completed.
+	exitFailed    = 10
+	exitCancelled = 11
+	exitPartial   = 12
+	exitTimedOut  = 124
+	// As the shell says it of ^C.
+	exitInterrupted = 130
 )
 
 // codedError says which code a failure ends the program with.
@@ -34,33 +43,59 @@ type program struct {
 	env    func(string) (string, bool)
 	stdout io.Writer
 	stderr io.Writer
+	// onSignal calls a function at the next interrupt; nil where there are none.
+	onSignal func(func())
 }
 
 // run runs a command line and returns its exit code. It ends when ctx does.
-func run(ctx context.Context, args []string, env func(string) (string, bool), stdout, stderr io.Writer) int {
-	p := &program{env: env, stdout: stdout, stderr: stderr}
-	root := &cobra.Command{
-		Use:   "argus",
-		Short: "A task queue, job state and completion events over Redis, by gRPC",
-		Example: `  argus dev                               try it: an in-memory store, nothing to set up
-  argus serve --redis-addr redis:6379     run it on a Redis`,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-	}
+func run(ctx context.Context, args []string, env func(string) (string, bool), stdout, stderr io.Writer, onSignal func(func())) int {
+	p := &program{env: env, stdout: stdout, stderr: stderr, onSignal: onSignal}
+	root := p.root()
 	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
-	root.AddCommand(p.dev(), p.serve(), p.version())
 	command, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintf(stderr, "%s: %v\n", command.CommandPath(), err)
+	return p.fail(root, command, err)
+}
+
+// root is the command with all others below it.
+func (p *program) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "argus",
+		Short: "A task queue, job state and completion events over Redis, by gRPC",
+		Example: `  argus dev                               try it: an in-memory store, nothing to set up
+  argus serve --redis-addr redis:6379     run it on a Redis
+  argus publish --scanner trivy --wait    publish a task and wait for its result
+  argus worker -- ./scan.sh               run a command for each task`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
+	group := func(id, title string, commands ...*cobra.Command) {
+		root.AddGroup(&cobra.Group{ID: id, Title: title})
+		for _, command := range commands {
+			command.GroupID = id
+		}
+		root.AddCommand(commands...)
+	}
+	group("server", "Server:", p.dev(), p.serve(), p.configCommands())
+	group("producer", "Publish and wait:", p.publish(), p.watch(), p.await())
+	group("worker", "Work:", p.worker(), p.read(), p.complete(), p.ack(), p.nack(), p.extend())
+	group("job", "Jobs:", p.stateCommands())
+	root.AddCommand(p.version())
+	return root
+}
+
+// fail reports an error, in one line where it is one, and says the exit code.
+func (p *program) fail(root, command *cobra.Command, err error) int {
+	fmt.Fprintf(p.stderr, "%s: %v\n", command.CommandPath(), err)
 	var coded codedError
 	switch {
 	case errors.As(err, &coded) && coded.code == exitUsage:
-		fmt.Fprintf(stderr, "Run '%s --help' for the flags and examples.\n", command.CommandPath())
+		fmt.Fprintf(p.stderr, "Run '%s --help' for the flags and examples.\n", command.CommandPath())
 		return exitUsage
 	case errors.As(err, &coded):
 		return coded.code

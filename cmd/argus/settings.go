@@ -25,13 +25,16 @@ type settings struct {
 	given map[string]bool
 	// sections are YAML keys that are no single value; each takes its part of the file.
 	sections map[string]func([]byte) error
+	// file is the YAML file, fileFlag the flag that names it.
 	file     string
+	fileFlag string
 }
 
-func newSettings(flags *pflag.FlagSet) *settings {
-	s := &settings{flags: flags, given: make(map[string]bool), sections: make(map[string]func([]byte) error)}
+// newSettings makes settings whose YAML file is named by a flag.
+func newSettings(flags *pflag.FlagSet, fileFlag, what string) *settings {
+	s := &settings{flags: flags, given: make(map[string]bool), sections: make(map[string]func([]byte) error), fileFlag: fileFlag}
 	flags.SortFlags = false
-	flags.StringVar(&s.file, "config", "", "YAML file with settings [ARGUS_CONFIG]")
+	flags.StringVar(&s.file, fileFlag, "", what+" ["+envName(fileFlag)+"]")
 	return s
 }
 
@@ -68,8 +71,8 @@ func (s *settings) toggle(p *bool, key string, value bool, usage string) {
 
 // resolve fills in what no flag gave, and reports all bad values at once.
 func (s *settings) resolve(env func(string) (string, bool)) error {
-	if !s.flags.Changed("config") {
-		s.file, _ = env("ARGUS_CONFIG")
+	if name, ok := env(envName(s.fileFlag)); ok && !s.flags.Changed(s.fileFlag) {
+		s.file = name
 	}
 	file, err := s.read()
 	errs := []error{err}

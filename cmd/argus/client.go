@@ -1,0 +1,235 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
+)
+
+// client is what every client command has: where the server is, and how to print.
+type client struct {
+	*settings
+	*program
+
+	Addr      string
+	TLS       tlsFiles
+	Token     string
+	TokenFile string
+	Output    string
+
+	conn  *grpc.ClientConn
+	queue argusv1.TaskQueueClient
+	state argusv1.JobStateClient
+	done  argusv1.CompletionClient
+}
+
+// command makes a client command. do runs with an open connection.
+func (p *program) command(c *cobra.Command, do func(ctx context.Context, c *client, args []string) error) (*cobra.Command, *client) {
+	cl := &client{program: p, settings: newSettings(c.Flags(), "context", "YAML file with these settings; default argus/context.yaml in the user's configuration folder")}
+	c.RunE = func(command *cobra.Command, args []string) error {
+		if err := cl.open(); err != nil {
+			return err
+		}
+		defer cl.conn.Close()
+		return told(do(command.Context(), cl, args))
+	}
+	return c, cl
+}
+
+// connection declares the settings of the connection and the output. It is called after
+// the command's own flags, so that help lists those first.
+func (c *client) connection() {
+	c.text(&c.Addr, "addr", "localhost:7233", "address of the server, host:port")
+	c.TLS.declare(c.settings, "")
+	c.text(&c.Token, "token", "", "bearer token; better in a file")
+	c.text(&c.TokenFile, "token_file", "", "file with the bearer token")
+	name, help := c.add("output", "table, json (as grpcurl prints) or jsonl (one line each)")
+	c.flags.StringVarP(&c.Output, name, "o", "table", help)
+}
+
+// open reads the settings and makes the connection; it is used when a call is made.
+func (c *client) open() error {
+	if !c.flags.Changed(c.fileFlag) {
+		c.file = defaultContext(c.env)
+	}
+	if err := c.resolve(c.env); err != nil {
+		return usageError(err)
+	}
+	if c.Output != "table" && c.Output != "json" && c.Output != "jsonl" {
+		return usageError(fmt.Errorf("output: %q is not one of table, json, jsonl", c.Output))
+	}
+	if err := fromFile(&c.Token, "token", c.TokenFile); err != nil {
+		return usageError(err)
+	}
+	tlsConfig, err := c.TLS.load("")
+	if err != nil {
+		return usageError(err)
+	}
+	if c.Token != "" && tlsConfig == nil && !isLoopback(c.Addr) {
+		return usageError(fmt.Errorf("token: not sent to %s without TLS; use --tls", c.Addr))
+	}
+	transport := insecure.NewCredentials()
+	if tlsConfig != nil {
+		transport = credentials.NewTLS(tlsConfig)
+	}
+	c.conn, err = grpc.NewClient(c.Addr, grpc.WithTransportCredentials(transport),
+		grpc.WithUserAgent("argus/"+release),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
+		grpc.WithChainUnaryInterceptor(c.unaryToken), grpc.WithChainStreamInterceptor(c.streamToken))
+	if err != nil {
+		return usageError(fmt.Errorf("addr: %w", err))
+	}
+	c.queue, c.state, c.done = argusv1.NewTaskQueueClient(c.conn), argusv1.NewJobStateClient(c.conn), argusv1.NewCompletionClient(c.conn)
+	return nil
+}
+
+// defaultContext is the context file that is used when none is named, if it is there.
+func defaultContext(env func(string) (string, bool)) string {
+	folder, ok := env("XDG_CONFIG_HOME")
+	if home, hasHome := env("HOME"); !ok && hasHome {
+		folder = filepath.Join(home, ".config")
+	}
+	path := filepath.Join(folder, "argus", "context.yaml")
+	if _, err := os.Stat(path); folder == "" || err != nil {
+		return ""
+	}
+	return path
+}
+
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		host = addr
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func (c *client) withToken(ctx context.Context) context.Context {
+	if c.Token == "" {
+		return ctx
+	}
+	return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+c.Token)
+}
+
+func (c *client) unaryToken(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	return invoke(c.withToken(ctx), method, req, reply, cc, opts...)
+}
+
+func (c *client) streamToken(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, stream grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	return stream(c.withToken(ctx), desc, cc, method, opts...)
+}
+
+// told turns the status of a call into one line for people and an exit code.
+func told(err error) error {
+	var coded codedError
+	if err == nil || errors.As(err, &coded) {
+		return err
+	}
+	s, ok := status.FromError(err)
+	if !ok {
+		if errors.Is(err, context.Canceled) {
+			return codedError{exitInterrupted, errors.New("interrupted")}
+		}
+		return err
+	}
+	code := exitError
+	switch s.Code() {
+	case codes.NotFound:
+		code = exitNotFound
+	case codes.Unauthenticated, codes.PermissionDenied:
+		code = exitDenied
+	case codes.Unavailable:
+		code = exitUnavailable
+	case codes.InvalidArgument:
+		code = exitUsage
+	case codes.Canceled:
+		return codedError{exitInterrupted, errors.New("interrupted")}
+	}
+	return codedError{code, fmt.Errorf("%s (%s)", oneLine(s.Message()), reason(s))}
+}
+
+// reason is the error's reason as the contract names it, or gRPC's code.
+func reason(s *status.Status) string {
+	for _, detail := range s.Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok {
+			return info.GetReason()
+		}
+	}
+	return strings.ToUpper(s.Code().String())
+}
+
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+// isReason is true of an error with that reason.
+func isReason(err error, name string) bool {
+	s, ok := status.FromError(err)
+	return ok && err != nil && reason(s) == name
+}
+
+// transient is true of a failure that the same call may not have a moment later.
+func transient(err error) bool {
+	code := status.Code(err)
+	return code == codes.Unavailable || isReason(err, "SLOW_READER")
+}
+
+// tlsFiles are the settings of a TLS client.
+type tlsFiles struct {
+	On         bool
+	CAFile     string
+	CertFile   string
+	KeyFile    string
+	ServerName string
+}
+
+func (t *tlsFiles) declare(s *settings, group string) {
+	s.toggle(&t.On, group+"tls", false, "use TLS")
+	s.text(&t.CAFile, group+"tls_ca_file", "", "PEM file with the authorities to trust instead of the system's")
+	s.text(&t.CertFile, group+"tls_cert_file", "", "PEM file with the client's certificate")
+	s.text(&t.KeyFile, group+"tls_key_file", "", "PEM file with the client's key")
+	s.text(&t.ServerName, group+"tls_server_name", "", "name that the server's certificate must have")
+}
+
+// load makes the TLS configuration; nil when TLS is off.
+func (t *tlsFiles) load(group string) (*tls.Config, error) {
+	if !t.On {
+		if t.CAFile+t.CertFile+t.KeyFile+t.ServerName != "" {
+			return nil, fmt.Errorf("%stls: files are given for TLS, but it is off; use --%s", group, flagName(group+"tls"))
+		}
+		return nil, nil
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
+	if t.CAFile != "" {
+		pool, err := certificates(t.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("%stls_ca_file: %w", group, err)
+		}
+		config.RootCAs = pool
+	}
+	if t.CertFile != "" || t.KeyFile != "" {
+		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("%stls_cert_file, %stls_key_file: %w", group, group, err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
+}

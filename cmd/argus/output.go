@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
+)
+
+// print prints a message as the output setting says; rows is its table.
+func (c *client) print(message proto.Message, rows ...[]string) error {
+	if c.Output == "table" {
+		return c.table(rows...)
+	}
+	text, err := toJSON(message, c.Output == "json")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(c.stdout, text)
+	return err
+}
+
+// toJSON writes a message as grpcurl does, on several lines or on one.
+func toJSON(message proto.Message, indented bool) (string, error) {
+	text, err := protojson.Marshal(message)
+	if err != nil {
+		return "", err
+	}
+	var b bytes.Buffer // protojson varies its white space on purpose
+	if indented {
+		err = json.Indent(&b, text, "", "  ")
+	} else {
+		err = json.Compact(&b, text)
+	}
+	return b.String(), err
+}
+
+// table prints rows in columns.
+func (c *client) table(rows ...[]string) error {
+	w := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		for i, cell := range row {
+			row[i] = printable(cell)
+		}
+		if _, err := fmt.Fprintln(w, strings.Join(row, "\t")); err != nil {
+			return err
+		}
+	}
+	return w.Flush()
+}
+
+// printable keeps a value from steering the terminal, and from breaking the table.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return ' '
+		}
+		return r
+	}, text)
+}
+
+// fieldRows are a map as rows, in the order of the names.
+func fieldRows(fields map[string]string) [][]string {
+	var rows [][]string
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		rows = append(rows, []string{name, fields[name]})
+	}
+	return rows
+}
+
+// joined is a map on one line.
+func joined(fields map[string]string) string {
+	var parts []string
+	for _, row := range fieldRows(fields) {
+		parts = append(parts, row[0]+"="+row[1])
+	}
+	return strings.Join(parts, " ")
+}
+
+func statusWord(s argusv1.JobStatus, text string) string {
+	if text == "" {
+		return strings.ToLower(strings.TrimPrefix(s.String(), "JOB_STATUS_"))
+	}
+	return text
+}
+
+func clock(t *timestamppb.Timestamp) string {
+	if t == nil {
+		return ""
+	}
+	return t.AsTime().Local().Format(time.DateTime)
+}
+
+// pairs reads flags of the form name=value.
+func pairs(flag string, list []string) (map[string]string, error) {
+	fields := make(map[string]string, len(list))
+	for _, pair := range list {
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok || name == "" {
+			return nil, usageError(fmt.Errorf("%s: %q is not name=value", flag, pair))
+		}
+		fields[name] = value
+	}
+	return fields, nil
+}
+
+// status reads a status as people write it: "completed".
+func parseStatus(word string) (argusv1.JobStatus, error) {
+	value, ok := argusv1.JobStatus_value["JOB_STATUS_"+strings.ToUpper(word)]
+	if !ok || value == 0 {
+		return 0, usageError(fmt.Errorf("status: %q is not one of pending, running, completed, partial, failed, cancelled", word))
+	}
+	return argusv1.JobStatus(value), nil
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
+)
+
+// publishFlags are what publish is told.
+type publishFlags struct {
+	queue, jobID, reportID, organizationID, gcsURI string
+	scanners, attributes, state                    []string
+	timeout                                        int32
+	requestID, runAt, file                         string
+	delay, waitTimeout                             time.Duration
+	init, wait                                     bool
+}
+
+func (p *program) publish() *cobra.Command {
+	var f publishFlags
+	command, c := p.command(&cobra.Command{
+		Use:   "publish",
+		Short: "Publish a task, or many from a file",
+		Long: `Publish a task made of the flags, or, with --file, one task for each line of a file:
+JSON objects with the fields of the contract's Task ({"jobId": "…", "scanners": ["…"]}).
+A line that is no task is reported with its number; the others are published, and the
+exit code is 1.
+
+A call that failed because the server or its Redis was away is repeated for up to 30
+seconds, under a request id, so that no task is published twice.`,
+		Example: `  argus publish --job-id demo-1 --scanner trivy --wait
+  argus publish --scanner trivy --scanner clamav --attribute team=red --delay 10m
+  argus publish --job-id demo-2 --state priority=high
+  argus publish --file tasks.jsonl
+  generate-tasks | argus publish --file -`,
+		Args: noArgs,
+	}, func(ctx context.Context, c *client, _ []string) error {
+		if f.file != "" {
+			return c.publishFile(ctx, f)
+		}
+		return c.publishOne(ctx, f)
+	})
+	flags := command.Flags()
+	flags.StringVar(&f.queue, "queue", "", "queue; empty means the server's default")
+	flags.StringVar(&f.jobID, "job-id", "", "job id; empty lets the server make one")
+	flags.StringVar(&f.reportID, "report-id", "", "report id")
+	flags.StringVar(&f.organizationID, "organization-id", "", "organization id")
+	flags.StringVar(&f.gcsURI, "gcs-uri", "", "where the input lies")
+	flags.StringArrayVar(&f.scanners, "scanner", nil, "scanner to run; may be repeated")
+	flags.Int32Var(&f.timeout, "timeout-seconds", 0, "how long the work may take")
+	flags.StringArrayVar(&f.attributes, "attribute", nil, "further field, name=value; may be repeated")
+	flags.BoolVar(&f.init, "init", false, "create the job's state in the same step")
+	flags.StringArrayVar(&f.state, "state", nil, "field of the state to create, name=value; implies --init; may be repeated")
+	flags.StringVar(&f.requestID, "request-id", "", "makes the call idempotent; with --file, the start of each batch's id")
+	flags.DurationVar(&f.delay, "delay", 0, "deliver no sooner than this from now")
+	flags.StringVar(&f.runAt, "run-at", "", "deliver no sooner than this time (RFC 3339)")
+	flags.StringVar(&f.file, "file", "", "publish one task for each line of this file; - is the standard input")
+	flags.BoolVar(&f.wait, "wait", false, "wait for the job, and end as watch does")
+	flags.DurationVar(&f.waitTimeout, "wait-timeout", 0, "wait no longer than this; 0 means for ever")
+	command.MarkFlagsMutuallyExclusive("delay", "run-at")
+	for _, single := range []string{"job-id", "report-id", "organization-id", "gcs-uri", "scanner", "timeout-seconds", "attribute", "init", "state", "delay", "run-at", "wait"} {
+		command.MarkFlagsMutuallyExclusive("file", single)
+	}
+	c.connection()
+	return command
+}
+
+func (f publishFlags) request() (*argusv1.PublishRequest, error) {
+	attributes, err1 := pairs("attribute", f.attributes)
+	state, err2 := pairs("state", f.state)
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, usageError(err)
+	}
+	r := &argusv1.PublishRequest{Queue: f.queue, RequestId: f.requestID, Task: &argusv1.Task{
+		JobId: f.jobID, ReportId: f.reportID, OrganizationId: f.organizationID, GcsUri: f.gcsURI,
+		Scanners: f.scanners, TimeoutSeconds: f.timeout, Attributes: attributes,
+	}}
+	if r.RequestId == "" {
+		r.RequestId = uuid.NewString() // so that it can be repeated
+	}
+	if f.init || len(state) > 0 {
+		r.InitialState = &argusv1.InitialState{Fields: state}
+	}
+	if f.delay != 0 {
+		r.Delay = durationpb.New(f.delay)
+	}
+	if f.runAt != "" {
+		at, err := time.Parse(time.RFC3339, f.runAt)
+		if err != nil {
+			return nil, usageError(fmt.Errorf("run-at: %q is not a time in RFC 3339, such as 2026-01-02T15:04:05Z", f.runAt))
+		}
+		r.RunAt = timestamppb.New(at)
+	}
+	return r, nil
+}
+
+func (c *client) publishOne(ctx context.Context, f publishFlags) error {
+	request, err := f.request()
+	if err != nil {
+		return err
+	}
+	var response *argusv1.PublishResponse
+	err = retry(ctx, func() (err error) {
+		response, err = c.queue.Publish(ctx, request)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	where := response.GetMessageId()
+	if where == "" {
+		where = "delayed"
+	}
+	if response.GetDeduplicated() {
+		where += " (published before)"
+	}
+	if err := c.print(response, []string{"JOB", "MESSAGE"}, []string{response.GetJobId(), where}); err != nil || !f.wait {
+		return err
+	}
+	return c.watchJobs(ctx, []string{response.GetJobId()}, "", f.waitTimeout)
+}
+
+// How long a call that may be repeated is repeated, and how long between two tries.
+const (
+	retryFor   = 30 * time.Second
+	retryPause = 250 * time.Millisecond
+)
+
+// retry repeats a call that is safe to repeat while it fails for a passing reason.
+func retry(ctx context.Context, call func() error) error {
+	give := time.Now().Add(retryFor)
+	for {
+		err := call()
+		if !transient(err) || time.Now().After(give) {
+			return err
+		}
+		if !pause(ctx, retryPause) {
+			return err
+		}
+	}
+}
+
+// pause waits; false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

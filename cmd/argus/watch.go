@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
+)
+
+const watchExits = `
+The exit code is 0 when all jobs completed; else 10 when one failed, 11 when one was
+cancelled, 12 when one is partial; 124 when the time was up.`
+
+func (p *program) watch() *cobra.Command {
+	var after string
+	var timeout time.Duration
+	command, c := p.command(&cobra.Command{
+		Use:   "watch JOB...",
+		Short: "Print the events of jobs until each has its result",
+		Long: `Print the events of jobs until each has its result. A connection that breaks is made
+again, and the watch goes on where it stopped.
+` + watchExits,
+		Example: `  argus watch demo-1
+  argus watch demo-1 demo-2 --timeout 10m -o jsonl`,
+		Args: atLeast(1, "a job"),
+	}, func(ctx context.Context, c *client, args []string) error {
+		if after != "" && len(args) > 1 {
+			return usageError(errors.New("after: is for a single job"))
+		}
+		return c.watchJobs(ctx, args, after, timeout)
+	})
+	command.Flags().StringVar(&after, "after", "", "only events after this cursor")
+	command.Flags().DurationVar(&timeout, "timeout", 0, "give up after this; 0 means never")
+	c.connection()
+	return command
+}
+
+func (p *program) await() *cobra.Command {
+	var timeout time.Duration
+	command, c := p.command(&cobra.Command{
+		Use:     "await JOB",
+		Short:   "Wait for a job's result, and print only that",
+		Long:    "Wait for a job's result, and print only that.\n" + watchExits,
+		Example: "  argus await demo-1 --timeout 5m && echo done",
+		Args:    exactly(1, "one job"),
+	}, func(ctx context.Context, c *client, args []string) error {
+		ctx, cancel := withTimeout(ctx, timeout)
+		defer cancel()
+		for {
+			var response *argusv1.AwaitResponse
+			err := retry(ctx, func() (err error) {
+				response, err = c.done.Await(ctx, &argusv1.AwaitRequest{JobId: args[0], Wait: durationpb.New(time.Minute)})
+				return err
+			})
+			switch {
+			case ctx.Err() != nil:
+				return ending(ctx)
+			case err != nil:
+				return err
+			case response.GetDone():
+				if err := c.print(response, eventRow(response.GetEvent())); err != nil {
+					return err
+				}
+				return exitOf(response.GetEvent())
+			}
+		}
+	})
+	command.Flags().DurationVar(&timeout, "timeout", 0, "give up after this; 0 means never")
+	c.connection()
+	return command
+}
+
+// withTimeout is ctx with a time limit, if there is one.
+func withTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	if d <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, d)
+}
+
+// ending is the error of a wait that its context ended.
+func ending(ctx context.Context) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return codedError{exitTimedOut, errors.New("the time is up, and there is no result yet")}
+	}
+	return codedError{exitInterrupted, errors.New("interrupted")}
+}
+
+// watchJobs watches jobs until each has its result.
+func (c *client) watchJobs(ctx context.Context, jobs []string, after string, timeout time.Duration) error {
+	ctx, cancel := withTimeout(ctx, timeout)
+	defer cancel()
+	var watches sync.WaitGroup
+	var printing sync.Mutex
+	ends := make([]error, len(jobs))
+	for i, job := range jobs {
+		watches.Go(func() {
+			ends[i] = c.watchJob(ctx, job, after, func(event *argusv1.CompletionEvent) error {
+				printing.Lock()
+				defer printing.Unlock()
+				return c.print(event, eventRow(event))
+			})
+		})
+	}
+	watches.Wait()
+	return worst(ends)
+}
+
+// worst is the error that says most: a failure to watch before any result, and of the
+// results the one with the lowest code.
+func worst(ends []error) error {
+	var found error
+	rank := func(err error) int {
+		var result jobEnd
+		if !errors.As(err, &result) {
+			return 0
+		}
+		return result.code
+	}
+	for _, err := range ends {
+		if err != nil && (found == nil || rank(err) < rank(found)) {
+			found = err
+		}
+	}
+	var result jobEnd
+	if errors.As(found, &result) {
+		return codedError{result.code, result}
+	}
+	return found
+}
+
+// watchJob follows one job to its result, over any number of connections.
+func (c *client) watchJob(ctx context.Context, job, after string, show func(*argusv1.CompletionEvent) error) error {
+	for {
+		event, cursor, err := c.follow(ctx, job, after, show)
+		if event != nil {
+			return exitOf(event)
+		}
+		after = cursor
+		switch {
+		case ctx.Err() != nil:
+			return ending(ctx)
+		case err != nil && !transient(err):
+			return told(err)
+		}
+		if !pause(ctx, retryPause) {
+			return ending(ctx)
+		}
+	}
+}
+
+// follow follows a job over one connection. It returns the terminal event, or the cursor
+// to go on from.
+func (c *client) follow(ctx context.Context, job, after string, show func(*argusv1.CompletionEvent) error) (*argusv1.CompletionEvent, string, error) {
+	stream, err := c.done.Watch(ctx, &argusv1.WatchRequest{JobId: job, AfterCursor: after})
+	if err != nil {
+		return nil, after, err
+	}
+	for {
+		frame, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil, after, codedError{exitError, fmt.Errorf("the watch of %s ended after its result", job)}
+		} else if err != nil {
+			return nil, after, err
+		}
+		after = frame.GetCursor()
+		event := frame.GetEvent()
+		if event == nil {
+			continue
+		}
+		if err := show(event); err != nil {
+			return nil, after, codedError{exitError, err}
+		}
+		if event.GetTerminal() {
+			return event, after, nil
+		}
+	}
+}
+
+func eventRow(e *argusv1.CompletionEvent) []string {
+	return []string{e.GetJobId(), statusWord(e.GetStatus(), e.GetStatusText()), clock(e.GetCompletedAt()), joined(e.GetFields())}
+}
+
+// jobEnd is a result other than completed.
+type jobEnd struct {
+	code int
+	text string
+}
+
+func (j jobEnd) Error() string { return j.text }
+
+// exitOf is the exit code of a result.
+func exitOf(e *argusv1.CompletionEvent) error {
+	code := map[argusv1.JobStatus]int{
+		argusv1.JobStatus_JOB_STATUS_FAILED:    exitFailed,
+		argusv1.JobStatus_JOB_STATUS_CANCELLED: exitCancelled,
+		argusv1.JobStatus_JOB_STATUS_PARTIAL:   exitPartial,
+	}[e.GetStatus()]
+	if code == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("the job %s is %s", e.GetJobId(), statusWord(e.GetStatus(), e.GetStatusText()))
+	if message := e.GetFields()["error_message"]; message != "" {
+		text += ": " + oneLine(message)
+	}
+	return codedError{code, jobEnd{code, text}}
+}

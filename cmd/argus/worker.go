@@ -1,0 +1,325 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
+)
+
+// exitRetry is the exit code by which a command asks to be run again later: EX_TEMPFAIL
+// of sysexits.h.
+const exitRetry = 75
+
+// worker runs a command for each task.
+type worker struct {
+	*client
+	queue, group, consumer string
+	command                []string
+	concurrency            int
+	retryDelay             time.Duration
+	maxAttempts            int
+	drainTimeout           time.Duration
+	killDelay              time.Duration
+
+	completed, failed, retried, lost atomic.Int64
+}
+
+func (p *program) worker() *cobra.Command {
+	w := &worker{killDelay: 5 * time.Second}
+	command, c := p.command(&cobra.Command{
+		Use:   "worker [flags] -- COMMAND [ARGUMENT...]",
+		Short: "Run a command for each task",
+		Long: `Run a command for each task. It gets the task as JSON on its standard input, and in its
+environment ARGUS_JOB_ID, ARGUS_REPORT_ID, ARGUS_ORGANIZATION_ID, ARGUS_GCS_URI,
+ARGUS_SCANNERS (separated by commas), ARGUS_TIMEOUT_SECONDS, ARGUS_ATTEMPT,
+ARGUS_MESSAGE_ID and ARGUS_LEASE_TOKEN. While it runs, the worker renews the lease.
+
+How the command ends is the job's result:
+  exit 0    completed; up to 64 KiB of its standard output is the field "output"
+  exit 75   to be run again after --retry-delay; failed after --max-attempts
+  another   failed; the last of its standard error is the error message
+A command that runs longer than the task's timeout_seconds is stopped, and the job has
+failed. A command whose lease is lost, or whose job is cancelled, is stopped.
+
+On SIGTERM or ^C the worker takes no more tasks and lets the running commands finish; after
+--drain-timeout, or at a second ^C, it stops them and gives their tasks back.`,
+		Example: `  argus worker -- ./scan.sh
+  argus worker --concurrency 4 --queue nightly -- python3 scan.py --fast
+  argus worker -- sh -c 'echo "$ARGUS_JOB_ID: $ARGUS_SCANNERS"'`,
+		Args: atLeast(1, "a command after --"),
+	}, func(ctx context.Context, c *client, args []string) error {
+		w.command = args
+		return w.run(ctx)
+	})
+	w.client = c
+	flags := command.Flags()
+	flags.StringVar(&w.queue, "queue", "", "queue; empty means the server's default")
+	flags.StringVar(&w.group, "group", "", "consumer group; empty means the server's default")
+	flags.StringVar(&w.consumer, "consumer", defaultConsumer(), "this worker's name")
+	flags.IntVar(&w.concurrency, "concurrency", 1, "how many commands run at once")
+	flags.DurationVar(&w.retryDelay, "retry-delay", 10*time.Second, "how long to wait before a task is run again")
+	flags.IntVar(&w.maxAttempts, "max-attempts", 10, "how often a task is run at most")
+	flags.DurationVar(&w.drainTimeout, "drain-timeout", 30*time.Second, "how long running commands may take after SIGTERM")
+	c.connection()
+	return command
+}
+
+// run works until ctx ends, then drains.
+func (w *worker) run(ctx context.Context) error {
+	if w.concurrency < 1 {
+		return usageError(errors.New("concurrency: must be at least 1"))
+	}
+	if _, err := exec.LookPath(w.command[0]); err != nil {
+		return usageError(fmt.Errorf("command: %w", err))
+	}
+	// The commands outlive ctx by the drain time-out, or until the next signal.
+	commands, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	drained := context.AfterFunc(ctx, func() {
+		fmt.Fprintln(w.stderr, "argus worker: finishing what runs; ^C again stops it")
+		time.AfterFunc(w.drainTimeout, stop)
+		w.onSignal(stop)
+	})
+	defer drained()
+
+	var slots sync.WaitGroup
+	errs := make(chan error, w.concurrency)
+	loop, cancel := context.WithCancel(ctx)
+	for range w.concurrency {
+		slots.Go(func() {
+			if err := w.loop(loop, commands); err != nil {
+				errs <- err
+				cancel() // the others end too
+			}
+		})
+	}
+	slots.Wait()
+	cancel()
+	fmt.Fprintf(w.stderr, "argus worker: %d completed, %d failed, %d to be run again, %d lost\n",
+		w.completed.Load(), w.failed.Load(), w.retried.Load(), w.lost.Load())
+	select {
+	case err := <-errs:
+		return err
+	default:
+		return nil
+	}
+}
+
+// readWait is how long one Read waits: a worker that stops leaves a Read at once, so
+// this only bounds how long a broken connection goes unnoticed.
+const readWait = 20 * time.Second
+
+// loop reads one task at a time and runs the command for it.
+func (w *worker) loop(ctx, commands context.Context) error {
+	for ctx.Err() == nil {
+		response, err := w.client.queue.Read(ctx, &argusv1.ReadRequest{Queue: w.queue, Group: w.group, Consumer: w.consumer,
+			MaxTasks: 1, Wait: durationpb.New(readWait)})
+		switch {
+		case ctx.Err() != nil && err != nil:
+			return nil
+		case transient(err):
+			pause(ctx, retryPause)
+		case err != nil:
+			return told(err)
+		}
+		for _, d := range response.GetDeliveries() {
+			w.work(commands, d)
+		}
+	}
+	return nil
+}
+
+// outcome is how a command ended.
+type outcome int
+
+const (
+	succeeded outcome = iota
+	failed
+	tryAgain
+	givenBack // the worker itself is stopped
+	leaseGone
+)
+
+// work runs the command for one task and settles it.
+func (w *worker) work(ctx context.Context, d *argusv1.Delivery) {
+	how, output, message := w.execute(ctx, d)
+	if how == tryAgain && int(d.GetDeliveryAttempt()) >= w.maxAttempts {
+		how, message = failed, fmt.Sprintf("given up after %d attempts: %s", d.GetDeliveryAttempt(), message)
+	}
+	// Settling must not be cut off by the end of the worker.
+	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), retryFor)
+	defer cancel()
+	err := retry(settle, func() error { return w.settle(settle, d, how, output, message) })
+	counter := map[outcome]*atomic.Int64{succeeded: &w.completed, failed: &w.failed, tryAgain: &w.retried, givenBack: &w.retried, leaseGone: &w.lost}[how]
+	if isReason(err, "LEASE_LOST") {
+		counter, err = &w.lost, nil
+	}
+	if err != nil {
+		counter = &w.lost
+		fmt.Fprintf(w.stderr, "argus worker: job %s: %v\n", d.GetTask().GetJobId(), told(err))
+	}
+	counter.Add(1)
+}
+
+func (w *worker) settle(ctx context.Context, d *argusv1.Delivery, how outcome, output, message string) error {
+	switch how {
+	case leaseGone:
+		return nil
+	case tryAgain, givenBack:
+		request := &argusv1.NackRequest{LeaseToken: d.GetLeaseToken(), Reason: clip(message, 4<<10)}
+		if how == tryAgain {
+			request.Delay = durationpb.New(w.retryDelay)
+		}
+		_, err := w.client.queue.Nack(ctx, request)
+		return err
+	}
+	request := &argusv1.CompleteRequest{LeaseToken: d.GetLeaseToken(), Status: argusv1.JobStatus_JOB_STATUS_COMPLETED}
+	if how == failed {
+		request.Status, request.ErrorMessage = argusv1.JobStatus_JOB_STATUS_FAILED, clip(message, 64<<10)
+	}
+	if output != "" {
+		request.Fields = map[string]string{"output": output}
+	}
+	_, err := w.client.queue.Complete(ctx, request)
+	return err
+}
+
+// clip shortens text that may be too long for a field.
+func clip(text string, most int) string {
+	if len(text) > most {
+		text = text[:most]
+	}
+	return strings.ToValidUTF8(text, "\ufffd")
+}
+
+// What ends a command before its time.
+var (
+	errTimeout   = errors.New("timed out")
+	errLeaseGone = errors.New("the lease is lost")
+	errCancelled = errors.New("the job is cancelled")
+)
+
+// execute runs the command, renewing the lease meanwhile.
+func (w *worker) execute(ctx context.Context, d *argusv1.Delivery) (how outcome, output, message string) {
+	running, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	if seconds := d.GetTask().GetTimeoutSeconds(); seconds > 0 {
+		timer := time.AfterFunc(time.Duration(seconds)*time.Second, func() { end(errTimeout) })
+		defer timer.Stop()
+	}
+	var heart sync.WaitGroup
+	defer heart.Wait()
+	beating, still := context.WithCancel(running)
+	defer still()
+	heart.Go(func() { w.heartbeat(beating, d, end) })
+
+	var stdout, stderr tail
+	stdout.keepHead, stdout.most, stderr.most = true, 64<<10, 16<<10
+	err := w.start(running, d, &stdout, &stderr)
+	message = strings.TrimSpace(stderr.String())
+	var exit *exec.ExitError
+	switch cause := context.Cause(running); {
+	case errors.Is(cause, errTimeout):
+		return failed, "", fmt.Sprintf("%v after %d seconds", errTimeout, d.GetTask().GetTimeoutSeconds())
+	case errors.Is(cause, errLeaseGone), errors.Is(cause, errCancelled):
+		fmt.Fprintf(w.stderr, "argus worker: job %s: stopped, %v\n", d.GetTask().GetJobId(), cause)
+		return leaseGone, "", ""
+	case cause != nil:
+		return givenBack, "", "the worker was stopped"
+	case err == nil:
+		return succeeded, clip(stdout.String(), 64<<10), ""
+	case errors.As(err, &exit) && exit.ExitCode() == exitRetry:
+		return tryAgain, "", message
+	}
+	if message == "" {
+		message = err.Error()
+	}
+	return failed, "", message
+}
+
+// start runs the command to its end. When ctx ends it is asked to stop, with all it has
+// started, and killed a little later.
+func (w *worker) start(ctx context.Context, d *argusv1.Delivery, stdout, stderr *tail) error {
+	task := d.GetTask()
+	input, err := toJSON(task, false)
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, w.command[0], w.command[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = w.killDelay
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input+"\n"), stdout, stderr
+	cmd.Env = append(os.Environ(),
+		"ARGUS_JOB_ID="+task.GetJobId(), "ARGUS_REPORT_ID="+task.GetReportId(), "ARGUS_ORGANIZATION_ID="+task.GetOrganizationId(),
+		"ARGUS_GCS_URI="+task.GetGcsUri(), "ARGUS_SCANNERS="+strings.Join(task.GetScanners(), ","),
+		"ARGUS_TIMEOUT_SECONDS="+strconv.Itoa(int(task.GetTimeoutSeconds())), "ARGUS_ATTEMPT="+strconv.Itoa(int(d.GetDeliveryAttempt())),
+		"ARGUS_MESSAGE_ID="+d.GetMessageId(), "ARGUS_LEASE_TOKEN="+d.GetLeaseToken())
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	err = cmd.Wait()
+	if ctx.Err() != nil { // whatever of its children is left
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	}
+	if errors.Is(err, exec.ErrWaitDelay) || errors.Is(err, syscall.EPIPE) { // it left its input unread
+		err = nil
+	}
+	return err
+}
+
+// Bounds of how often a lease is renewed: three times within it, as far as the two clocks
+// agree on when it ends.
+const (
+	minHeartbeat = 50 * time.Millisecond
+	maxHeartbeat = 15 * time.Second
+)
+
+// heartbeat renews the lease until ctx ends, and ends the command when it is lost.
+func (w *worker) heartbeat(ctx context.Context, d *argusv1.Delivery, end context.CancelCauseFunc) {
+	every := min(max(time.Until(d.GetLeaseExpireTime().AsTime())/3, minHeartbeat), maxHeartbeat)
+	for pause(ctx, every) {
+		response, err := w.client.queue.ExtendLease(ctx, &argusv1.ExtendLeaseRequest{LeaseToken: d.GetLeaseToken()})
+		switch {
+		case isReason(err, "LEASE_LOST"):
+			end(errLeaseGone)
+			return
+		case response.GetCancelRequested():
+			end(errCancelled)
+			return
+		}
+	}
+}
+
+// tail keeps the first or the last part of what is written to it.
+type tail struct {
+	bytes.Buffer
+	keepHead bool
+	most     int
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	n := len(p)
+	if t.keepHead {
+		p = p[:min(len(p), t.most-t.Len())]
+	}
+	t.Buffer.Write(p)
+	if extra := t.Len() - t.most; extra > 0 {
+		t.Next(extra)
+	}
+	return n, nil
+}
