@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,10 +36,12 @@ type client struct {
 	TokenFile string
 	Output    string
 
-	conn  *grpc.ClientConn
-	queue argusv1.TaskQueueClient
-	state argusv1.JobStateClient
-	done  argusv1.CompletionClient
+	// reached: the server has answered a call.
+	reached atomic.Bool
+	conn    *grpc.ClientConn
+	queue   argusv1.TaskQueueClient
+	state   argusv1.JobStateClient
+	done    argusv1.CompletionClient
 }
 
 // command makes a client command. do runs with an open connection.
@@ -49,7 +52,13 @@ func (p *program) command(c *cobra.Command, do func(ctx context.Context, c *clie
 			return err
 		}
 		defer cl.conn.Close()
-		return told(do(command.Context(), cl, args))
+		ctx := command.Context()
+		err := do(ctx, cl, args)
+		var coded codedError
+		if err != nil && ctx.Err() != nil && !errors.As(err, &coded) {
+			return codedError{code: exitInterrupted, err: errors.New("interrupted")}
+		}
+		return cl.told(err)
 	}
 	return c, cl
 }
@@ -131,7 +140,11 @@ func (c *client) withToken(ctx context.Context) context.Context {
 }
 
 func (c *client) unaryToken(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	return invoke(c.withToken(ctx), method, req, reply, cc, opts...)
+	err := invoke(c.withToken(ctx), method, req, reply, cc, opts...)
+	if !isUnreachable(err) {
+		c.reached.Store(true)
+	}
+	return err
 }
 
 func (c *client) streamToken(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, stream grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
@@ -139,17 +152,20 @@ func (c *client) streamToken(ctx context.Context, desc *grpc.StreamDesc, cc *grp
 }
 
 // told turns the status of a call into one line for people and an exit code.
-func told(err error) error {
+func (c *client) told(err error) error {
 	var coded codedError
 	if err == nil || errors.As(err, &coded) {
 		return err
 	}
 	s, ok := status.FromError(err)
 	if !ok {
-		if errors.Is(err, context.Canceled) {
-			return codedError{exitInterrupted, errors.New("interrupted")}
-		}
 		return err
+	}
+	if isUnreachable(err) {
+		cause := s.Message()
+		cause = strings.TrimSuffix(cause[strings.LastIndex(cause, ": ")+1:], `"`)
+		return codedError{code: exitUnavailable, err: fmt.Errorf("can't reach %s (%s). Is argus serve, or argus dev, running there? --addr names another server",
+			c.Addr, strings.TrimSpace(cause))}
 	}
 	code := exitError
 	switch s.Code() {
@@ -161,10 +177,8 @@ func told(err error) error {
 		code = exitUnavailable
 	case codes.InvalidArgument:
 		code = exitUsage
-	case codes.Canceled:
-		return codedError{exitInterrupted, errors.New("interrupted")}
 	}
-	return codedError{code, fmt.Errorf("%s (%s)", oneLine(s.Message()), reason(s))}
+	return codedError{code: code, err: fmt.Errorf("%s (%s)", oneLine(s.Message()), reason(s))}
 }
 
 // reason is the error's reason as the contract names it, or gRPC's code.
@@ -185,10 +199,19 @@ func isReason(err error, name string) bool {
 	return ok && err != nil && reason(s) == name
 }
 
-// transient is true of a failure that the same call may not have a moment later.
-func transient(err error) bool {
-	code := status.Code(err)
-	return code == codes.Unavailable || isReason(err, "SLOW_READER")
+// isUnreachable is true of a call that found no server.
+func isUnreachable(err error) bool {
+	s, ok := status.FromError(err)
+	return ok && err != nil && s.Code() == codes.Unavailable && len(s.Details()) == 0
+}
+
+// transient is true of a failure that the same call may not have a moment later. A server
+// that never answered is not waited for: more likely the address is wrong.
+func (c *client) transient(err error) bool {
+	if isUnreachable(err) {
+		return c.reached.Load()
+	}
+	return status.Code(err) == codes.Unavailable || isReason(err, "SLOW_READER")
 }
 
 // tlsFiles are the settings of a TLS client.

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	goredis "github.com/redis/go-redis/v9"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -46,6 +47,13 @@ func (p *process) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.stderr.Write(b)
+}
+
+// said is what the process has written so far.
+func (p *process) said() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stderr.String()
 }
 
 var (
@@ -237,3 +245,8 @@ func TestServeWithoutRedis(t *testing.T) {
 }
 
 func noEnv(string) (string, bool) { return "", false }
+
+// xadd is an entry as a raw peer appends it.
+func xadd(stream string, values ...any) *goredis.XAddArgs {
+	return &goredis.XAddArgs{Stream: stream, Values: values}
+}

@@ -108,7 +108,7 @@ func (c *client) publishOne(ctx context.Context, f publishFlags) error {
 		return err
 	}
 	var response *argusv1.PublishResponse
-	err = retry(ctx, func() (err error) {
+	err = c.retry(ctx, func() (err error) {
 		response, err = c.queue.Publish(ctx, request)
 		return err
 	})
@@ -135,11 +135,11 @@ const (
 )
 
 // retry repeats a call that is safe to repeat while it fails for a passing reason.
-func retry(ctx context.Context, call func() error) error {
+func (c *client) retry(ctx context.Context, call func() error) error {
 	give := time.Now().Add(retryFor)
 	for {
 		err := call()
-		if !transient(err) || time.Now().After(give) {
+		if !c.transient(err) || time.Now().After(give) {
 			return err
 		}
 		if !pause(ctx, retryPause) {

@@ -61,7 +61,7 @@ func (c *client) publishFile(ctx context.Context, f publishFlags) error {
 	}
 	switch {
 	case err != nil:
-		return fmt.Errorf("stopped before the end: %w", told(err))
+		return fmt.Errorf("stopped before the end: %w", u.told(err))
 	case u.refused > 0:
 		return fmt.Errorf("%d of %d lines were refused", u.refused, u.refused+u.published)
 	}
@@ -169,7 +169,7 @@ func (u *upload) flush(ctx context.Context) error {
 func (u *upload) send(ctx context.Context, tasks []*argusv1.Task) error {
 	u.batches++
 	request := &argusv1.PublishBatchRequest{Queue: u.flags.queue, Tasks: tasks, RequestId: fmt.Sprintf("%s-%d", u.id, u.batches)}
-	err := retry(ctx, func() error {
+	err := u.retry(ctx, func() error {
 		_, err := u.queue.PublishBatch(ctx, request)
 		return err
 	})

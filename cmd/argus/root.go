@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -31,12 +32,14 @@ const (
 type codedError struct {
 	code int
 	err  error
+	// help: the command's help would help.
+	help bool
 }
 
 func (e codedError) Error() string { return e.err.Error() }
 func (e codedError) Unwrap() error { return e.err }
 
-func usageError(err error) error { return codedError{exitUsage, err} }
+func usageError(err error) error { return codedError{code: exitUsage, err: err, help: true} }
 
 // program is what a command gets from the process.
 type program struct {
@@ -64,7 +67,8 @@ func (p *program) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "argus",
 		Short: "A task queue, job state and completion events over Redis, by gRPC",
-		Example: `  argus dev                               try it: an in-memory store, nothing to set up
+		Example: `  argus demo                              see it work, in one terminal
+  argus dev                               try it: an in-memory store, nothing to set up
   argus serve --redis-addr redis:6379     run it on a Redis
   argus publish --scanner trivy --wait    publish a task and wait for its result
   argus worker -- ./scan.sh               run a command for each task`,
@@ -81,7 +85,7 @@ func (p *program) root() *cobra.Command {
 		}
 		root.AddCommand(commands...)
 	}
-	group("server", "Server:", p.dev(), p.serve(), p.configCommands())
+	group("server", "Server:", p.demo(), p.dev(), p.serve(), p.configCommands())
 	group("producer", "Publish and wait:", p.publish(), p.watch(), p.await())
 	group("worker", "Work:", p.worker(), p.read(), p.complete(), p.ack(), p.nack(), p.extend())
 	group("job", "Jobs:", p.stateCommands())
@@ -91,18 +95,25 @@ func (p *program) root() *cobra.Command {
 
 // fail reports an error, in one line where it is one, and says the exit code.
 func (p *program) fail(root, command *cobra.Command, err error) int {
-	fmt.Fprintf(p.stderr, "%s: %v\n", command.CommandPath(), err)
 	var coded codedError
-	switch {
-	case errors.As(err, &coded) && coded.code == exitUsage:
-		fmt.Fprintf(p.stderr, "Run '%s --help' for the flags and examples.\n", command.CommandPath())
-		return exitUsage
-	case errors.As(err, &coded):
-		return coded.code
-	case command == root: // cobra's own: an unknown command
-		return exitUsage
+	if !errors.As(err, &coded) {
+		coded.code = exitError
+		if cobraUsage(root, command, err) {
+			coded = codedError{code: exitUsage, help: true}
+		}
 	}
-	return exitError
+	text := strings.TrimSpace(err.Error())
+	if coded.help && !strings.Contains(text, "\n") {
+		text += fmt.Sprintf(" (see '%s --help')", command.CommandPath())
+	}
+	fmt.Fprintf(p.stderr, "%s: %s\n", command.CommandPath(), text)
+	return coded.code
+}
+
+// cobraUsage is true of cobra's own errors: an unknown command, flags that exclude each
+// other.
+func cobraUsage(root, command *cobra.Command, err error) bool {
+	return command == root || strings.Contains(err.Error(), "none of the others can be")
 }
 
 func (p *program) version() *cobra.Command {

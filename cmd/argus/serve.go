@@ -160,7 +160,7 @@ func openStore(c *config, log *slog.Logger) (client *redis.Client, name string, 
 	client, err = redis.NewClient(config)
 	if err != nil {
 		closeEmbedded()
-		return nil, "", nil, codedError{exitUnavailable, fmt.Errorf(
+		return nil, "", nil, codedError{code: exitUnavailable, err: fmt.Errorf(
 			"can't use Redis at %s (%s). Is it running, and are --redis-addr and the password right? `argus dev` needs no Redis", config.Addr, rootCause(err))}
 	}
 	if c.useRedis() {

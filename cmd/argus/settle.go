@@ -166,7 +166,7 @@ func (p *program) complete() *cobra.Command {
 		}
 		request := &argusv1.CompleteRequest{LeaseToken: args[0], Status: result, Fields: values, ErrorMessage: message}
 		var response *argusv1.CompleteResponse
-		err := retry(ctx, func() (err error) {
+		err := c.retry(ctx, func() (err error) {
 			response, err = c.queue.Complete(ctx, request)
 			return err
 		})

@@ -148,7 +148,7 @@ func (p *program) stateRemove() *cobra.Command {
 			return err
 		}
 		if !response.GetDeleted() {
-			return codedError{exitNotFound, fmt.Errorf("no state is known of the job %s (JOB_NOT_FOUND)", args[0])}
+			return codedError{code: exitNotFound, err: fmt.Errorf("no state is known of the job %s (JOB_NOT_FOUND)", args[0])}
 		}
 		return c.print(response)
 	})
@@ -164,7 +164,7 @@ func (p *program) stateList() *cobra.Command {
 		Args:    noArgs,
 	}, func(ctx context.Context, c *client, _ []string) error {
 		if c.Output == "table" {
-			if err := c.table([]string{"STATUS", "JOB"}); err != nil {
+			if err := c.table([]string{fmt.Sprintf("%-9s", "STATUS"), "JOB"}); err != nil {
 				return err
 			}
 		}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
@@ -55,12 +57,12 @@ func (p *program) await() *cobra.Command {
 		defer cancel()
 		for {
 			var response *argusv1.AwaitResponse
-			err := retry(ctx, func() (err error) {
+			err := c.retry(ctx, func() (err error) {
 				response, err = c.done.Await(ctx, &argusv1.AwaitRequest{JobId: args[0], Wait: durationpb.New(time.Minute)})
 				return err
 			})
 			switch {
-			case ctx.Err() != nil:
+			case isOver(ctx, err):
 				return ending(ctx)
 			case err != nil:
 				return err
@@ -85,12 +87,17 @@ func withTimeout(ctx context.Context, d time.Duration) (context.Context, context
 	return context.WithTimeout(ctx, d)
 }
 
+// isOver is true when a wait's context has ended; the call may notice before the context.
+func isOver(ctx context.Context, err error) bool {
+	return ctx.Err() != nil || status.Code(err) == codes.DeadlineExceeded
+}
+
 // ending is the error of a wait that its context ended.
 func ending(ctx context.Context) error {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return codedError{exitTimedOut, errors.New("the time is up, and there is no result yet")}
+	if !errors.Is(ctx.Err(), context.Canceled) {
+		return codedError{code: exitTimedOut, err: errors.New("the time is up, and there is no result yet")}
 	}
-	return codedError{exitInterrupted, errors.New("interrupted")}
+	return codedError{code: exitInterrupted, err: errors.New("interrupted")}
 }
 
 // watchJobs watches jobs until each has its result.
@@ -131,7 +138,7 @@ func worst(ends []error) error {
 	}
 	var result jobEnd
 	if errors.As(found, &result) {
-		return codedError{result.code, result}
+		return codedError{code: result.code, err: result}
 	}
 	return found
 }
@@ -145,10 +152,10 @@ func (c *client) watchJob(ctx context.Context, job, after string, show func(*arg
 		}
 		after = cursor
 		switch {
-		case ctx.Err() != nil:
+		case isOver(ctx, err):
 			return ending(ctx)
-		case err != nil && !transient(err):
-			return told(err)
+		case err != nil && !c.transient(err):
+			return c.told(err)
 		}
 		if !pause(ctx, retryPause) {
 			return ending(ctx)
@@ -166,17 +173,18 @@ func (c *client) follow(ctx context.Context, job, after string, show func(*argus
 	for {
 		frame, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
-			return nil, after, codedError{exitError, fmt.Errorf("the watch of %s ended after its result", job)}
+			return nil, after, codedError{code: exitError, err: fmt.Errorf("the watch of %s ended after its result", job)}
 		} else if err != nil {
 			return nil, after, err
 		}
+		c.reached.Store(true)
 		after = frame.GetCursor()
 		event := frame.GetEvent()
 		if event == nil {
 			continue
 		}
 		if err := show(event); err != nil {
-			return nil, after, codedError{exitError, err}
+			return nil, after, codedError{code: exitError, err: err}
 		}
 		if event.GetTerminal() {
 			return event, after, nil
@@ -210,5 +218,5 @@ func exitOf(e *argusv1.CompletionEvent) error {
 	if message := e.GetFields()["error_message"]; message != "" {
 		text += ": " + oneLine(message)
 	}
-	return codedError{code, jobEnd{code, text}}
+	return codedError{code: code, err: jobEnd{code, text}}
 }

@@ -131,10 +131,10 @@ func (w *worker) loop(ctx, commands context.Context) error {
 		switch {
 		case ctx.Err() != nil && err != nil:
 			return nil
-		case transient(err):
+		case w.transient(err):
 			pause(ctx, retryPause)
 		case err != nil:
-			return told(err)
+			return w.told(err)
 		}
 		for _, d := range response.GetDeliveries() {
 			w.work(commands, d)
@@ -163,14 +163,14 @@ func (w *worker) work(ctx context.Context, d *argusv1.Delivery) {
 	// Settling must not be cut off by the end of the worker.
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), retryFor)
 	defer cancel()
-	err := retry(settle, func() error { return w.settle(settle, d, how, output, message) })
+	err := w.retry(settle, func() error { return w.settle(settle, d, how, output, message) })
 	counter := map[outcome]*atomic.Int64{succeeded: &w.completed, failed: &w.failed, tryAgain: &w.retried, givenBack: &w.retried, leaseGone: &w.lost}[how]
 	if isReason(err, "LEASE_LOST") {
 		counter, err = &w.lost, nil
 	}
 	if err != nil {
 		counter = &w.lost
-		fmt.Fprintf(w.stderr, "argus worker: job %s: %v\n", d.GetTask().GetJobId(), told(err))
+		fmt.Fprintf(w.stderr, "argus worker: job %s: %v\n", d.GetTask().GetJobId(), w.told(err))
 	}
 	counter.Add(1)
 }

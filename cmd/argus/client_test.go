@@ -1,0 +1,437 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hikmaai-io/argus-queue/redis/redistest"
+)
+
+// cli runs client commands against one server.
+type cli struct {
+	t    *testing.T
+	ctx  context.Context
+	addr string
+}
+
+func newCLI(t *testing.T) *cli {
+	t.Helper()
+	return &cli{t, redistest.Context(t), start(t, "dev").addr}
+}
+
+func (c *cli) env(name string) (string, bool) {
+	if name == "ARGUS_ADDR" {
+		return c.addr, true
+	}
+	return "", false
+}
+
+// run runs a command and checks its exit code.
+func (c *cli) run(code int, args ...string) (stdout, stderr string) {
+	c.t.Helper()
+	var out, err bytes.Buffer
+	if got := run(c.ctx, args, c.env, &out, &err, nil); got != code {
+		c.t.Errorf("argus %s: exit %d, want %d\n%s%s", strings.Join(args, " "), got, code, &out, &err)
+	}
+	return out.String(), err.String()
+}
+
+// token reads one task and returns its token.
+func (c *cli) token(consumer string) string {
+	c.t.Helper()
+	out, _ := c.run(0, "read", "--consumer", consumer, "-o", "jsonl")
+	var d struct{ LeaseToken string }
+	if err := json.Unmarshal([]byte(out), &d); err != nil || d.LeaseToken == "" {
+		c.t.Fatal("no task was read:", out, err)
+	}
+	return d.LeaseToken
+}
+
+func TestClientCommands(t *testing.T) {
+	t.Parallel()
+	c := newCLI(t)
+	out, _ := c.run(0, "publish", "--job-id", "job", "--scanner", "trivy", "--attribute", "team=red", "--state", "priority=high")
+	if !strings.Contains(out, "job") {
+		t.Error(out)
+	}
+	token := c.token("w")
+	c.run(0, "extend", token, "--field", "progress=50")
+	c.run(0, "state", "set", "job", "progress=60", "status=running", "--lease-token", token)
+	c.run(0, "state", "set-json", "job", "summary", `{"high": 1}`)
+	out, _ = c.run(0, "state", "get", "job")
+	for _, want := range []string{"priority  high", "progress  60", "status    running", `summary   {"high": 1}`} {
+		if !strings.Contains(out, want) {
+			t.Errorf("state get lacks %q:\n%s", want, out)
+		}
+	}
+	if out, _ = c.run(0, "state", "get", "job", "status", "-o", "jsonl"); !strings.Contains(out, `"fields":{"status":"running"}`) {
+		t.Error(out)
+	}
+	if out, _ = c.run(0, "state", "ls"); !strings.Contains(out, "running    job") {
+		t.Error(out)
+	}
+	c.run(exitTimedOut, "await", "job", "--timeout", "10ms")
+	c.run(0, "complete", token, "--status", "partial", "--field", "findings=3")
+	c.run(0, "complete", token, "--status", "partial")
+	if out, _ = c.run(exitPartial, "watch", "job"); !strings.Contains(out, "findings=3") {
+		t.Error(out)
+	}
+	if out, _ = c.run(exitPartial, "await", "job", "-o", "json"); !strings.Contains(out, `"status": "JOB_STATUS_PARTIAL"`) {
+		t.Error(out)
+	}
+	c.run(0, "state", "rm", "job")
+	c.run(exitNotFound, "state", "get", "job")
+	c.run(exitNotFound, "state", "rm", "job")
+
+	c.run(0, "publish", "--job-id", "again")
+	token = c.token("w")
+	c.run(0, "nack", token, "--reason", "later")
+	_, errText := c.run(exitError, "nack", token)
+	if !strings.Contains(errText, "LEASE_LOST") || strings.Count(errText, "\n") != 1 {
+		t.Error(errText)
+	}
+	token = c.token("w")
+	c.run(0, "ack", token)
+	if out, _ = c.run(exitError, "ack", token, "x"); !strings.Contains(out, "NOT_PENDING") || !strings.Contains(out, "INVALID") {
+		t.Error(out)
+	}
+	for _, status := range []struct {
+		word string
+		code int
+	}{{"completed", 0}, {"failed", exitFailed}, {"cancelled", exitCancelled}} {
+		c.run(0, "publish", "--job-id", status.word)
+		c.run(0, "complete", c.token("w"), "--status", status.word, "--error", "why")
+		c.run(status.code, "await", status.word)
+	}
+	c.run(exitFailed, "watch", "completed", "failed", "cancelled")
+	c.run(0, "state", "init", "new", "--field", "a=b", "--ttl", "1h")
+	c.run(exitError, "state", "init", "new")
+	c.run(0, "state", "init", "new", "--on-conflict", "keep")
+}
+
+func TestClientFaults(t *testing.T) {
+	t.Parallel()
+	c := newCLI(t)
+	c.run(0, "publish", "--job-id", "job")
+	for _, f := range []struct {
+		code int
+		say  string
+		args []string
+	}{
+		{exitUsage, "task.job_id", []string{"publish", "--job-id", "a{"}},
+		{exitUsage, "not name=value", []string{"publish", "--attribute", "x"}},
+		{exitUsage, "run-at", []string{"publish", "--run-at", "tomorrow"}},
+		{exitUsage, "file wait", []string{"publish", "--file", "x", "--wait"}},
+		{exitUsage, "no such file", []string{"publish", "--file", "nowhere.jsonl"}},
+		{exitUsage, "lease token", []string{"complete"}},
+		{exitUsage, "status", []string{"complete", "t", "--status", "done"}},
+		{exitUsage, "LEASE_TOKEN_INVALID", []string{"complete", "t"}},
+		{exitUsage, "output", []string{"state", "ls", "-o", "xml"}},
+		{exitUsage, "cursor", []string{"watch", "job", "--after", "x"}},
+		{exitUsage, "unknown command", []string{"state", "nope"}},
+		{exitUsage, "command", []string{"worker"}},
+		{exitUsage, "executable file not found", []string{"worker", "--", "no-such-command"}},
+		{exitUsage, "without TLS", []string{"state", "ls", "--addr", "example.com:1", "--token", "x"}},
+		{exitUsage, "tls", []string{"state", "ls", "--tls-ca-file", "x"}},
+		{exitUsage, "context.yaml: unknown key adress", []string{"state", "ls", "--context", writeFile(t, "context.yaml", "adress: x")}},
+		{exitUnavailable, "can't reach localhost:1 (connection refused)", []string{"publish", "--addr", "localhost:1"}},
+		{exitUnavailable, "can't reach localhost:1 (connection refused)", []string{"watch", "job", "--addr", "localhost:1"}},
+	} {
+		_, text := c.run(f.code, f.args...)
+		lines := strings.Split(strings.TrimSpace(text), "\n")
+		if last := lines[len(lines)-1]; !strings.HasPrefix(last, "argus") || !strings.Contains(last, f.say) {
+			t.Errorf("argus %s: %s", strings.Join(f.args, " "), text)
+		}
+	}
+	interrupted, cancel := context.WithCancel(c.ctx)
+	cancel()
+	var out, err bytes.Buffer
+	if code := run(interrupted, []string{"watch", "job"}, c.env, &out, &err, nil); code != exitInterrupted || !strings.Contains(err.String(), "interrupted") {
+		t.Error("^C:", code, &err)
+	}
+	context := writeFile(t, "context.yaml", "addr: "+c.addr+"\noutput: jsonl\n")
+	out.Reset()
+	if code := run(c.ctx, []string{"state", "init", "ctx", "--context", context}, noEnv, &out, &err, nil); code != 0 || out.String() != `{"created":true}`+"\n" {
+		t.Error("a context file:", code, &out, &err)
+	}
+}
+
+func TestPublishFile(t *testing.T) {
+	t.Parallel()
+	c := newCLI(t)
+	var file strings.Builder
+	for i := range 1200 { // several batches
+		fmt.Fprintf(&file, `{"jobId":"j-%d","scanners":["trivy"]}`+"\n", i)
+	}
+	file.WriteString("\nnonsense\n" + `{"jobId":"bad{"}` + "\n" + `{"unknown":1}` + "\n" + `{"jobId":"last"}`)
+	path := writeFile(t, "tasks.jsonl", file.String())
+	out, text := c.run(exitError, "publish", "--file", path, "--request-id", "upload")
+	if out != "1201 published, 3 refused\n" {
+		t.Error(out)
+	}
+	for _, want := range []string{path + ":1202: ", path + ":1203: ", path + ":1204: ", "3 of 1204 lines were refused"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("it does not say %q:\n%s", want, text)
+		}
+	}
+	jobs := make(map[string]bool)
+	for len(jobs) < 1201 {
+		out, _ := c.run(0, "read", "--max", "1000", "--wait", "0s", "-o", "jsonl")
+		if out == "" {
+			break
+		}
+		for line := range strings.Lines(out) {
+			var d struct{ Task struct{ JobID string } }
+			if err := json.Unmarshal([]byte(line), &d); err != nil || jobs[d.Task.JobID] {
+				t.Fatal(line, err)
+			}
+			jobs[d.Task.JobID] = true
+		}
+	}
+	if len(jobs) != 1201 || !jobs["last"] || !jobs["j-0"] {
+		t.Error(len(jobs), "tasks")
+	}
+	// Once more under the same id: nothing is published twice.
+	c.run(exitError, "publish", "--file", path, "--request-id", "upload")
+	if out, _ := c.run(0, "read", "--wait", "0s", "-o", "jsonl"); out != "" {
+		t.Error("published twice:", out)
+	}
+}
+
+// script writes a shell script.
+func script(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "script.sh")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// startWorker starts `argus worker` as a process.
+func startWorker(t *testing.T, addr string, args ...string) *process {
+	t.Helper()
+	p := &process{cmd: exec.Command(os.Args[0], append([]string{"worker"}, args...)...)}
+	p.cmd.Env = append(os.Environ(), asArgus+"=true", "ARGUS_ADDR="+addr)
+	p.cmd.Stderr = p
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.cmd.Process.Kill(); _ = p.cmd.Wait() })
+	return p
+}
+
+func TestWorker(t *testing.T) {
+	t.Parallel()
+	c := newCLI(t)
+	dir := t.TempDir()
+	command := script(t, `cat > "`+dir+`/$ARGUS_JOB_ID"
+case $ARGUS_JOB_ID in
+fail) echo "no such image" >&2; exit 3;;
+retry) [ "$ARGUS_ATTEMPT" -ge 2 ] || exit 75;;
+hopeless) echo "still not" >&2; exit 75;;
+slow) sleep 100;;
+esac
+echo "$ARGUS_SCANNERS/$ARGUS_ATTEMPT"`)
+	w := startWorker(t, c.addr, "--concurrency", "3", "--retry-delay", "1ms", "--max-attempts", "3", "--", command)
+	c.run(0, "publish", "--job-id", "good", "--scanner", "a", "--scanner", "b")
+	c.run(0, "publish", "--job-id", "slow", "--timeout-seconds", "1")
+	for _, job := range []string{"fail", "retry", "hopeless"} {
+		c.run(0, "publish", "--job-id", job)
+	}
+	for _, want := range []struct {
+		job  string
+		code int
+		say  string
+	}{{"good", 0, "a,b/1"}, {"fail", exitFailed, "no such image"}, {"retry", 0, "/2"},
+		{"hopeless", exitFailed, "given up after 3 attempts: still not"}, {"slow", exitFailed, "timed out after 1 seconds"}} {
+		if out, _ := c.run(want.code, "await", want.job); !strings.Contains(out, want.say) {
+			t.Errorf("%s: %s, want %q", want.job, out, want.say)
+		}
+	}
+	task, err := os.ReadFile(filepath.Join(dir, "good"))
+	if err != nil || !json.Valid(task) || !strings.Contains(string(task), `"jobId":"good"`) {
+		t.Errorf("the task on its standard input: %s %v", task, err)
+	}
+	if err := w.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.cmd.Wait(); err != nil || !strings.Contains(w.stderr.String(), "2 completed, 3 failed") {
+		t.Error(err, &w.stderr)
+	}
+}
+
+// await polls for what tells nobody that it has happened.
+func (c *cli) await(what string, done func() bool) {
+	c.t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-c.ctx.Done():
+			c.t.Fatal(what, "did not happen in time")
+		}
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+func TestWorkerDrains(t *testing.T) {
+	t.Parallel()
+	c := newCLI(t)
+	dir := t.TempDir()
+	command := script(t, `touch "`+dir+`/started-$ARGUS_JOB_ID"; while [ ! -e "`+dir+`/go" ]; do sleep 0.02; done`)
+	w := startWorker(t, c.addr, "--", command)
+	c.run(0, "publish", "--job-id", "running")
+	c.await("the start of the command", func() bool { return exists(dir + "/started-running") })
+	if err := w.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	c.await("the drain", func() bool { return strings.Contains(w.said(), "finishing") })
+	c.run(0, "publish", "--job-id", "later")
+	if err := os.WriteFile(dir+"/go", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.cmd.Wait(); err != nil {
+		t.Error(err, &w.stderr)
+	}
+	c.run(0, "await", "running")
+	if exists(dir + "/started-later") {
+		t.Error("a worker that drains took another task")
+	}
+	// A second signal stops the command and gives its task back.
+	_ = os.Remove(dir + "/go")
+	w = startWorker(t, c.addr, "--", command)
+	c.await("the start of the command", func() bool { return exists(dir + "/started-later") })
+	for _, wait := range []string{"finishing", ""} {
+		if err := w.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		c.await("the drain", func() bool { return strings.Contains(w.said(), wait) })
+	}
+	if err := w.cmd.Wait(); err != nil || !strings.Contains(w.stderr.String(), "1 to be run again") {
+		t.Error(err, &w.stderr)
+	}
+	if out, _ := c.run(0, "read", "-o", "jsonl"); !strings.Contains(out, `"jobId":"later"`) {
+		t.Error("the task was not given back:", out)
+	}
+}
+
+// A worker that is killed loses no task, and one that lost its lease stops its command.
+func TestWorkersKilled(t *testing.T) {
+	t.Parallel()
+	e := redistest.Shared(t)
+	s := start(t, "serve", "--redis-addr", e.Addr, "--redis-prefix", e.Prefix, "--lease", "500ms")
+	c := &cli{t, redistest.Context(t), s.addr}
+	command := script(t, "exit 0")
+	var file strings.Builder
+	jobs := make([]string, 200)
+	for i := range jobs {
+		jobs[i] = fmt.Sprint("job-", i)
+		fmt.Fprintf(&file, `{"jobId":%q}`+"\n", jobs[i])
+	}
+	victim := startWorker(t, c.addr, "--concurrency", "4", "--", command)
+	startWorker(t, c.addr, "--concurrency", "2", "--", command)
+	c.run(0, "publish", "--file", writeFile(t, "tasks.jsonl", file.String()))
+	raw := e.Raw(t)
+	c.await("the first result", func() bool { return raw.Exists(c.ctx, e.Prefix+"argus_completion:job-10").Val() == 1 })
+	_ = victim.cmd.Process.Kill()
+	var watches sync.WaitGroup
+	for part := range slices.Chunk(jobs, 100) {
+		watches.Go(func() { c.run(0, append([]string{"watch"}, part...)...) })
+	}
+	watches.Wait()
+	for _, job := range jobs {
+		if n := raw.XLen(c.ctx, e.Prefix+"argus_completion:"+job).Val(); n != 1 {
+			t.Error(job, "has", n, "results")
+		}
+	}
+}
+
+func TestWorkerStopsWhenItsLeaseIsLost(t *testing.T) {
+	t.Parallel()
+	e := redistest.Shared(t)
+	s := start(t, "serve", "--redis-addr", e.Addr, "--redis-prefix", e.Prefix, "--lease", "1s")
+	c := &cli{t, redistest.Context(t), s.addr}
+	w := startWorker(t, c.addr, "--", "sleep", "100")
+	c.run(0, "publish", "--job-id", "stolen", "--init")
+	raw := e.Raw(t)
+	c.await("the delivery", func() bool {
+		p := raw.XPending(c.ctx, e.Prefix+"argus_task_queue", "argus-workers").Val()
+		return p != nil && p.Count == 1
+	})
+	id := raw.XRange(c.ctx, e.Prefix+"argus_task_queue", "-", "+").Val()[0].ID
+	raw.Do(c.ctx, "XCLAIM", e.Prefix+"argus_task_queue", "argus-workers", "thief", 0, id)
+	c.await("the end of the command", func() bool {
+		return strings.Contains(w.said(), "job stolen: stopped, the lease is lost")
+	})
+}
+
+func TestWatchSurvivesAServerRestart(t *testing.T) {
+	t.Parallel()
+	e := redistest.Shared(t)
+	args := []string{"serve", "--redis-addr", e.Addr, "--redis-prefix", e.Prefix}
+	first := start(t, args...)
+	c := &cli{t, redistest.Context(t), first.addr}
+	c.run(0, "state", "init", "job")
+	var out process // as a buffer that two may use
+	watched := make(chan int, 1)
+	go func() { watched <- run(c.ctx, []string{"watch", "job"}, c.env, &out, &out, nil) }()
+	raw := e.Raw(t)
+	raw.XAdd(c.ctx, xadd(e.Prefix+"argus_completion:job", "status", "running"))
+	c.await("the first event", func() bool { return strings.Contains(out.said(), "running") })
+	_ = first.cmd.Process.Kill()
+	_ = first.cmd.Wait()
+	raw.XAdd(c.ctx, xadd(e.Prefix+"argus_completion:job", "status", "completed"))
+	again := exec.Command(os.Args[0], append(args, "--grpc-addr", first.addr)...)
+	again.Env = append(os.Environ(), asArgus+"=true")
+	if err := again.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = again.Process.Kill(); _ = again.Wait() })
+	code, said := <-watched, out.said()
+	if code != 0 || strings.Count(said, "running") != 1 || strings.Count(said, "completed") != 1 {
+		t.Error(code, said)
+	}
+}
+
+func TestConfigCommands(t *testing.T) {
+	t.Parallel()
+	file := writeFile(t, "argus.yaml", "redis: {password: hunter2, db: 3}\nqueues: {q: {lease: 5m}}\n")
+	var out, err bytes.Buffer
+	if code := run(t.Context(), []string{"config", "print", "--config", file, "--redis-prefix", "x:"}, noEnv, &out, &err, nil); code != 0 {
+		t.Fatal(code, &err)
+	}
+	for _, want := range []string{`prefix: "x:"`, "addr: localhost:6379", "lease: 5m0s", "(set, not shown)"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("config print lacks %q:\n%s", want, &out)
+		}
+	}
+	if strings.Contains(out.String(), "hunter2") {
+		t.Error("a secret was printed")
+	}
+	printed := writeFile(t, "printed.yaml", out.String())
+	out.Reset()
+	if code := run(t.Context(), []string{"config", "validate", printed}, noEnv, &out, &err, nil); code != 0 || !strings.HasSuffix(out.String(), ": ok\n") {
+		t.Error("what was printed is not valid:", &out, &err)
+	}
+	bad := writeFile(t, "bad.yaml", "lease: long")
+	if code := run(t.Context(), []string{"config", "validate", bad}, noEnv, &out, &err, nil); code != exitUsage || !strings.Contains(err.String(), "bad.yaml: lease") {
+		t.Error(code, &err)
+	}
+}
