@@ -1,0 +1,96 @@
+// Command worker works on scan tasks until it gets SIGTERM or ^C; then it finishes what
+// it has.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
+)
+
+func main() {
+	addr := flag.String("addr", "localhost:7233", "address of the server")
+	consumer := flag.String("consumer", fmt.Sprintf("go-%d", os.Getpid()), "this worker's name")
+	pace := flag.Duration("pace", 200*time.Millisecond, "how long a scanner takes")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	conn, err := grpc.NewClient(*addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Close()
+	w := worker{queue: argusv1.NewTaskQueueClient(conn), consumer: *consumer, pace: *pace}
+	if err := w.run(ctx); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("worker.go: %d completed, %d lost\n", w.done, w.lost)
+}
+
+type worker struct {
+	queue      argusv1.TaskQueueClient
+	consumer   string
+	pace       time.Duration
+	done, lost int
+}
+
+// run works until ctx ends.
+func (w *worker) run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		response, err := w.queue.Read(ctx, &argusv1.ReadRequest{Consumer: w.consumer})
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case status.Code(err) == codes.Unavailable:
+			time.Sleep(250 * time.Millisecond)
+		case err != nil:
+			return err
+		}
+		for _, d := range response.GetDeliveries() {
+			// What it has begun it finishes, also when ctx ends.
+			switch err := w.work(context.WithoutCancel(ctx), d); {
+			case status.Code(err) == codes.FailedPrecondition: // LEASE_LOST
+				w.lost++
+			case err != nil:
+				return err
+			default:
+				w.done++
+			}
+		}
+	}
+	return nil
+}
+
+// work does one task and records its result. Where the lease is lost it stops.
+func (w *worker) work(ctx context.Context, d *argusv1.Delivery) error {
+	for range d.GetTask().GetScanners() {
+		time.Sleep(w.pace) // the real work; shorter than a third of the lease here
+		if _, err := w.queue.ExtendLease(ctx, &argusv1.ExtendLeaseRequest{LeaseToken: d.GetLeaseToken()}); err != nil && !passing(err) {
+			return err
+		}
+	}
+	request := &argusv1.CompleteRequest{LeaseToken: d.GetLeaseToken(), Status: argusv1.JobStatus_JOB_STATUS_COMPLETED,
+		Fields: map[string]string{"worked_in": "go", "scanned": strings.Join(d.GetTask().GetScanners(), ",")}}
+	for {
+		_, err := w.queue.Complete(ctx, request)
+		if !passing(err) {
+			return err
+		}
+		time.Sleep(250 * time.Millisecond) // the same token records one result
+	}
+}
+
+func passing(err error) bool { return status.Code(err) == codes.Unavailable }

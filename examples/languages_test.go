@@ -1,0 +1,148 @@
+// Package examples_test runs the examples together.
+package examples_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/hikmaai-io/argus-queue/redis/redistest"
+)
+
+func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
+
+// TestLanguages makes tasks in Python and TypeScript, works on them in Go and Python,
+// and watches them in Node, against argus serve on a redis-server. Every job must be
+// accounted for. It needs Debian's python3-grpcio, protobuf-compiler,
+// protobuf-compiler-grpc and libprotobuf-dev, and Node, so it runs where it is asked for.
+func TestLanguages(t *testing.T) {
+	if os.Getenv("ARGUS_EXAMPLES_TEST") != "true" {
+		t.Skip("the examples in three languages run with ARGUS_EXAMPLES_TEST=true")
+	}
+	const fromPython, fromNode = 60, 3
+	bin := t.TempDir()
+	command(t, "", "go", "build", "-o", bin, "../cmd/argus", "./go/worker").output(t)
+	store := redistest.Own(t)
+	serve := command(t, "", filepath.Join(bin, "argus"), "serve", "--grpc-addr", "localhost:0", "--redis-addr", store.Addr)
+	banner := bufio.NewReader(serve.start(t))
+	line, err := banner.ReadString('\n')
+	found := regexp.MustCompile(`localhost:\d+`).FindString(line)
+	if err != nil || found == "" {
+		t.Fatal("argus serve did not start:", line, err)
+	}
+	t.Setenv("ARGUS_ADDR", found)
+
+	jobs := strings.Fields(command(t, "python", "make", "-s", "producer", "ARGS=--addr "+found+" --jobs "+strconv.Itoa(fromPython)+" --scanner trivy --scanner clamav").output(t))
+	for range fromNode {
+		jobs = append(jobs, strings.Fields(command(t, "node", "make", "-s", "producer", "ARGS=trivy semgrep").output(t))...)
+	}
+	if len(jobs) != fromPython+fromNode {
+		t.Fatal("published:", jobs)
+	}
+
+	python := func() *program {
+		p := command(t, "python", "/usr/bin/python3", "worker.py", "--addr", found, "--seconds", "0.02")
+		p.cmd.Env = append(os.Environ(), "PYTHONPATH=gen")
+		return p
+	}
+	golang, first := command(t, "", filepath.Join(bin, "worker"), "-addr", found, "-pace", "20ms"), python()
+	said := []io.Reader{golang.start(t), first.start(t)}
+	programs := []*program{golang, first}
+
+	watcher := command(t, "node", "node", "dist/watcher.js")
+	watcher.cmd.Stdin = strings.NewReader(strings.Join(jobs, "\n"))
+	results := bufio.NewScanner(watcher.start(t))
+	workedIn := make(map[string]int)
+	done := make(map[string]bool)
+	for results.Scan() {
+		var r struct {
+			JobID, Status string
+			Fields        map[string]string
+		}
+		if err := json.Unmarshal(results.Bytes(), &r); err != nil || r.Status != "completed" || done[r.JobID] {
+			t.Errorf("%s (%v)", results.Text(), err)
+		}
+		done[r.JobID] = true
+		workedIn[r.Fields["worked_in"]]++
+		if len(done) == 10 { // a worker leaves in the middle, and another one comes
+			first.signal(t, syscall.SIGTERM)
+			second := python()
+			said, programs = append(said, second.start(t)), append(programs, second)
+		}
+	}
+	for _, job := range jobs {
+		if !done[job] {
+			t.Error("not accounted for:", job)
+		}
+	}
+	counts := 0
+	for i, p := range programs {
+		p.signal(t, syscall.SIGTERM)
+		text, _ := io.ReadAll(said[i])
+		var n, lost int
+		if _, err := fmt.Sscanf(string(text[max(0, strings.LastIndex(string(text), ": ")):]), ": %d completed, %d lost", &n, &lost); err != nil || lost != 0 {
+			t.Errorf("%q %v", text, err)
+		}
+		counts += n
+	}
+	if counts != len(jobs) || workedIn["go"] == 0 || workedIn["python"] == 0 {
+		t.Errorf("the workers counted %d of %d; %v", counts, len(jobs), workedIn)
+	}
+	t.Logf("%d jobs made in Python and %d in TypeScript; %d worked in Go, %d in Python; %d watched in Node; all accounted for",
+		fromPython, fromNode, workedIn["go"], workedIn["python"], len(done))
+}
+
+// program is a process of the test.
+type program struct {
+	cmd    *exec.Cmd
+	stderr strings.Builder
+}
+
+func command(t *testing.T, dir, name string, args ...string) *program {
+	t.Helper()
+	p := &program{cmd: exec.CommandContext(t.Context(), name, args...)}
+	p.cmd.Dir, p.cmd.Stderr = dir, &p.stderr
+	return p
+}
+
+// output runs the program to its end.
+func (p *program) output(t *testing.T) string {
+	t.Helper()
+	out, err := p.cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", p.cmd, err, &p.stderr)
+	}
+	return string(out)
+}
+
+// start starts the program; the test's end ends it.
+func (p *program) start(t *testing.T) io.Reader {
+	t.Helper()
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(sync.OnceFunc(func() { _ = p.cmd.Process.Kill(); _ = p.cmd.Wait() }))
+	return out
+}
+
+// signal asks the program to end; that it has done so already is no fault.
+func (p *program) signal(t *testing.T, s os.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil && err != os.ErrProcessDone {
+		t.Error(err)
+	}
+}
