@@ -22,13 +22,15 @@ test: ## Run the tests; TESTFLAGS=-race for the race detector.
 build: ## Build bin/argus.
 	$(GO) build -o bin/argus ./cmd/argus
 
-generate: ## Generate gen/ from proto/; needs no network beyond Go's modules.
+generate: ## Generate gen/ and the reference pages; needs no network beyond Go's modules.
 	$(BUF) generate
+	$(BUF) generate --template tools/buf.gen.docs.yaml
+	UPDATE=true $(GO) test ./cmd/argus -run 'TestReference|TestReadmeListsTheSettings' -count=1
 
 lint: lint-go lint-proto ## Check formatting, code, contract and generated code.
 
 lint-go:
-	@test -z "$$(gofmt -l cmd redis server)" || { echo "gofmt would change:"; gofmt -l cmd redis server; exit 1; }
+	@test -z "$$(gofmt -l cmd examples redis server)" || { echo "gofmt would change:"; gofmt -l cmd examples redis server; exit 1; }
 	$(GO) vet ./...
 	$(TOOL) staticcheck ./...
 
@@ -37,7 +39,8 @@ lint-proto:
 	$(BUF) format --diff --exit-code
 	$(BUF) breaking --against $(RELEASED)
 	$(BUF) generate
-	@test -z "$$(git status --porcelain gen)" || { echo "gen/ is not what proto/ generates: run make generate and commit it"; git status --short gen; exit 1; }
+	$(BUF) generate --template tools/buf.gen.docs.yaml
+	@test -z "$$(git status --porcelain gen docs/contract.md)" || { echo "not what proto/ generates: run make generate and commit it"; git status --short gen docs; exit 1; }
 
 release-contract: ## Record the contract as released: from then on it can only grow.
 	$(BUF) build --exclude-source-info -o $(RELEASED)

@@ -158,22 +158,28 @@ func TestReadmeListsTheSettings(t *testing.T) {
 		t.Fatal("the README has no marks for the table")
 	}
 	flags := pflag.NewFlagSet("argus", pflag.ContinueOnError)
-	var table strings.Builder
-	table.WriteString("| YAML | flag | environment | default | what |\n|---|---|---|---|---|\n")
-	for _, key := range newConfig(flags).keys {
-		flag := flags.Lookup(flagName(key))
-		usage, _, _ := strings.Cut(flag.Usage, " [")
-		fmt.Fprintf(&table, "| `%s` | `--%s` | `%s` | %s | %s |\n", key, flag.Name, envName(key), plainDefault(flag.DefValue), usage)
-	}
-	if old == table.String() {
+	table := settingsTable(flags, newConfig(flags).keys)
+	if old == table {
 		return
 	}
 	if os.Getenv("UPDATE") != "true" {
 		t.Fatal("the README's table of settings is not what the settings say; run the test with UPDATE=true")
 	}
-	if err := os.WriteFile(path, []byte(head+begin+table.String()+end+tail), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(head+begin+table+end+tail), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// settingsTable is a table of settings, in their order.
+func settingsTable(flags *pflag.FlagSet, keys []string) string {
+	var table strings.Builder
+	table.WriteString("| YAML | flag | environment | default | what |\n|---|---|---|---|---|\n")
+	for _, key := range keys {
+		flag := flags.Lookup(flagName(key))
+		usage, _, _ := strings.Cut(flag.Usage, " [")
+		fmt.Fprintf(&table, "| `%s` | `--%s` | `%s` | %s | %s |\n", key, flag.Name, envName(key), plainDefault(flag.DefValue), usage)
+	}
+	return table.String()
 }
 
 // plainDefault writes a default as a person would.

@@ -31,10 +31,12 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	tools := t.TempDir()
-	build := exec.Command("go", "build", "-modfile=tools/go.mod", "-o", tools, "github.com/fullstorydev/grpcurl/cmd/grpcurl")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build grpcurl: %v\n%s", err, out)
+	for _, args := range [][]string{{"-modfile=tools/go.mod", "-o", tools, "github.com/fullstorydev/grpcurl/cmd/grpcurl"}, {"-o", tools, "./cmd/argus"}} {
+		build := exec.Command("go", append([]string{"build"}, args...)...)
+		build.Dir = root
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", build, err, out)
+		}
 	}
 	text, err := os.ReadFile(filepath.Join(root, "README.md"))
 	if err != nil {
@@ -75,7 +77,7 @@ func startMake(t *testing.T, root string) *process {
 func walk(t *testing.T, text, tools, addr, store string) string {
 	t.Helper()
 	_, port, _ := net.SplitHostPort(store)
-	bash := newShell(t, tools, "redis-cli() { command redis-cli -p "+port+` "$@"; }`)
+	bash := newShell(t, tools, "export ARGUS_ADDR="+addr+"; redis-cli() { command redis-cli -p "+port+` "$@"; }`)
 	var updated strings.Builder
 	var want []string // of the last command
 	got, inBlock := "", false
@@ -111,7 +113,7 @@ func walk(t *testing.T, text, tools, addr, store string) string {
 
 // What differs from run to run: times, entry ids, tokens, durations.
 var unsteady = []struct{ is, as string }{
-	{`\d{4}-\d\d-\d\dT[0-9:.]+Z`, "TIME"},
+	{`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:[0-9.]+Z?`, "TIME"},
 	{`"leaseToken": "[^"]+"`, `"leaseToken": "TOKEN"`},
 	{`\b\d{13}-\d+`, "ID"},
 	{`\b\d{10}\b`, "SECONDS"},

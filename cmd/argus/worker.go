@@ -35,6 +35,7 @@ type worker struct {
 	drainTimeout           time.Duration
 	killDelay              time.Duration
 
+	running                          atomic.Int64
 	completed, failed, retried, lost atomic.Int64
 }
 
@@ -49,7 +50,7 @@ ARGUS_SCANNERS (separated by commas), ARGUS_TIMEOUT_SECONDS, ARGUS_ATTEMPT,
 ARGUS_MESSAGE_ID and ARGUS_LEASE_TOKEN. While it runs, the worker renews the lease.
 
 How the command ends is the job's result:
-  exit 0    completed; up to 64 KiB of its standard output is the field "output"
+  exit 0    completed; the first 64 KiB of its standard output are the field "output"
   exit 75   to be run again after --retry-delay; failed after --max-attempts
   another   failed; the last of its standard error is the error message
 A command that runs longer than the task's timeout_seconds is stopped, and the job has
@@ -89,12 +90,15 @@ func (w *worker) run(ctx context.Context) error {
 	// The commands outlive ctx by the drain time-out, or until the next signal.
 	commands, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	drained := context.AfterFunc(ctx, func() {
-		fmt.Fprintln(w.stderr, "argus worker: finishing what runs; ^C again stops it")
-		time.AfterFunc(w.drainTimeout, stop)
-		w.onSignal(stop)
+	draining := make(chan struct{})
+	noDrain := context.AfterFunc(ctx, func() {
+		defer close(draining)
+		if w.running.Load() > 0 {
+			fmt.Fprintln(w.stderr, "argus worker: finishing what runs; ^C again stops it")
+			time.AfterFunc(w.drainTimeout, stop)
+			w.onSignal(stop)
+		}
 	})
-	defer drained()
 
 	var slots sync.WaitGroup
 	errs := make(chan error, w.concurrency)
@@ -109,6 +113,9 @@ func (w *worker) run(ctx context.Context) error {
 	}
 	slots.Wait()
 	cancel()
+	if !noDrain() {
+		<-draining
+	}
 	fmt.Fprintf(w.stderr, "argus worker: %d completed, %d failed, %d to be run again, %d lost\n",
 		w.completed.Load(), w.failed.Load(), w.retried.Load(), w.lost.Load())
 	select {
@@ -156,6 +163,8 @@ const (
 
 // work runs the command for one task and settles it.
 func (w *worker) work(ctx context.Context, d *argusv1.Delivery) {
+	w.running.Add(1)
+	defer w.running.Add(-1)
 	how, output, message := w.execute(ctx, d)
 	if how == tryAgain && int(d.GetDeliveryAttempt()) >= w.maxAttempts {
 		how, message = failed, fmt.Sprintf("given up after %d attempts: %s", d.GetDeliveryAttempt(), message)
@@ -241,7 +250,7 @@ func (w *worker) execute(ctx context.Context, d *argusv1.Delivery) (how outcome,
 	case cause != nil:
 		return givenBack, "", "the worker was stopped"
 	case err == nil:
-		return succeeded, clip(stdout.String(), 64<<10), ""
+		return succeeded, clip(strings.TrimRight(stdout.String(), "\n"), 64<<10), ""
 	case errors.As(err, &exit) && exit.ExitCode() == exitRetry:
 		return tryAgain, "", message
 	}
