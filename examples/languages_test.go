@@ -59,6 +59,8 @@ func TestLanguages(t *testing.T) {
 	said := []io.Reader{golang.start(t), first.start(t)}
 	programs := []*program{golang, first}
 
+	// The commands of the documentation that the test has not run as they stand there.
+	command(t, "python", "make", "-s", "worker", "ARGS=--help").output(t)
 	watcher := command(t, "node", "node", "dist/watcher.js")
 	watcher.cmd.Stdin = strings.NewReader(strings.Join(jobs, "\n"))
 	results := bufio.NewScanner(watcher.start(t))
@@ -79,6 +81,9 @@ func TestLanguages(t *testing.T) {
 			second := python()
 			said, programs = append(said, second.start(t)), append(programs, second)
 		}
+	}
+	if one := command(t, "node", "make", "-s", "watcher", "ARGS="+jobs[0]).output(t); !strings.Contains(one, jobs[0]) {
+		t.Error(one)
 	}
 	for _, job := range jobs {
 		if !done[job] {

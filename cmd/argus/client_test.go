@@ -3,8 +3,16 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"math/big"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +23,13 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
@@ -164,6 +179,91 @@ func TestClientFaults(t *testing.T) {
 	out.Reset()
 	if code := run(c.ctx, []string{"state", "init", "ctx", "--context", context}, noEnv, &out, &err, nil); code != 0 || out.String() != `{"created":true}`+"\n" {
 		t.Error("a context file:", code, &out, &err)
+	}
+}
+
+// TestTokenAndTLS stands for a server that has both: the client's side of them is done.
+func TestTokenAndTLS(t *testing.T) {
+	t.Parallel()
+	pair, ca := certificate(t)
+	deny := func(ctx context.Context, _ any, _ *grpc.UnaryServerInfo, _ grpc.UnaryHandler) (any, error) {
+		md, _ := metadata.FromIncomingContext(ctx)
+		switch strings.Join(md.Get("authorization"), "") {
+		case "Bearer right":
+			return &argusv1.DeleteResponse{Deleted: true}, nil
+		case "":
+			return nil, status.Error(codes.Unauthenticated, "no credentials")
+		}
+		return nil, status.Error(codes.PermissionDenied, "not yours")
+	}
+	s := grpc.NewServer(grpc.Creds(credentials.NewServerTLSFromCert(&pair)), grpc.UnaryInterceptor(deny))
+	argusv1.RegisterJobStateServer(s, argusv1.UnimplementedJobStateServer{})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = s.Serve(listener) }()
+	t.Cleanup(s.Stop)
+	c := &cli{t, redistest.Context(t), listener.Addr().String()}
+	tls := []string{"state", "rm", "job", "--tls", "--tls-ca-file", ca}
+	c.run(exitOK, append(tls, "--token", "right")...)
+	c.run(exitOK, append(tls, "--token-file", writeFile(t, "token", "right\n"))...)
+	for _, args := range [][]string{tls, append(tls, "--token", "wrong")} {
+		if _, text := c.run(exitDenied, args...); strings.Count(text, "\n") != 1 {
+			t.Error(text)
+		}
+	}
+	c.run(exitUnavailable, "state", "rm", "job", "--tls") // an authority that nobody knows
+	c.run(exitUnavailable, "state", "rm", "job")          // no TLS
+}
+
+// certificate makes a certificate for 127.0.0.1, and a file with its authority.
+func certificate(t *testing.T) (tls.Certificate, string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := writeFile(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, ca
+}
+
+// ^C ends a publish that waits for its input.
+func TestPublishFileInterrupted(t *testing.T) {
+	t.Parallel()
+	c := newCLI(t)
+	p := &process{cmd: exec.Command(os.Args[0], "publish", "--file", "-")}
+	p.cmd.Env = append(os.Environ(), asArgus+"=true", "ARGUS_ADDR="+c.addr)
+	p.cmd.Stdout, p.cmd.Stderr = p, p
+	input, err := p.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer input.Close()
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for range 500 { // one batch
+		fmt.Fprintln(input, "{}")
+	}
+	read := 0
+	c.await("the batch", func() bool {
+		out, _ := c.run(0, "read", "--max", "1000", "--wait", "0s", "-o", "jsonl")
+		read += strings.Count(out, "\n")
+		return read == 500
+	})
+	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	_ = p.cmd.Wait()
+	if code := p.cmd.ProcessState.ExitCode(); code != exitInterrupted || p.said() != "500 published\nargus publish: stopped before the end: interrupted\n" {
+		t.Errorf("exit %d: %s", code, p.said())
 	}
 }
 

@@ -60,6 +60,8 @@ func (c *client) publishFile(ctx context.Context, f publishFlags) error {
 		return printErr
 	}
 	switch {
+	case ctx.Err() != nil:
+		return codedError{code: exitInterrupted, err: errors.New("stopped before the end: interrupted")}
 	case err != nil:
 		return fmt.Errorf("stopped before the end: %w", u.told(err))
 	case u.refused > 0:
@@ -85,8 +87,29 @@ func openInput(path string) (io.ReadCloser, int64, error) {
 }
 
 func (u *upload) run(ctx context.Context, input *bufio.Reader) error {
+	lines := make(chan inputLine)
+	go func() { // a read of a terminal or a pipe can't be interrupted: it is left behind
+		for {
+			text, err := readLine(input)
+			select {
+			case lines <- inputLine{text, err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil && !errors.Is(err, errLongLine) {
+				return
+			}
+		}
+	}()
 	for number := 1; ; number++ {
-		line, err := readLine(input)
+		var line []byte
+		var err error
+		select {
+		case next := <-lines:
+			line, err = next.text, next.err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 		u.progress.read += int64(len(line)) + 1
 		if len(bytes.TrimSpace(line)) > 0 {
 			if err := u.add(ctx, number, line); err != nil {
@@ -102,6 +125,12 @@ func (u *upload) run(ctx context.Context, input *bufio.Reader) error {
 			return err
 		}
 	}
+}
+
+// inputLine is a line, or why there is none.
+type inputLine struct {
+	text []byte
+	err  error
 }
 
 var errLongLine = fmt.Errorf("longer than %d bytes", maxLine)

@@ -94,6 +94,47 @@ func configReference(t *testing.T) string {
 	return b.String()
 }
 
+// The examples of the help are valid: their commands, flags and arguments exist.
+func TestExamplesAreValid(t *testing.T) {
+	t.Parallel()
+	var check func(*cobra.Command)
+	check = func(command *cobra.Command) {
+		for line := range strings.Lines(command.Example) {
+			_, args, ok := strings.Cut(line, "argus ")
+			if !ok {
+				continue
+			}
+			args = regexp.MustCompile(`   .*| && .*`).ReplaceAllString(strings.TrimSpace(args), "")
+			root := (&program{stdout: io.Discard, stderr: io.Discard, env: noEnv}).root()
+			found, rest, err := root.Find(words(args))
+			if err == nil {
+				err = found.ParseFlags(rest)
+			}
+			if err == nil {
+				err = found.ValidateArgs(found.Flags().Args())
+			}
+			if err != nil || found == root {
+				t.Errorf("%s: argus %s: %v", command.CommandPath(), args, err)
+			}
+		}
+		for _, sub := range command.Commands() {
+			if sub.Name() != "completion" && sub.Name() != "help" {
+				check(sub)
+			}
+		}
+	}
+	check((&program{stdout: io.Discard, stderr: io.Discard, env: noEnv}).root())
+}
+
+// words splits a line as a shell does, as far as the examples need it.
+func words(line string) []string {
+	var list []string
+	for _, word := range regexp.MustCompile(`'[^']*'|"[^"]*"|\S+`).FindAllString(line, -1) {
+		list = append(list, strings.Trim(word, `'"`))
+	}
+	return list
+}
+
 // Every command has a description and an example, and every flag a description.
 func TestEveryCommandIsExplained(t *testing.T) {
 	t.Parallel()
