@@ -482,6 +482,25 @@ func TestWorkerStopsWhenItsLeaseIsLost(t *testing.T) {
 	})
 }
 
+func TestWorkerKeepsItsLease(t *testing.T) {
+	t.Parallel()
+	e := redistest.Shared(t)
+	s := start(t, "serve", "--redis-addr", e.Addr, "--redis-prefix", e.Prefix, "--lease", "400ms")
+	c := &cli{t, redistest.Context(t), s.addr}
+	command := script(t, `[ "$ARGUS_JOB_ID" = long ] && sleep 1.5 || sleep 100`+"\necho attempt $ARGUS_ATTEMPT")
+	w := startWorker(t, c.addr, "--concurrency", "2", "--", command)
+	c.run(0, "publish", "--job-id", "long")
+	if out, _ := c.run(0, "await", "long"); !strings.Contains(out, "attempt 1") {
+		t.Error(out)
+	}
+	c.run(0, "publish", "--job-id", "cancelled", "--init")
+	c.run(0, "state", "set", "cancelled", "status=cancelled")
+	c.run(exitCancelled, "await", "cancelled")
+	if !strings.Contains(w.said(), "job cancelled: stopped, the job is cancelled") {
+		t.Error(w.said())
+	}
+}
+
 func TestWatchSurvivesAServerRestart(t *testing.T) {
 	t.Parallel()
 	e := redistest.Shared(t)

@@ -54,7 +54,8 @@ How the command ends is the job's result:
   exit 75   to be run again after --retry-delay; failed after --max-attempts
   another   failed; the last of its standard error is the error message
 A command that runs longer than the task's timeout_seconds is stopped, and the job has
-failed. A command whose lease is lost, or whose job is cancelled, is stopped.
+failed. A command whose lease is lost is stopped. So is one whose job's state says "cancelled",
+and that becomes its result.
 
 On SIGTERM or ^C the worker takes no more tasks and lets the running commands finish; after
 --drain-timeout, or at a second ^C, it stops them and gives their tasks back.`,
@@ -159,6 +160,7 @@ const (
 	tryAgain
 	givenBack // the worker itself is stopped
 	leaseGone
+	cancelled
 )
 
 // work runs the command for one task and settles it.
@@ -173,7 +175,7 @@ func (w *worker) work(ctx context.Context, d *argusv1.Delivery) {
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), retryFor)
 	defer cancel()
 	err := w.retry(settle, func() error { return w.settle(settle, d, how, output, message) })
-	counter := map[outcome]*atomic.Int64{succeeded: &w.completed, failed: &w.failed, tryAgain: &w.retried, givenBack: &w.retried, leaseGone: &w.lost}[how]
+	counter := map[outcome]*atomic.Int64{succeeded: &w.completed, failed: &w.failed, tryAgain: &w.retried, givenBack: &w.retried, leaseGone: &w.lost, cancelled: &w.failed}[how]
 	if isReason(err, "LEASE_LOST") {
 		counter, err = &w.lost, nil
 	}
@@ -197,8 +199,11 @@ func (w *worker) settle(ctx context.Context, d *argusv1.Delivery, how outcome, o
 		return err
 	}
 	request := &argusv1.CompleteRequest{LeaseToken: d.GetLeaseToken(), Status: argusv1.JobStatus_JOB_STATUS_COMPLETED}
-	if how == failed {
+	switch how {
+	case failed:
 		request.Status, request.ErrorMessage = argusv1.JobStatus_JOB_STATUS_FAILED, clip(message, 64<<10)
+	case cancelled:
+		request.Status = argusv1.JobStatus_JOB_STATUS_CANCELLED
 	}
 	if output != "" {
 		request.Fields = map[string]string{"output": output}
@@ -246,7 +251,7 @@ func (w *worker) execute(ctx context.Context, d *argusv1.Delivery) (how outcome,
 		return failed, "", fmt.Sprintf("%v after %d seconds", errTimeout, d.GetTask().GetTimeoutSeconds())
 	case errors.Is(cause, errLeaseGone), errors.Is(cause, errCancelled):
 		fmt.Fprintf(w.stderr, "argus worker: job %s: stopped, %v\n", d.GetTask().GetJobId(), cause)
-		return leaseGone, "", ""
+		return map[error]outcome{errLeaseGone: leaseGone, errCancelled: cancelled}[cause], "", ""
 	case cause != nil:
 		return givenBack, "", "the worker was stopped"
 	case err == nil:

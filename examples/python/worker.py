@@ -19,24 +19,30 @@ class LeaseLost(Exception):
     """The task went to another worker: stop, and write nothing more."""
 
 
+class Cancelled(Exception):
+    """Nobody waits for the result any more: stop, and say so."""
+
+
 class Heartbeat(threading.Thread):
     """Renews a lease while the work is going on."""
 
     def __init__(self, queue, token, every):
         super().__init__(daemon=True)
         self.queue, self.token, self.every = queue, token, every
-        self.over, self.lost = threading.Event(), threading.Event()
+        self.over, self.stop = threading.Event(), threading.Event()
+        self.reason = None  # why to stop
 
     def run(self):
         while not self.over.wait(self.every):
             try:
                 reply = self.queue.ExtendLease(task_queue_pb2.ExtendLeaseRequest(lease_token=self.token), timeout=5)
                 if reply.cancel_requested:
-                    self.lost.set()
+                    self.reason = Cancelled
             except grpc.RpcError as error:
                 if error.code() not in PASSING:  # FAILED_PRECONDITION / LEASE_LOST
-                    self.lost.set()
-            if self.lost.is_set():
+                    self.reason = LeaseLost
+            if self.reason:
+                self.stop.set()
                 return
 
     def __enter__(self):
@@ -51,15 +57,14 @@ class Heartbeat(threading.Thread):
 def scan(task, heartbeat, seconds):
     """Stands for the real work; looks at the lease between its steps."""
     for _ in task.scanners:
-        if heartbeat.lost.wait(seconds):
-            raise LeaseLost
+        if heartbeat.stop.wait(seconds):
+            raise heartbeat.reason
     return {"worked_in": "python", "scanned": ",".join(task.scanners)}
 
 
-def complete(queue, token, fields):
+def complete(queue, token, status, fields=None):
     """Records the result. It may be repeated: the same token records one result."""
-    request = task_queue_pb2.CompleteRequest(
-        lease_token=token, status=job_status_pb2.JOB_STATUS_COMPLETED, fields=fields)
+    request = task_queue_pb2.CompleteRequest(lease_token=token, status=status, fields=fields)
     while True:
         try:
             return queue.Complete(request, timeout=10)
@@ -98,9 +103,12 @@ def main():
             for delivery in reply.deliveries:
                 left = delivery.lease_expire_time.ToMilliseconds() / 1000 - time.time()
                 try:
-                    with Heartbeat(queue, delivery.lease_token, min(max(left / 3, 0.05), 15)) as heartbeat:
-                        fields = scan(delivery.task, heartbeat, args.seconds)
-                    complete(queue, delivery.lease_token, fields)
+                    try:
+                        with Heartbeat(queue, delivery.lease_token, min(max(left / 3, 0.05), 15)) as heartbeat:
+                            fields = scan(delivery.task, heartbeat, args.seconds)
+                        complete(queue, delivery.lease_token, job_status_pb2.JOB_STATUS_COMPLETED, fields)
+                    except Cancelled:
+                        complete(queue, delivery.lease_token, job_status_pb2.JOB_STATUS_CANCELLED)
                     done += 1
                 except LeaseLost:
                     lost += 1

@@ -76,14 +76,19 @@ func (w *worker) run(ctx context.Context) error {
 
 // work does one task and records its result. Where the lease is lost it stops.
 func (w *worker) work(ctx context.Context, d *argusv1.Delivery) error {
-	for range d.GetTask().GetScanners() {
-		time.Sleep(w.pace) // the real work; shorter than a third of the lease here
-		if _, err := w.queue.ExtendLease(ctx, &argusv1.ExtendLeaseRequest{LeaseToken: d.GetLeaseToken()}); err != nil && !passing(err) {
-			return err
-		}
-	}
 	request := &argusv1.CompleteRequest{LeaseToken: d.GetLeaseToken(), Status: argusv1.JobStatus_JOB_STATUS_COMPLETED,
 		Fields: map[string]string{"worked_in": "go", "scanned": strings.Join(d.GetTask().GetScanners(), ",")}}
+	for range d.GetTask().GetScanners() {
+		time.Sleep(w.pace) // the real work; shorter than a third of the lease here
+		lease, err := w.queue.ExtendLease(ctx, &argusv1.ExtendLeaseRequest{LeaseToken: d.GetLeaseToken()})
+		if err != nil && !passing(err) {
+			return err
+		}
+		if lease.GetCancelRequested() { // nobody waits for the result any more
+			request.Status, request.Fields = argusv1.JobStatus_JOB_STATUS_CANCELLED, nil
+			break
+		}
+	}
 	for {
 		_, err := w.queue.Complete(ctx, request)
 		if !passing(err) {
