@@ -15,6 +15,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
@@ -33,13 +34,16 @@ func TestLanguages(t *testing.T) {
 	bin := t.TempDir()
 	command(t, "", "go", "build", "-o", bin, "../cmd/argus", "./go/worker").output(t)
 	store := redistest.Own(t)
-	serve := command(t, "", filepath.Join(bin, "argus"), "serve", "--grpc-addr", "localhost:0", "--redis-addr", store.Addr)
-	banner := bufio.NewReader(serve.start(t))
-	line, err := banner.ReadString('\n')
-	found := regexp.MustCompile(`localhost:\d+`).FindString(line)
-	if err != nil || found == "" {
-		t.Fatal("argus serve did not start:", line, err)
+	serve := func(addr string) (*program, string) {
+		p := command(t, "", filepath.Join(bin, "argus"), "serve", "--grpc-addr", addr, "--redis-addr", store.Addr, "--lease", "3s")
+		line, err := bufio.NewReader(p.start(t)).ReadString('\n')
+		found := regexp.MustCompile(`localhost:\d+`).FindString(line)
+		if err != nil || found == "" {
+			t.Fatal("argus serve did not start:", line, err, &p.stderr)
+		}
+		return p, found
 	}
+	server, found := serve("localhost:0")
 	t.Setenv("ARGUS_ADDR", found)
 
 	jobs := strings.Fields(command(t, "python", "make", "-s", "producer", "ARGS=--addr "+found+" --jobs "+strconv.Itoa(fromPython)+" --scanner trivy --scanner clamav").output(t))
@@ -50,12 +54,12 @@ func TestLanguages(t *testing.T) {
 		t.Fatal("published:", jobs)
 	}
 
-	python := func() *program {
-		p := command(t, "python", "/usr/bin/python3", "worker.py", "--addr", found, "--seconds", "0.02")
+	python := func(seconds string) *program {
+		p := command(t, "python", "/usr/bin/python3", "worker.py", "--addr", found, "--seconds", seconds)
 		p.cmd.Env = append(os.Environ(), "PYTHONPATH=gen")
 		return p
 	}
-	golang, first := command(t, "", filepath.Join(bin, "worker"), "-addr", found, "-pace", "20ms"), python()
+	golang, first := command(t, "", filepath.Join(bin, "worker"), "-addr", found, "-pace", "20ms"), python("0.02")
 	said := []io.Reader{golang.start(t), first.start(t)}
 	programs := []*program{golang, first}
 
@@ -78,8 +82,13 @@ func TestLanguages(t *testing.T) {
 		workedIn[r.Fields["worked_in"]]++
 		if len(done) == 10 { // a worker leaves in the middle, and another one comes
 			first.signal(t, syscall.SIGTERM)
-			second := python()
+			second := python("0.02")
 			said, programs = append(said, second.start(t)), append(programs, second)
+		}
+		if len(done) == 25 { // the server is killed and started again: all go on
+			server.signal(t, syscall.SIGKILL)
+			_ = server.cmd.Wait()
+			serve(found)
 		}
 	}
 	if one := command(t, "node", "make", "-s", "watcher", "ARGS="+jobs[0]).output(t); !strings.Contains(one, jobs[0]) {
@@ -92,12 +101,7 @@ func TestLanguages(t *testing.T) {
 	}
 	counts := 0
 	for i, p := range programs {
-		p.signal(t, syscall.SIGTERM)
-		text, _ := io.ReadAll(said[i])
-		var n, lost int
-		if _, err := fmt.Sscanf(string(text[max(0, strings.LastIndex(string(text), ": ")):]), ": %d completed, %d lost", &n, &lost); err != nil || lost != 0 {
-			t.Errorf("%q %v", text, err)
-		}
+		n, _ := p.stop(t, said[i])
 		counts += n
 	}
 	if counts != len(jobs) || workedIn["go"] == 0 || workedIn["python"] == 0 {
@@ -105,6 +109,45 @@ func TestLanguages(t *testing.T) {
 	}
 	t.Logf("%d jobs made in Python and %d in TypeScript; %d worked in Go, %d in Python; %d watched in Node; all accounted for",
 		fromPython, fromNode, workedIn["go"], workedIn["python"], len(done))
+}
+
+// TestPythonLosesItsLease takes a task away from the Python worker: it stops working on
+// it at its next heartbeat, and writes nothing.
+func TestPythonLosesItsLease(t *testing.T) {
+	if os.Getenv("ARGUS_EXAMPLES_TEST") != "true" {
+		t.Skip("the examples in three languages run with ARGUS_EXAMPLES_TEST=true")
+	}
+	bin, store, ctx := t.TempDir(), redistest.Own(t), redistest.Context(t)
+	command(t, "", "go", "build", "-o", bin, "../cmd/argus").output(t)
+	serve := command(t, "", filepath.Join(bin, "argus"), "serve", "--grpc-addr", "localhost:0", "--redis-addr", store.Addr, "--lease", "1s")
+	line, _ := bufio.NewReader(serve.start(t)).ReadString('\n')
+	addr := regexp.MustCompile(`localhost:\d+`).FindString(line)
+	command(t, "python", "make", "-s", "producer", "ARGS=--jobs 1 --addr "+addr).output(t)
+	worker := command(t, "python", "make", "-s", "worker", "ARGS=--seconds 100 --addr "+addr)
+	worker.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	said := worker.start(t)
+	raw := store.Engine().Raw(t)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for raw.XPending(ctx, "argus:argus_task_queue", "argus-workers").Val() == nil || raw.XPending(ctx, "argus:argus_task_queue", "argus-workers").Val().Count == 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatal("the worker read nothing:", &worker.stderr)
+		}
+	}
+	id := raw.XRange(ctx, "argus:argus_task_queue", "-", "+").Val()[0].ID
+	if err := raw.Do(ctx, "XCLAIM", "argus:argus_task_queue", "argus-workers", "thief", 0, id).Err(); err != nil {
+		t.Fatal(err)
+	}
+	_ = syscall.Kill(-worker.cmd.Process.Pid, syscall.SIGTERM) // it finishes what it has: which it lost
+	text, _ := io.ReadAll(said)
+	if !strings.Contains(string(text), "0 completed, 1 lost") {
+		t.Errorf("%q\n%s", text, &worker.stderr)
+	}
+	if keys := raw.Keys(ctx, "argus:argus_completion:*").Val(); len(keys) != 0 {
+		t.Error("it wrote a result:", keys)
+	}
 }
 
 // program is a process of the test.
@@ -142,6 +185,18 @@ func (p *program) start(t *testing.T) io.Reader {
 	}
 	t.Cleanup(sync.OnceFunc(func() { _ = p.cmd.Process.Kill(); _ = p.cmd.Wait() }))
 	return out
+}
+
+// stop lets a worker finish, and returns what it counted.
+func (p *program) stop(t *testing.T, said io.Reader) (completed, lost int) {
+	t.Helper()
+	p.signal(t, syscall.SIGTERM)
+	text, _ := io.ReadAll(said)
+	_, counts, _ := strings.Cut(string(text), ": ")
+	if _, err := fmt.Sscanf(counts, "%d completed, %d lost", &completed, &lost); err != nil {
+		t.Errorf("%q %v\n%s", text, err, &p.stderr)
+	}
+	return completed, lost
 }
 
 // signal asks the program to end; that it has done so already is no fault.
