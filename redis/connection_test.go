@@ -2,14 +2,8 @@ package redis_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -62,7 +56,7 @@ func TestACLUser(t *testing.T) {
 	server := redistest.Own(t)
 	raw := server.Engine().Raw(t)
 	for _, rule := range [][]any{
-		{"ACL", "SETUSER", "argus", "on", ">secret", "~argus:*", "&*", "+@all"},
+		{"ACL", "SETUSER", "argus", "on", ">secret", "~argus:*", "+@connection", "+@read", "+@write", "-@dangerous", "+eval", "+evalsha", "+time", "+config|get"},
 		{"ACL", "SETUSER", "default", "off"},
 	} {
 		if err := raw.Do(redistest.Context(t), rule...).Err(); err != nil {
@@ -81,43 +75,10 @@ func TestTLS(t *testing.T) {
 	if len(redistest.Shared(t).Raw(t).ConfigGet(redistest.Context(t), "tls-port").Val()) == 0 {
 		t.Skip("this redis-server was built without TLS")
 	}
-	certFile, keyFile, pool := certificate(t)
+	certFile, keyFile, pool := redistest.Certificate(t)
 	_, port, _ := net.SplitHostPort(freePort(t))
 	redistest.Own(t, "--tls-port", port, "--tls-cert-file", certFile, "--tls-key-file", keyFile, "--tls-auth-clients", "no")
 	work(t, redis.Config{Addr: "127.0.0.1:" + port, Prefix: "argus:", TLS: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}})
-}
-
-// certificate makes a certificate for 127.0.0.1.
-func certificate(t *testing.T) (certFile, keyFile string, pool *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write := func(name, kind string, der []byte) string {
-		path := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	pool = x509.NewCertPool()
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool.AddCert(cert)
-	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", private), pool
 }
 
 func freePort(t *testing.T) string {

@@ -3,15 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
 	"os"
 	"os/exec"
@@ -185,7 +178,11 @@ func TestClientFaults(t *testing.T) {
 // TestTokenAndTLS stands for a server that has both: the client's side of them is done.
 func TestTokenAndTLS(t *testing.T) {
 	t.Parallel()
-	pair, ca := certificate(t)
+	ca, key, _ := redistest.Certificate(t)
+	transport, err := credentials.NewServerTLSFromFile(ca, key)
+	if err != nil {
+		t.Fatal(err)
+	}
 	deny := func(ctx context.Context, _ any, _ *grpc.UnaryServerInfo, _ grpc.UnaryHandler) (any, error) {
 		md, _ := metadata.FromIncomingContext(ctx)
 		switch strings.Join(md.Get("authorization"), "") {
@@ -196,7 +193,7 @@ func TestTokenAndTLS(t *testing.T) {
 		}
 		return nil, status.Error(codes.PermissionDenied, "not yours")
 	}
-	s := grpc.NewServer(grpc.Creds(credentials.NewServerTLSFromCert(&pair)), grpc.UnaryInterceptor(deny))
+	s := grpc.NewServer(grpc.Creds(transport), grpc.UnaryInterceptor(deny))
 	argusv1.RegisterJobStateServer(s, argusv1.UnimplementedJobStateServer{})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -215,23 +212,6 @@ func TestTokenAndTLS(t *testing.T) {
 	}
 	c.run(exitUnavailable, "state", "rm", "job", "--tls") // an authority that nobody knows
 	c.run(exitUnavailable, "state", "rm", "job")          // no TLS
-}
-
-// certificate makes a certificate for 127.0.0.1, and a file with its authority.
-func certificate(t *testing.T) (tls.Certificate, string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ca := writeFile(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, ca
 }
 
 // ^C ends a publish that waits for its input.
