@@ -66,7 +66,7 @@ func (p *program) command(c *cobra.Command, do func(ctx context.Context, c *clie
 // connection declares the settings of the connection and the output. It is called after
 // the command's own flags, so that help lists those first.
 func (c *client) connection() {
-	c.text(&c.Addr, "addr", "localhost:7233", "address of the server, host:port")
+	c.text(&c.Addr, "addr", defaultAddr, "address of the server, host:port")
 	c.TLS.declare(c.settings, "")
 	c.text(&c.Token, "token", "", "bearer token; better in a file")
 	c.text(&c.TokenFile, "token_file", "", "file with the bearer token")

@@ -16,6 +16,9 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis"
 )
 
+// defaultAddr is where a server listens, and where a client looks for it.
+const defaultAddr = "localhost:7233"
+
 // config is what dev and serve are told.
 type config struct {
 	*settings
@@ -52,7 +55,7 @@ type redisConfig struct {
 // newConfig declares the settings: this is the one place where each is written.
 func newConfig(flags *pflag.FlagSet) *config {
 	c := &config{settings: newSettings(flags, "config", "YAML file with settings")}
-	c.text(&c.GRPCAddr, "grpc_addr", "localhost:7233", "address for gRPC, host:port")
+	c.text(&c.GRPCAddr, "grpc_addr", defaultAddr, "address for gRPC, host:port")
 	c.number(&c.MaxConnections, "max_connections", 10000, "how many clients may be connected")
 	c.duration(&c.MaxWait, "max_wait", time.Minute, "how long a Read or an Await may wait")
 	c.duration(&c.ShutdownTimeout, "shutdown_timeout", 10*time.Second, "how long calls may take to finish on shutdown")

@@ -130,7 +130,7 @@ func TestDev(t *testing.T) {
 	t.Parallel()
 	p := start(t, "dev")
 	lives(t, p.dial(t), "job")
-	for _, want := range []string{"argus dev: ", "not for production", "Store      embedded at 127.0.0.1:", "grpcurl -plaintext " + p.addr} {
+	for _, want := range []string{"argus dev: ", "not for production", "Store      embedded at 127.0.0.1:", "Try        argus publish --job-id demo-1 --scanner trivy --wait --addr " + p.addr} {
 		if !strings.Contains(p.banner, want) {
 			t.Errorf("the banner lacks %q:\n%s", want, p.banner)
 		}

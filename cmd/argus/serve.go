@@ -62,8 +62,8 @@ It takes the same settings as serve.`,
 			fmt.Fprintf(p.stdout, `argus dev: no authentication, no TLS: not for production
   gRPC       %s      (reflection, health)
   Store      %s
-  Try        grpcurl -plaintext %s list
-`, addr, store, addr)
+  Try        argus publish --job-id demo-1 --scanner trivy --wait%s
+`, addr, store, addrFlag(addr))
 		})
 	}
 	return command
@@ -111,6 +111,14 @@ func (p *program) run(ctx context.Context, c *config, started func(addr, store s
 	defer cancel()
 	s.Shutdown(grace)
 	return err
+}
+
+// addrFlag is what a client needs to find an address that is not the default.
+func addrFlag(addr string) string {
+	if addr == defaultAddr {
+		return ""
+	}
+	return " --addr " + addr
 }
 
 func listen(addr string) (net.Listener, error) {
