@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -242,8 +243,14 @@ func TestPublishFileInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = p.cmd.Wait()
-	if code := p.cmd.ProcessState.ExitCode(); code != exitInterrupted || p.said() != "500 published\nargus publish: stopped before the end: interrupted\n" {
+	if code := p.cmd.ProcessState.ExitCode(); code != exitInterrupted || !strings.HasPrefix(p.said(), "500 published\nargus publish: stopped before the end: interrupted; ") {
 		t.Errorf("exit %d: %s", code, p.said())
+	}
+	// What it says goes on where it stopped.
+	_, id, ok := strings.Cut(strings.TrimSpace(p.said()), "--request-id ")
+	again := writeFile(t, "again.jsonl", strings.Repeat("{}\n", 501))
+	if out, _ := c.run(0, "publish", "--file", again, "--request-id", id); !ok || out != "1 published, 500 published before\n" {
+		t.Errorf("with %q: %s", id, out)
 	}
 }
 
@@ -283,9 +290,21 @@ func TestPublishFile(t *testing.T) {
 		t.Error(len(jobs), "tasks")
 	}
 	// Once more under the same id: nothing is published twice.
-	c.run(exitError, "publish", "--file", path, "--request-id", "upload")
+	out, _ = c.run(exitError, "publish", "--file", path, "--request-id", "upload", "-o", "json")
+	if out != `{"published":0,"publishedBefore":1201,"refused":3,"requestId":"upload"}`+"\n" {
+		t.Error(out)
+	}
+	// So it is with a file whose refused lines were corrected: that is a conflict.
+	corrected := writeFile(t, "corrected.jsonl", strings.ReplaceAll(strings.ReplaceAll(file.String(), "nonsense", "{}"), "bad{", "good"))
+	out, text = c.run(exitError, "publish", "--file", corrected, "--request-id", "upload")
+	if out != "0 published, 1000 published before, 1 refused\n" || !strings.Contains(text, "lines 1001 to 1500 differ from what was published") {
+		t.Error(out, text)
+	}
 	if out, _ := c.run(0, "read", "--wait", "0s", "-o", "jsonl"); out != "" {
 		t.Error("published twice:", out)
+	}
+	if _, text := c.run(exitUsage, "publish", "--file", corrected, "--queue", "bad{"); strings.Count(text, "\n") != 1 || !strings.Contains(text, "argus publish: queue: must not") {
+		t.Error("what is wrong with all lines was not said once:", text)
 	}
 }
 
@@ -349,6 +368,43 @@ echo "$ARGUS_SCANNERS/$ARGUS_ATTEMPT"`)
 	}
 	if err := w.cmd.Wait(); err != nil || !strings.Contains(w.stderr.String(), "2 completed, 3 failed") {
 		t.Error(err, &w.stderr)
+	}
+}
+
+// A machine on which the command can't be started gives the task back.
+func TestWorkerThatCannotStartItsCommand(t *testing.T) {
+	t.Parallel()
+	c := newCLI(t)
+	dir := t.TempDir()
+	command := script(t, `touch "`+dir+`/started-$ARGUS_JOB_ID"; sleep 100 & while [ ! -e "`+dir+`/go" ]; do sleep 0.02; done`)
+	w := startWorker(t, c.addr, "--concurrency", "2", "--", command)
+	c.run(0, "publish", "--job-id", "first")
+	c.await("the start of the command", func() bool { return exists(dir + "/started-first") })
+	if err := os.Rename(command, command+"-gone"); err != nil {
+		t.Fatal(err)
+	}
+	c.run(0, "publish", "--job-id", "second")
+	c.await("the word of the worker", func() bool {
+		return strings.Contains(w.said(), "no such file or directory; finishing what runs")
+	})
+	if err := os.WriteFile(dir+"/go", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_ = w.cmd.Wait()
+	if code := w.cmd.ProcessState.ExitCode(); code != exitError || !strings.Contains(w.said(), "1 completed, 0 failed, 1 to be run again") {
+		t.Error(code, w.said())
+	}
+	if out, _ := c.run(0, "read", "-o", "jsonl"); !strings.Contains(out, `"jobId":"second"`) || !strings.Contains(out, `"deliveryAttempt":2`) {
+		t.Error("the task was not given back:", out)
+	}
+}
+
+func TestClip(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{strings.Repeat("\xff", 100), strings.Repeat("é", 100), "short"} {
+		if got := clip(text, 33); len(got) > 33 || !utf8.ValidString(got) || got == "" {
+			t.Errorf("%q", got)
+		}
 	}
 }
 

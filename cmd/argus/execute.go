@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"strconv"
@@ -22,6 +23,9 @@ var (
 	errLeaseGone = errors.New("the lease is lost")
 	errCancelled = errors.New("the job is cancelled")
 )
+
+// notStarted is why a command can't be started on this machine, whatever the task.
+type notStarted struct{ error }
 
 // execute runs the command, renewing the lease meanwhile.
 func (w *worker) execute(ctx context.Context, d *argusv1.Delivery) (how outcome, output, message string) {
@@ -42,6 +46,7 @@ func (w *worker) execute(ctx context.Context, d *argusv1.Delivery) (how outcome,
 	err := w.start(running, d, &stdout, &stderr)
 	message = strings.TrimSpace(stderr.String())
 	var exit *exec.ExitError
+	var unable notStarted
 	switch cause := context.Cause(running); {
 	case errors.Is(cause, errTimeout):
 		return failed, "", fmt.Sprintf("%v after %d seconds", errTimeout, d.GetTask().GetTimeoutSeconds())
@@ -54,6 +59,8 @@ func (w *worker) execute(ctx context.Context, d *argusv1.Delivery) (how outcome,
 		return succeeded, clip(strings.TrimRight(stdout.String(), "\n"), 64<<10), ""
 	case errors.As(err, &exit) && exit.ExitCode() == exitRetry:
 		return tryAgain, "", message
+	case errors.As(err, &unable):
+		return unfit, "", err.Error()
 	}
 	if message == "" {
 		message = err.Error()
@@ -61,8 +68,8 @@ func (w *worker) execute(ctx context.Context, d *argusv1.Delivery) (how outcome,
 	return failed, "", message
 }
 
-// start runs the command to its end. When ctx ends it is asked to stop, with all it has
-// started, and killed a little later.
+// start runs the command to its end, and then kills what it left running. When ctx ends it
+// is asked to stop, with all it has started, and killed a little later.
 func (w *worker) start(ctx context.Context, d *argusv1.Delivery, stdout, stderr *tail) error {
 	task := d.GetTask()
 	input, err := toJSON(task, false)
@@ -80,23 +87,27 @@ func (w *worker) start(ctx context.Context, d *argusv1.Delivery, stdout, stderr 
 		"ARGUS_TIMEOUT_SECONDS="+strconv.Itoa(int(task.GetTimeoutSeconds())), "ARGUS_ATTEMPT="+strconv.Itoa(int(d.GetDeliveryAttempt())),
 		"ARGUS_MESSAGE_ID="+d.GetMessageId(), "ARGUS_LEASE_TOKEN="+d.GetLeaseToken())
 	if err := cmd.Start(); err != nil {
+		var path *fs.PathError
+		// A task too large for the environment, or with a zero byte, is the task's own fault.
+		if errors.As(err, &path) && !errors.Is(err, syscall.E2BIG) && !errors.Is(err, syscall.EINVAL) {
+			err = notStarted{err}
+		}
 		return err
 	}
 	err = cmd.Wait()
-	if ctx.Err() != nil { // whatever of its children is left
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-	}
+	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	if errors.Is(err, exec.ErrWaitDelay) || errors.Is(err, syscall.EPIPE) { // it left its input unread
 		err = nil
 	}
 	return err
 }
 
-// Bounds of how often a lease is renewed: three times within it, as far as the two clocks
-// agree on when it ends.
+// Bounds of how often a lease is renewed: three times within it. Only the difference of
+// two clocks says how long it is, so the upper bound is what a default lease of a minute
+// bears several times over.
 const (
 	minHeartbeat = 50 * time.Millisecond
-	maxHeartbeat = 15 * time.Second
+	maxHeartbeat = 10 * time.Second
 )
 
 // heartbeat renews the lease until ctx ends, and ends the command when it is lost.

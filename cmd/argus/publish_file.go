@@ -4,13 +4,16 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -18,9 +21,10 @@ import (
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
 )
 
-// A batch ends at whichever comes first.
+// A batch ends at whichever comes first: at a line whose number is a multiple of
+// batchLines, or when it is large enough.
 const (
-	batchTasks = 500
+	batchLines = 500
 	batchBytes = 1 << 20
 	// maxLine is how long a line may be: more than a task can hold.
 	maxLine = 8 << 20
@@ -35,8 +39,10 @@ type upload struct {
 	batch     []*argusv1.Task
 	lines     []int // where the batch's tasks stand
 	bytes     int
-	batches   int
+	block     int // the line at which its block of lines begins
+	part      int // of the block
 	published int
+	before    int // published under the same request ids before
 	refused   int
 }
 
@@ -46,28 +52,48 @@ func (c *client) publishFile(ctx context.Context, f publishFlags) error {
 		return err
 	}
 	defer input.Close()
-	u := &upload{client: c, flags: f, id: f.requestID, progress: newProgress(c.stderr, size)}
+	u := &upload{client: c, flags: f, id: f.requestID, block: 1, progress: newProgress(c.stderr, size)}
 	if u.id == "" {
 		u.id = uuid.NewString()
 	}
 	err = u.run(ctx, bufio.NewReaderSize(input, 1<<16))
 	u.progress.end()
-	summary := fmt.Sprintf("%d published", u.published)
-	if u.refused > 0 {
-		summary += fmt.Sprintf(", %d refused", u.refused)
-	}
-	if _, printErr := fmt.Fprintln(c.stdout, summary); printErr != nil {
+	if printErr := u.summary(); printErr != nil {
 		return printErr
 	}
+	again := fmt.Sprintf("; the same command goes on with --request-id %s", u.id)
 	switch {
 	case ctx.Err() != nil:
-		return codedError{code: exitInterrupted, err: errors.New("stopped before the end: interrupted")}
+		return codedError{code: exitInterrupted, err: errors.New("stopped before the end: interrupted" + again)}
+	case isReason(err, "REQUEST_ID_CONFLICT"):
+		return fmt.Errorf("lines %d to %d differ from what was published under the request id %s; publish changed lines as a file of their own",
+			u.block, u.block+batchLines-1, u.id)
+	case isReason(err, "INVALID_ARGUMENT"): // of the whole batch
+		return err
 	case err != nil:
-		return fmt.Errorf("stopped before the end: %w", u.told(err))
+		return fmt.Errorf("stopped before the end: %w%s", u.told(err), again)
 	case u.refused > 0:
-		return fmt.Errorf("%d of %d lines were refused", u.refused, u.refused+u.published)
+		return fmt.Errorf("%d of %d lines were refused", u.refused, u.refused+u.published+u.before)
 	}
 	return nil
+}
+
+// summary prints the counts.
+func (u *upload) summary() error {
+	if u.Output != "table" {
+		return json.NewEncoder(u.stdout).Encode(map[string]any{
+			"published": u.published, "publishedBefore": u.before, "refused": u.refused, "requestId": u.id,
+		})
+	}
+	text := fmt.Sprintf("%d published", u.published)
+	if u.before > 0 {
+		text += fmt.Sprintf(", %d published before", u.before)
+	}
+	if u.refused > 0 {
+		text += fmt.Sprintf(", %d refused", u.refused)
+	}
+	_, err := fmt.Fprintln(u.stdout, text)
+	return err
 }
 
 // openInput opens a file, or the standard input; its size is 0 when it is not known.
@@ -124,6 +150,12 @@ func (u *upload) run(ctx context.Context, input *bufio.Reader) error {
 		case err != nil:
 			return err
 		}
+		if number%batchLines == 0 {
+			if err := u.flush(ctx); err != nil {
+				return err
+			}
+			u.block, u.part = number+1, 0
+		}
 	}
 }
 
@@ -167,45 +199,59 @@ func (u *upload) add(ctx context.Context, number int, line []byte) error {
 		}
 	}
 	u.batch, u.lines, u.bytes = append(u.batch, task), append(u.lines, number), u.bytes+size
-	if len(u.batch) == batchTasks {
-		return u.flush(ctx)
-	}
 	return nil
 }
 
-// flush publishes the batch. When a task in it is refused, each goes by itself.
+// flush publishes the batch, without the tasks that the server refuses. Its request id
+// names its place in the file: a line that was changed since makes a conflict there, not
+// tasks that are published twice.
 func (u *upload) flush(ctx context.Context) error {
-	if len(u.batch) == 0 {
-		return nil
-	}
-	err := u.send(ctx, u.batch)
-	if isReason(err, "INVALID_ARGUMENT") {
-		err = nil
-		for i, task := range u.batch {
-			one := u.send(ctx, []*argusv1.Task{task})
-			if isReason(one, "INVALID_ARGUMENT") {
-				u.refuse(u.lines[i], errors.New(oneLine(status.Convert(one).Message())))
-			} else if one != nil {
-				return one
-			}
+	id := fmt.Sprintf("%s-%d.%d", u.id, u.block, u.part)
+	for len(u.batch) > 0 {
+		err := u.send(ctx, id)
+		if err == nil {
+			break
 		}
+		bad, ok := badTask(err)
+		if !ok || bad >= len(u.batch) {
+			return err
+		}
+		u.refuse(u.lines[bad], errors.New(oneLine(status.Convert(err).Message())))
+		u.batch, u.lines = slices.Delete(u.batch, bad, bad+1), slices.Delete(u.lines, bad, bad+1)
 	}
 	u.batch, u.lines, u.bytes = nil, nil, 0
-	u.progress.show(u.published)
-	return err
+	u.part++
+	u.progress.show(u.published + u.before)
+	return nil
 }
 
-func (u *upload) send(ctx context.Context, tasks []*argusv1.Task) error {
-	u.batches++
-	request := &argusv1.PublishBatchRequest{Queue: u.flags.queue, Tasks: tasks, RequestId: fmt.Sprintf("%s-%d", u.id, u.batches)}
-	err := u.retry(ctx, func() error {
-		_, err := u.queue.PublishBatch(ctx, request)
+// badTask is which task of a batch an INVALID_ARGUMENT is about.
+func badTask(err error) (index int, ok bool) {
+	for _, detail := range status.Convert(err).Details() {
+		if bad, is := detail.(*errdetails.BadRequest); is && len(bad.GetFieldViolations()) > 0 {
+			_, scanErr := fmt.Sscanf(bad.GetFieldViolations()[0].GetField(), "tasks[%d]", &index)
+			return index, scanErr == nil
+		}
+	}
+	return 0, false
+}
+
+func (u *upload) send(ctx context.Context, id string) error {
+	request := &argusv1.PublishBatchRequest{Queue: u.flags.queue, Tasks: u.batch, RequestId: id}
+	var response *argusv1.PublishBatchResponse
+	err := u.retry(ctx, func() (err error) {
+		response, err = u.queue.PublishBatch(ctx, request)
 		return err
 	})
-	if err == nil {
-		u.published += len(tasks)
+	switch {
+	case err != nil:
+		return err
+	case response.GetDeduplicated():
+		u.before += len(u.batch)
+	default:
+		u.published += len(u.batch)
 	}
-	return err
+	return nil
 }
 
 func (u *upload) refuse(number int, err error) {

@@ -211,8 +211,11 @@ func exitOf(e *argusv1.CompletionEvent) error {
 		argusv1.JobStatus_JOB_STATUS_CANCELLED: exitCancelled,
 		argusv1.JobStatus_JOB_STATUS_PARTIAL:   exitPartial,
 	}[e.GetStatus()]
-	if code == 0 {
+	switch {
+	case e.GetStatus() == argusv1.JobStatus_JOB_STATUS_COMPLETED:
 		return nil
+	case code == 0: // a status that this program doesn't know yet
+		code = exitError
 	}
 	text := fmt.Sprintf("the job %s is %s", e.GetJobId(), statusWord(e.GetStatus(), e.GetStatusText()))
 	if message := e.GetFields()["error_message"]; message != "" {

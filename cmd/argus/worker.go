@@ -51,7 +51,9 @@ How the command ends is the job's result:
   another   failed; the last of its standard error is the error message
 A command that runs longer than the task's timeout_seconds is stopped, and the job has
 failed. A command whose lease is lost is stopped. So is one whose job's state says "cancelled",
-and that becomes its result.
+and that becomes its result. What a command leaves running in the background is killed when it
+ends. If the worker itself is killed, its command may go on; the task is delivered again when
+its lease has run out.
 
 On SIGTERM or ^C the worker takes no more tasks and lets the running commands finish; after
 --drain-timeout, or at a second ^C, it stops them and gives their tasks back.`,
@@ -88,39 +90,38 @@ func (w *worker) run(ctx context.Context) error {
 	commands, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	draining := make(chan struct{})
-	noDrain := context.AfterFunc(ctx, func() {
+	loop, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	noDrain := context.AfterFunc(loop, func() {
 		defer close(draining)
+		time.AfterFunc(w.drainTimeout, stop)
+		w.onSignal(stop)
 		if w.running.Load() > 0 {
-			fmt.Fprintln(w.stderr, "argus worker: finishing what runs; ^C again stops it")
-			time.AfterFunc(w.drainTimeout, stop)
-			w.onSignal(stop)
+			reason := ""
+			if ctx.Err() == nil {
+				reason = context.Cause(loop).Error() + "; "
+			}
+			fmt.Fprintf(w.stderr, "argus worker: %sfinishing what runs; ^C again stops it\n", reason)
 		}
 	})
-
 	var slots sync.WaitGroup
-	errs := make(chan error, w.concurrency)
-	loop, cancel := context.WithCancel(ctx)
 	for range w.concurrency {
 		slots.Go(func() {
 			if err := w.loop(loop, commands); err != nil {
-				errs <- err
-				cancel() // the others end too
+				end(err) // the others end too
 			}
 		})
 	}
 	slots.Wait()
-	cancel()
 	if !noDrain() {
 		<-draining
 	}
 	fmt.Fprintf(w.stderr, "argus worker: %d completed, %d failed, %d to be run again, %d lost\n",
 		w.completed.Load(), w.failed.Load(), w.retried.Load(), w.lost.Load())
-	select {
-	case err := <-errs:
-		return err
-	default:
+	if ctx.Err() != nil {
 		return nil
 	}
+	return context.Cause(loop)
 }
 
 // readWait is how long one Read waits: a worker that stops leaves a Read at once, so
@@ -141,7 +142,9 @@ func (w *worker) loop(ctx, commands context.Context) error {
 			return w.told(err)
 		}
 		for _, d := range response.GetDeliveries() {
-			w.work(commands, d)
+			if err := w.work(commands, d); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -157,10 +160,12 @@ const (
 	givenBack // the worker itself is stopped
 	leaseGone
 	cancelled
+	unfit // the command can't be started here
 )
 
-// work runs the command for one task and settles it.
-func (w *worker) work(ctx context.Context, d *argusv1.Delivery) {
+// work runs the command for one task and settles it. An error means that this worker
+// can't run the command at all.
+func (w *worker) work(ctx context.Context, d *argusv1.Delivery) error {
 	w.running.Add(1)
 	defer w.running.Add(-1)
 	how, output, message := w.execute(ctx, d)
@@ -171,7 +176,7 @@ func (w *worker) work(ctx context.Context, d *argusv1.Delivery) {
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), retryFor)
 	defer cancel()
 	err := w.retry(settle, func() error { return w.settle(settle, d, how, output, message) })
-	counter := map[outcome]*atomic.Int64{succeeded: &w.completed, failed: &w.failed, tryAgain: &w.retried, givenBack: &w.retried, leaseGone: &w.lost, cancelled: &w.failed}[how]
+	counter := map[outcome]*atomic.Int64{succeeded: &w.completed, failed: &w.failed, tryAgain: &w.retried, givenBack: &w.retried, unfit: &w.retried, leaseGone: &w.lost, cancelled: &w.failed}[how]
 	if isReason(err, "LEASE_LOST") {
 		counter, err = &w.lost, nil
 	}
@@ -180,13 +185,17 @@ func (w *worker) work(ctx context.Context, d *argusv1.Delivery) {
 		fmt.Fprintf(w.stderr, "argus worker: job %s: %v\n", d.GetTask().GetJobId(), w.told(err))
 	}
 	counter.Add(1)
+	if how == unfit {
+		return fmt.Errorf("command: %s", message)
+	}
+	return nil
 }
 
 func (w *worker) settle(ctx context.Context, d *argusv1.Delivery, how outcome, output, message string) error {
 	switch how {
 	case leaseGone:
 		return nil
-	case tryAgain, givenBack:
+	case tryAgain, givenBack, unfit:
 		request := &argusv1.NackRequest{LeaseToken: d.GetLeaseToken(), Reason: clip(message, 4<<10)}
 		if how == tryAgain {
 			request.Delay = durationpb.New(w.retryDelay)
@@ -208,10 +217,11 @@ func (w *worker) settle(ctx context.Context, d *argusv1.Delivery, how outcome, o
 	return err
 }
 
-// clip shortens text that may be too long for a field.
+// clip shortens text that may be too long for a field, or not be UTF-8.
 func clip(text string, most int) string {
+	text = strings.ToValidUTF8(text, "\ufffd")
 	if len(text) > most {
-		text = text[:most]
+		text = strings.ToValidUTF8(text[:most], "") // without the part of a character
 	}
-	return strings.ToValidUTF8(text, "\ufffd")
+	return text
 }

@@ -14,6 +14,10 @@ from google.protobuf import duration_pb2
 
 PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
+# How often a result is offered to a server that is away. After that, another worker gets
+# the task.
+MAX_TRIES = 240
+
 
 class LeaseLost(Exception):
     """The task went to another worker: stop, and write nothing more."""
@@ -39,7 +43,7 @@ class Heartbeat(threading.Thread):
                 if reply.cancel_requested:
                     self.reason = Cancelled
             except grpc.RpcError as error:
-                if error.code() not in PASSING:  # FAILED_PRECONDITION / LEASE_LOST
+                if error.code() == grpc.StatusCode.FAILED_PRECONDITION:
                     self.reason = LeaseLost
             if self.reason:
                 self.stop.set()
@@ -65,13 +69,13 @@ def scan(task, heartbeat, seconds):
 def complete(queue, token, status, fields=None):
     """Records the result. It may be repeated: the same token records one result."""
     request = task_queue_pb2.CompleteRequest(lease_token=token, status=status, fields=fields)
-    while True:
+    for tries in range(1, MAX_TRIES + 1):
         try:
             return queue.Complete(request, timeout=10)
         except grpc.RpcError as error:
             if error.code() == grpc.StatusCode.FAILED_PRECONDITION:
                 raise LeaseLost from error
-            if error.code() not in PASSING:
+            if error.code() not in PASSING or tries == MAX_TRIES:
                 raise
             time.sleep(0.25)
 

@@ -52,7 +52,7 @@ func (w *worker) run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		response, err := w.queue.Read(ctx, &argusv1.ReadRequest{Consumer: w.consumer})
 		switch {
-		case ctx.Err() != nil:
+		case ctx.Err() != nil && err != nil:
 			return nil
 		case status.Code(err) == codes.Unavailable:
 			time.Sleep(250 * time.Millisecond)
@@ -89,13 +89,17 @@ func (w *worker) work(ctx context.Context, d *argusv1.Delivery) error {
 			break
 		}
 	}
-	for {
+	for tries := 1; ; tries++ {
 		_, err := w.queue.Complete(ctx, request)
-		if !passing(err) {
+		if !passing(err) || tries == maxTries {
 			return err
 		}
 		time.Sleep(250 * time.Millisecond) // the same token records one result
 	}
 }
+
+// maxTries is how often a result is offered to a server that is away. After that, another
+// worker gets the task.
+const maxTries = 240
 
 func passing(err error) bool { return status.Code(err) == codes.Unavailable }
