@@ -3,26 +3,28 @@ package redis
 import (
 	"fmt"
 	"strconv"
-	"time"
 )
 
 // batch is what one read script call leased.
 type batch struct {
 	deliveries []Delivery
-	malformed  []malformed
+	unwanted   []unwanted
 	gone       int // leases whose entry was deleted
 }
 
-// malformed is an entry that is no task.
-type malformed struct {
-	lease  Lease
-	reason string
+// unwanted is a leased entry that nobody gets, and what becomes of it: a task that is for
+// another group, or of a cancelled job, or that too many workers vanished with; or no
+// task at all.
+type unwanted struct {
+	lease Lease
+	giveBack
 }
 
-// add takes one row of the read script's reply: {id, delivery count, {field, value, …}}.
-func (p *batch) add(row any, lease Lease) error {
+// add takes one row of the read script's reply: {id, delivery count, {field, value, …},
+// 'CANCELLED' or ”}.
+func (p *batch) add(row any, lease Lease, config QueueConfig) error {
 	cells, ok := row.([]any)
-	if !ok || len(cells) != 3 {
+	if !ok || len(cells) != 4 {
 		return fmt.Errorf("read: unexpected row %T", row)
 	}
 	list, err := stringList(cells[2])
@@ -36,17 +38,26 @@ func (p *batch) add(row any, lease Lease) error {
 		err = fmt.Errorf("%d bytes are more than a delivery can hold", size)
 	}
 	if err != nil {
-		p.malformed = append(p.malformed, malformed{lease, "malformed: " + err.Error()})
+		p.unwanted = append(p.unwanted, unwanted{lease, giveBack{action: "lost", cause: CauseMalformed, reason: "malformed: " + err.Error()}})
 		return nil
 	}
 	lease.JobID = task.JobID
+	switch crashes := m.attempts - m.failures + lease.Count - 1; {
+	case m.forGroup != "" && m.forGroup != lease.Group:
+		p.unwanted = append(p.unwanted, unwanted{lease: lease})
+		return nil
+	case cells[3] != "":
+		p.unwanted = append(p.unwanted, unwanted{lease, giveBack{action: "cancelled"}})
+		return nil
+	case crashes >= config.MaxCrashes:
+		p.unwanted = append(p.unwanted, unwanted{lease, giveBack{action: "lost", cause: CauseMaxCrashes}})
+		return nil
+	}
 	published := m.publishedAt
 	if published.IsZero() {
-		if ms, _, ok := splitCursor(lease.EntryID); ok && ms <= maxTime*1000 {
-			published = time.UnixMilli(int64(ms))
-		}
+		published = entryTime(lease.EntryID)
 	}
-	p.deliveries = append(p.deliveries, Delivery{Lease: lease, Attempt: m.attempts + lease.Count, PublishedAt: published, Task: task})
+	p.deliveries = append(p.deliveries, Delivery{Lease: lease, Attempt: m.attempts + lease.Count, Failures: m.failures, PublishedAt: published, Task: task})
 	return nil
 }
 

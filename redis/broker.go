@@ -32,9 +32,26 @@ type BrokerConfig struct {
 // QueueConfig is how one queue is treated. The zero value of a field means its default.
 type QueueConfig struct {
 	// Encoding is how tasks and completions are written; default EncodingFields.
-	Encoding Encoding
+	Encoding Encoding `yaml:"encoding,omitempty"`
 	// Lease is how long a worker has until it must settle or extend; default 60 s.
-	Lease time.Duration
+	Lease time.Duration `yaml:"lease,omitempty"`
+	// MaxAttempts is how often a task may be given back before it goes to the dead
+	// letters; default 10.
+	MaxAttempts int `yaml:"max_attempts,omitempty"`
+	// MaxCrashes is how often a task's lease may run out, because its worker vanished,
+	// before it goes to the dead letters; default 10. Crashes and attempts are counted
+	// apart, so that restarts don't use up the attempts.
+	MaxCrashes int `yaml:"max_crashes,omitempty"`
+	// RetryMin is how long a task that was given back for the first time waits, on
+	// average three quarters of it; default 1 s. It doubles with each further time, up to
+	// RetryMax, default 10 min.
+	RetryMin time.Duration `yaml:"retry_min,omitempty"`
+	RetryMax time.Duration `yaml:"retry_max,omitempty"`
+	// MaxLength is how many tasks the queue may hold, waiting, delayed and leased; 0 for
+	// any number.
+	MaxLength int `yaml:"max_length,omitempty"`
+	// UniqueJobs refuses a task whose job has an unfinished task already.
+	UniqueJobs bool `yaml:"unique_jobs,omitempty"`
 }
 
 // maxTTL is how long anything may be kept: ten years.
@@ -43,15 +60,24 @@ const maxTTL = 10 * 365 * 24 * time.Hour
 // DefaultLease is how long a delivery is leased.
 const DefaultLease = 60 * time.Second
 
+var defaultQueueConfig = QueueConfig{Encoding: EncodingFields, Lease: DefaultLease,
+	MaxAttempts: 10, MaxCrashes: 10, RetryMin: time.Second, RetryMax: 10 * time.Minute}
+
 func (c QueueConfig) withDefaults(defaults QueueConfig) QueueConfig {
 	if c.Encoding == "" {
 		c.Encoding = defaults.Encoding
 	}
-	if c.Lease == 0 {
-		c.Lease = defaults.Lease
-	}
+	c.Lease = orDefault(c.Lease, defaults.Lease)
+	c.MaxAttempts = orDefault(c.MaxAttempts, defaults.MaxAttempts)
+	c.MaxCrashes = orDefault(c.MaxCrashes, defaults.MaxCrashes)
+	c.RetryMin = orDefault(c.RetryMin, defaults.RetryMin)
+	c.RetryMax = orDefault(c.RetryMax, defaults.RetryMax)
+	c.MaxLength = orDefault(c.MaxLength, defaults.MaxLength)
 	return c
 }
+
+// maxCount bounds the settings that count something.
+const maxCount = 1 << 30
 
 // Validate reports what is wrong with a queue's settings.
 func (c QueueConfig) Validate(field string) error {
@@ -60,6 +86,16 @@ func (c QueueConfig) Validate(field string) error {
 	}
 	if c.Lease != 0 && (c.Lease < time.Millisecond || c.Lease > 24*time.Hour) {
 		return invalid(field+".lease", "is %s, want 1ms to 24h", c.Lease)
+	}
+	for name, n := range map[string]int{"max_attempts": c.MaxAttempts, "max_crashes": c.MaxCrashes, "max_length": c.MaxLength} {
+		if n < 0 || n > maxCount {
+			return invalid(field+"."+name, "is %d, want 1 to %d, or 0 for the default", n, maxCount)
+		}
+	}
+	for name, d := range map[string]time.Duration{"retry_min": c.RetryMin, "retry_max": c.RetryMax} {
+		if d != 0 && (d < time.Millisecond || d > MaxDelay) {
+			return invalid(field+"."+name, "is %s, want 1ms to %s", d, MaxDelay)
+		}
 	}
 	return nil
 }
@@ -76,6 +112,7 @@ type Broker struct {
 	bell   *doorbell
 	due    *alarm // for the next delayed task
 	claims claims
+	known  knownQueues
 	stop   context.CancelFunc
 	tasks  sync.WaitGroup
 }
@@ -101,6 +138,7 @@ func NewBroker(client *Client, config BrokerConfig) (*Broker, error) {
 	b.tasks.Go(func() { b.sweepCompletions(ctx) })
 	b.tasks.Go(func() { b.pollTasks(ctx) })
 	b.tasks.Go(func() { b.moveDelayed(ctx) })
+	b.tasks.Go(func() { b.keepClean(ctx) })
 	return b, nil
 }
 
@@ -135,7 +173,7 @@ func (c BrokerConfig) withDefaults() (BrokerConfig, error) {
 	if err := CheckID("default_group", c.DefaultGroup); err != nil {
 		return c, err
 	}
-	c.Queue = c.Queue.withDefaults(QueueConfig{Encoding: EncodingFields, Lease: DefaultLease})
+	c.Queue = c.Queue.withDefaults(defaultQueueConfig)
 	if err := c.Queue.Validate("queue"); err != nil {
 		return c, err
 	}

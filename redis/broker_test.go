@@ -87,7 +87,7 @@ func TestLateWorkerLosesTheRace(t *testing.T) {
 			if _, err := b.broker.Extend(b.ctx, lateToken, map[string]string{"x": "late"}); !errors.Is(err, redis.ErrLeaseLost) {
 				t.Errorf("%s: Extend: %v", when, err)
 			}
-			if err := b.broker.Nack(b.ctx, redis.NackRequest{Token: lateToken}); !errors.Is(err, redis.ErrLeaseLost) {
+			if err := b.nack(redis.NackRequest{Token: lateToken}); !errors.Is(err, redis.ErrLeaseLost) {
 				t.Errorf("%s: Nack: %v", when, err)
 			}
 			if err := b.broker.SetState(b.ctx, "job", map[string]string{"x": "late"}, lateToken); !errors.Is(err, redis.ErrLeaseLost) {
@@ -204,7 +204,7 @@ func TestNack(t *testing.T) {
 		b.publish(t, redis.Task{JobID: "a", BinaryAttributes: map[string][]byte{"bin": {0xfe, ':', 0}}, CreatedAt: created})
 		b.publish(t, redis.Task{JobID: "b"})
 		first := b.readOne(t, "w")
-		if err := b.broker.Nack(b.ctx, redis.NackRequest{Token: first.Lease.Token(), Reason: "later"}); err != nil {
+		if err := b.nack(redis.NackRequest{Token: first.Lease.Token(), Delay: new(time.Duration(0)), Reason: "later"}); err != nil {
 			t.Fatal(err)
 		}
 		b.readOne(t, "w") // b: the other went to the end
@@ -213,7 +213,7 @@ func TestNack(t *testing.T) {
 			t.Errorf("requeued: attempt %d, published %s (was %s), %s", second.Attempt, second.PublishedAt, first.PublishedAt, diff)
 		}
 
-		if err := b.broker.Nack(b.ctx, redis.NackRequest{Token: second.Lease.Token(), Delay: 20 * time.Millisecond}); err != nil {
+		if err := b.nack(redis.NackRequest{Token: second.Lease.Token(), Delay: new(20 * time.Millisecond)}); err != nil {
 			t.Fatal(err)
 		}
 		third, err := b.broker.Read(b.ctx, redis.ReadRequest{Consumer: "w", Max: 5, Wait: 10 * time.Second})
@@ -224,7 +224,7 @@ func TestNack(t *testing.T) {
 			t.Error(diff)
 		}
 
-		if err := b.broker.Nack(b.ctx, redis.NackRequest{Token: third[0].Lease.Token(), DeadLetter: true, Reason: "poison"}); err != nil {
+		if err := b.nack(redis.NackRequest{Token: third[0].Lease.Token(), DeadLetter: true, Reason: "poison"}); err != nil {
 			t.Fatal(err)
 		}
 		dead := b.stream(t, "argus_dead:"+redis.DefaultQueue)
@@ -232,7 +232,7 @@ func TestNack(t *testing.T) {
 			dead[0].Values["argus_attempt"] != "3" || dead[0].Values["argus_source_id"] != third[0].Lease.EntryID || dead[0].Values["bin"] != "\xfe:\x00" {
 			t.Error("dead letters", dead)
 		}
-		if err := b.broker.Nack(b.ctx, redis.NackRequest{Token: third[0].Lease.Token()}); !errors.Is(err, redis.ErrLeaseLost) {
+		if err := b.nack(redis.NackRequest{Token: third[0].Lease.Token()}); !errors.Is(err, redis.ErrLeaseLost) {
 			t.Error("repeated:", err)
 		}
 	})

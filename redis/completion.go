@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -19,7 +18,7 @@ const (
 	fieldLease       = "argus_lease"
 )
 
-var completionFields = []string{fieldJobID, fieldStatus, fieldCompletedAt, fieldError, fieldData, fieldResults}
+var completionFields = []string{fieldJobID, fieldStatus, fieldCompletedAt, fieldError, fieldPart, fieldData, fieldResults}
 
 // MaxErrorBytes is how long the error message of a completion may be.
 const MaxErrorBytes = 64 << 10
@@ -30,6 +29,7 @@ type Event struct {
 	Cursor      string
 	Status      Status
 	CompletedAt time.Time // zero when the event does not say
+	Part        string    // the part of the job whose result this is, "" for the whole job
 	// Fields are what else it carries; BinaryFields what of that is not UTF-8.
 	Fields       map[string]string
 	BinaryFields map[string][]byte
@@ -41,6 +41,8 @@ type Result struct {
 	Fields map[string]string
 	// Error is the field "error_message"; "" for none.
 	Error string
+	// Part is the part of the job that this is the result of, "" for the whole job.
+	Part string
 }
 
 func (r Result) check() error {
@@ -49,6 +51,11 @@ func (r Result) check() error {
 	}
 	if len(r.Error) > MaxErrorBytes {
 		return invalid("error_message", "has %d bytes, at most %d are allowed", len(r.Error), MaxErrorBytes)
+	}
+	if r.Part != "" {
+		if err := CheckPart("part", r.Part); err != nil {
+			return err
+		}
 	}
 	return CheckFields("fields", r.Fields, completionFields...)
 }
@@ -60,9 +67,9 @@ type Recorded struct {
 	Already bool
 }
 
-// Complete records a job's one terminal result and settles its task, in one step.
-// Repeating it with the same token is safe. Errors: ErrInvalid, ErrLeaseToken,
-// ErrLeaseLost: nothing was written.
+// Complete records the one terminal result of a job, or of a part of it, and settles the
+// task, in one step. Repeating it with the same token is safe. Errors: ErrInvalid,
+// ErrLeaseToken, ErrLeaseLost: nothing was written.
 func (b *Broker) Complete(ctx context.Context, token string, result Result) (Recorded, error) {
 	lease, err := b.parseLease(token)
 	if err != nil {
@@ -74,7 +81,7 @@ func (b *Broker) Complete(ctx context.Context, token string, result Result) (Rec
 	if !result.Status.Terminal() {
 		return Recorded{}, invalid("status", "is %s, want a terminal one: completed, partial, failed or cancelled", result.Status)
 	}
-	return b.record(ctx, lease, result)
+	return b.complete(ctx, lease, result)
 }
 
 // Report records an event for a worker without a lease. A terminal one is recorded in
@@ -87,99 +94,40 @@ func (b *Broker) Report(ctx context.Context, jobID string, result Result) (Recor
 	if err := result.check(); err != nil {
 		return Recorded{}, err
 	}
-	return b.record(ctx, Lease{Queue: b.config.DefaultQueue, JobID: jobID}, result)
+	if result.Part != "" && !result.Status.Terminal() {
+		return Recorded{}, invalid("part", "gets one result, a terminal one; progress is reported of the whole job")
+	}
+	return b.complete(ctx, Lease{Queue: b.config.DefaultQueue, JobID: jobID}, result)
 }
 
 // maxEvents is how many events a job may have before its terminal one. They are never
 // trimmed: a watch must not miss any.
 const maxEvents = 1000
 
-// maxJudgements bounds how often a raw peer's new events can interrupt a record.
-const maxJudgements = 20
-
-func (b *Broker) record(ctx context.Context, lease Lease, result Result) (Recorded, error) {
-	keys := []string{b.keys.state(lease.JobID), b.keys.completion(lease.JobID), b.keys.tasks(lease.Queue)}
-	now, mark, count := time.Now(), "", ""
+func (b *Broker) complete(ctx context.Context, lease Lease, result Result) (Recorded, error) {
+	r := recording{jobID: lease.JobID, part: result.Part, encoding: b.queueConfig(lease.Queue).Encoding, results: []Result{result}}
+	count := ""
 	if lease.EntryID != "" {
-		mark, count = lease.mark(), strconv.Itoa(lease.Count)
+		r.mark, count = lease.mark(), strconv.Itoa(lease.Count)
 	}
-	unknown, most, state := once, strconv.Itoa(maxEvents), []string(nil)
+	unknown, most := once, strconv.Itoa(maxEvents)
 	if result.Status.Terminal() {
-		unknown, most, state = repeatable, "", result.state(now)
+		unknown, most = repeatable, ""
 	}
-	event := result.event(lease.JobID, now, b.queueConfig(lease.Queue).Encoding)
-	if mark != "" {
-		event = append(event, fieldLease, mark)
+	reply, err := b.record(ctx, completeScript, unknown, r, []string{b.keys.tasks(lease.Queue)},
+		[]any{lease.Group, lease.EntryID, lease.Consumer, count, most})
+	if err != nil {
+		return Recorded{}, err
 	}
-	var judgements []string
-	for range maxJudgements {
-		args := []any{lease.Group, lease.EntryID, lease.Consumer, count, b.config.StateTTL.Milliseconds(),
-			b.config.CompletionTTL.Milliseconds(), mark, most, len(judgements) / 2}
-		args = appendStrings(args, judgements)
-		args = appendStrings(append(args, len(state)), state)
-		reply, err := completeScript.strings(ctx, b.client, unknown, keys, appendStrings(args, event)...)
-		if err != nil {
-			return Recorded{}, err
-		}
-		switch reply[0] {
-		case "OK":
-			b.bell.ringAll(keys[1])
-			return Recorded{Cursor: reply[1]}, nil
-		case "ALREADY":
-			return Recorded{Cursor: reply[1], Already: true}, nil
-		case "JUDGE":
-			judgements = append(judgements, judge(lease.JobID, reply[1:])...)
-		case "FULL":
-			return Recorded{}, ErrTooManyEvents
-		default:
-			return Recorded{}, ErrLeaseLost
-		}
+	switch reply[0] {
+	case "OK", "ALREADY":
+		return Recorded{Cursor: reply[1], Already: reply[0] == "ALREADY"}, nil
+	case "FULL":
+		return Recorded{}, ErrTooManyEvents
+	case "NO_PART":
+		return Recorded{}, invalid("part", "is none of the job's parts; they are named when its state is created")
 	}
-	return Recorded{}, fmt.Errorf("complete: %w: events are appended faster than they can be read", ErrUnavailable)
-}
-
-// judge reads events in the JSON form, given as id, data, …, and says their statuses.
-func judge(jobID string, events []string) []string {
-	for i := 0; i+1 < len(events); i += 2 {
-		events[i+1] = string(decodeEvent(jobID, events[i], map[string]string{fieldData: events[i+1]}).Status)
-	}
-	return events
-}
-
-func appendStrings(args []any, list []string) []any {
-	for _, s := range list {
-		args = append(args, s)
-	}
-	return args
-}
-
-// state is the result as fields of the job's state.
-func (r Result) state(now time.Time) []string {
-	state := append(pairs(r.Fields), fieldStatus, string(r.Status), fieldCompletedAt, strconv.FormatInt(now.Unix(), 10))
-	if r.Error != "" {
-		state = append(state, fieldError, r.Error)
-	}
-	return state
-}
-
-// event is the result as an entry of the completion stream.
-func (r Result) event(jobID string, now time.Time, encoding Encoding) []string {
-	if encoding == EncodingJSON {
-		object := map[string]any{
-			fieldJobID:       jobID,
-			fieldStatus:      string(r.Status),
-			fieldCompletedAt: now.UTC().Format(time.RFC3339),
-			fieldResults:     r.Fields,
-		}
-		if r.Fields == nil {
-			object[fieldResults] = struct{}{}
-		}
-		if r.Error != "" {
-			object[fieldError] = r.Error
-		}
-		return []string{fieldData, string(marshal(object))}
-	}
-	return append([]string{fieldJobID, jobID}, r.state(now)...)
+	return Recorded{}, ErrLeaseLost
 }
 
 // decodeEvent reads an entry of a completion stream, in either form. Whatever is not
@@ -230,6 +178,11 @@ func (e *Event) set(name, value string) {
 	case fieldStatus:
 		if utf8.ValidString(value) {
 			e.Status = Status(value)
+			return
+		}
+	case fieldPart:
+		if CheckPart(name, value) == nil {
+			e.Part = value
 			return
 		}
 	case fieldCompletedAt:

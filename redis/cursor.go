@@ -51,3 +51,12 @@ func cursorBefore(id string) string {
 	}
 	return joinCursor(ms-1, math.MaxUint64)
 }
+
+// cursorAfter is the first id that can follow an entry's.
+func cursorAfter(id string) string {
+	ms, seq, _ := splitCursor(id)
+	if seq == math.MaxUint64 {
+		return joinCursor(ms+1, 0)
+	}
+	return joinCursor(ms, seq+1)
+}

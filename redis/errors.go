@@ -34,6 +34,12 @@ var (
 	ErrJobExists = errors.New("the job has a state already")
 	// ErrRequestIDConflict: the request id was used with another request.
 	ErrRequestIDConflict = errors.New("the request id was used with another request")
+	// ErrJobActive: the queue wants one task of a job, and there is one.
+	ErrJobActive = errors.New("the job has an unfinished task already")
+	// ErrQueueFull: the queue holds as many tasks as it may.
+	ErrQueueFull = errors.New("the queue is full")
+	// ErrQueueNotFound: there is no such queue.
+	ErrQueueNotFound = errors.New("no such queue")
 	// ErrInvalid: a bad argument; errors.As to *ArgumentError tells which.
 	ErrInvalid = errors.New("invalid argument")
 	// ErrTooManyEvents: the job has as many events as it may have before it completes.

@@ -113,7 +113,8 @@ func (h *history) settle(b *bundle, broker *redis.Broker, d redis.Delivery, rand
 	switch random.IntN(8) {
 	case 0:
 		h.nacked.Add(1)
-		return broker.Nack(b.ctx, redis.NackRequest{Token: token, Delay: time.Duration(random.IntN(2)) * 5 * time.Millisecond})
+		_, err := broker.Nack(b.ctx, redis.NackRequest{Token: token, Delay: new(time.Duration(random.IntN(2)) * 5 * time.Millisecond)})
+		return err
 	case 1:
 		if _, err := broker.Extend(b.ctx, token, map[string]string{"p": "1"}); err != nil {
 			return err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -29,7 +31,7 @@ type InitRequest struct {
 // InitState creates a job's state; its status is pending unless the fields say
 // otherwise. created is true when the job had none.
 func (b *Broker) InitState(ctx context.Context, r InitRequest) (created bool, err error) {
-	if err := errors.Join(CheckTTL("ttl", r.TTL), CheckFields("fields", r.Fields)); err != nil {
+	if err := errors.Join(CheckTTL("ttl", r.TTL), CheckFields("fields", r.Fields), checkParts("parts", r.Parts)); err != nil {
 		return false, err
 	}
 	if r.OnConflict == "" {
@@ -38,11 +40,20 @@ func (b *Broker) InitState(ctx context.Context, r InitRequest) (created bool, er
 	return b.states.write(ctx, stateWrite{jobID: r.JobID, mode: string(r.OnConflict), ttl: r.TTL, fields: r.flat()})
 }
 
+// fieldParts is the field of a job's state that names its parts.
+const fieldParts = "argus_parts"
+
 // flat is the state as field, value, …
 func (s InitialState) flat() []string {
 	fields := pairs(s.Fields)
 	if _, given := s.Fields[fieldStatus]; !given {
 		fields = append(fields, fieldStatus, string(StatusPending))
+	}
+	for _, part := range s.Parts {
+		fields = append(fields, part+statusSuffix, string(StatusPending))
+	}
+	if len(s.Parts) > 0 {
+		fields = append(fields, fieldParts, strings.Join(s.Parts, " "))
 	}
 	return fields
 }
@@ -105,6 +116,7 @@ func (b *Broker) State(ctx context.Context, jobID string, names []string) (JobSt
 	state := JobState{Status: Status(status.Val()), TTL: ttl.Val()}
 	if all != nil {
 		state.Fields = all.Val()
+		maps.DeleteFunc(state.Fields, func(name, _ string) bool { return strings.HasPrefix(name, metaPrefix) })
 		return state, nil
 	}
 	state.Fields = make(map[string]string, len(names))

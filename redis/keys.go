@@ -24,6 +24,13 @@ func (k keys) delayed(queue string) string        { return k.prefix + "argus_del
 func (k keys) deadLetters(queue string) string    { return k.prefix + "argus_dead:" + queue }
 func (k keys) request(requestID string) string    { return k.prefix + "argus_request:" + requestID }
 func (k keys) delayedQueues() string              { return k.prefix + "argus_queues:delayed" }
+func (k keys) queues() string                     { return k.prefix + "argus_queues:known" }
+func (k keys) janitor() string                    { return k.prefix + "argus_queues:janitor" }
+func (k keys) scratch() string                    { return k.prefix + "argus_queues:scratch" }
+func (k keys) paused(queue string) string         { return k.prefix + "argus_paused:" + queue }
+func (k keys) cancelledJobs() string              { return k.prefix + "argus_jobs:cancelled" }
+func (k keys) active(job string) string           { return k.prefix + "argus_active:" + job }
+func (k keys) cancelChannel(job string) string    { return k.prefix + "argus_cancel:" + job }
 func (k keys) stateJob(key string) (string, bool) { return strings.CutPrefix(key, k.state("")) }
 
 // statePattern is a SCAN pattern for the states; the prefix is taken literally.

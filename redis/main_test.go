@@ -86,6 +86,12 @@ func (b *bundle) read(t *testing.T, consumer string, max int) []redis.Delivery {
 	return deliveries
 }
 
+// nack gives a task back.
+func (b *bundle) nack(r redis.NackRequest) error {
+	_, err := b.broker.Nack(b.ctx, r)
+	return err
+}
+
 // readOne reads exactly one task.
 func (b *bundle) readOne(t *testing.T, consumer string) redis.Delivery {
 	t.Helper()

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -49,6 +50,37 @@ func CheckQueue(field, queue string) error {
 	head, _, scoped := strings.Cut(queue, ":")
 	if scoped && (head == stateFamily || strings.HasPrefix(head, metaPrefix)) {
 		return invalid(field, "names that begin with %q are reserved; choose another", head+":")
+	}
+	return nil
+}
+
+// MaxParts is how many parts a job may have.
+const MaxParts = 64
+
+// CheckPart checks the name of a part of a job: an id without spaces and "=".
+func CheckPart(field, part string) error {
+	if err := CheckID(field, part); err != nil {
+		return err
+	}
+	if i := strings.IndexFunc(part, func(r rune) bool { return r == '=' || unicode.IsSpace(r) }); i >= 0 {
+		return invalid(field, "must not contain spaces or '='")
+	}
+	return nil
+}
+
+// checkParts checks the list of a job's parts.
+func checkParts(field string, parts []string) error {
+	if len(parts) > MaxParts {
+		return invalid(field, "has %d entries, at most %d are allowed", len(parts), MaxParts)
+	}
+	for i, part := range parts {
+		at := fmt.Sprintf("%s[%d]", field, i)
+		if err := CheckPart(at, part); err != nil {
+			return err
+		}
+		if slices.Contains(parts[:i], part) {
+			return invalid(at, "is there twice")
+		}
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -19,6 +20,8 @@ const MaxDelay = 365 * 24 * time.Hour
 type InitialState struct {
 	Fields map[string]string
 	TTL    time.Duration // 0 for the broker's StateTTL
+	// Parts names what must report a result each before the job has one.
+	Parts []string
 }
 
 // PublishOptions are the same for one task and for a batch.
@@ -110,7 +113,7 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 			return nil, false, err
 		}
 	}
-	entries, first, err := b.entries(p.Tasks, b.queueConfig(queue).Encoding, field)
+	entries, err := b.entries(p.Tasks, b.queueConfig(queue), field)
 	if err != nil {
 		return nil, false, err
 	}
@@ -118,10 +121,10 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 		p.Queue = queue
 		digest, unknown = p.digest(), repeatable
 	}
+	b.know(ctx, queue)
 	keys := []string{b.keys.tasks(queue), b.keys.delayed(queue), b.keys.delayedQueues(),
-		b.keys.request(p.RequestID), b.keys.state(first)}
-	args := append(p.args(b.config, queue, digest), entries...)
-	reply, err := publishScript.strings(ctx, b.client, unknown, keys, args...)
+		b.keys.request(p.RequestID), b.keys.state(entries[0].jobID)}
+	reply, err := b.runPublish(ctx, unknown, keys, p.args(b.config, b.queueConfig(queue), queue, digest), entries, b.queueConfig(queue).UniqueJobs)
 	if err != nil {
 		return nil, false, err
 	}
@@ -130,6 +133,10 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 		return nil, false, ErrRequestIDConflict
 	case "EXISTS":
 		return nil, false, ErrJobExists
+	case "FULL":
+		return nil, false, ErrQueueFull
+	case "ACTIVE":
+		return nil, false, ErrJobActive
 	}
 	published := make([]Published, 0, len(p.Tasks))
 	for pair := range slices.Chunk(reply[1:], 2) {
@@ -143,27 +150,67 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 	return published, reply[0] == "DUPLICATE", nil
 }
 
+// runPublish runs the script. A mark that a job is active may be of a run that has its
+// result by now: then the script runs again and is told so.
+func (b *Broker) runPublish(ctx context.Context, e effect, keys []string, head []any, entries []newEntry, unique bool) ([]string, error) {
+	if unique {
+		for _, entry := range entries {
+			keys = append(keys, b.keys.active(entry.jobID))
+		}
+	}
+	stale := make(map[string]string)
+	for {
+		args := head
+		for _, entry := range entries {
+			args = counted(append(args, entry.jobID, entry.unique, stale[entry.jobID]), entry.fields)
+		}
+		reply, err := publishScript.strings(ctx, b.client, e, keys, args...)
+		if err != nil || reply[0] != "ACTIVE" {
+			return reply, err
+		}
+		job, mark := reply[1], reply[2]
+		if result, err := b.result(ctx, job); err != nil || result == nil || stale[job] == mark {
+			return reply, err
+		}
+		stale[job] = mark
+	}
+}
+
 // args are the script's arguments before the entries.
-func (p publication) args(config BrokerConfig, queue, digest string) []any {
-	delay, runAt, ttl := "", "", ""
+func (p publication) args(config BrokerConfig, q QueueConfig, queue, digest string) []any {
+	delay, runAt, most, uniqueTTL, ttl := "", "", "", "", ""
 	if p.Delay > 0 {
 		delay = fmt.Sprint(p.Delay.Milliseconds())
 	}
 	if !p.RunAt.IsZero() {
 		runAt = fmt.Sprint(p.RunAt.UnixMilli())
 	}
-	var fields []any
+	if q.MaxLength > 0 {
+		most = fmt.Sprint(q.MaxLength)
+	}
+	if q.UniqueJobs {
+		uniqueTTL = fmt.Sprint((config.StateTTL + max(p.Delay, time.Until(p.RunAt), 0)).Milliseconds())
+	}
+	var state []string
 	if p.State != nil {
 		ttl = fmt.Sprint(orDefault(p.State.TTL, config.StateTTL).Milliseconds())
-		fields = appendStrings(fields, p.State.flat())
+		state = p.State.flat()
 	}
-	args := []any{digest, config.RequestWindow.Milliseconds(), delay, runAt, queue, ttl, len(fields)}
-	return append(args, fields...)
+	args := []any{digest, config.RequestWindow.Milliseconds(), delay, runAt, queue, most, uniqueTTL, ttl}
+	return counted(args, state)
 }
 
-// entries are the script's arguments for the tasks, and the first task's job id.
-func (b *Broker) entries(tasks []Task, encoding Encoding, field func(int) string) (args []any, first string, err error) {
+// newEntry is a task as the script takes it.
+type newEntry struct {
+	jobID  string
+	unique string // tells it from others of the same job
+	fields []string
+}
+
+func (b *Broker) entries(tasks []Task, q QueueConfig, field func(int) string) ([]newEntry, error) {
 	now := time.Now()
+	entries := make([]newEntry, len(tasks))
+	jobs := make(map[string]bool)
 	for i, task := range tasks {
 		if task.JobID == "" {
 			task.JobID = uuid.Must(uuid.NewV7()).String()
@@ -172,18 +219,18 @@ func (b *Broker) entries(tasks []Task, encoding Encoding, field func(int) string
 			task.CreatedAt = now
 		}
 		if err := task.Check(field(i)); err != nil {
-			return nil, "", err
+			return nil, err
 		}
-		if i == 0 {
-			first = task.JobID
+		if q.UniqueJobs && jobs[task.JobID] {
+			return nil, invalid(field(i)+".job_id", "is another task's too, and this queue wants one task of a job")
 		}
-		entry := EncodeTask(task, encoding)
-		if size := entrySize(entry); size > MaxTaskBytes {
-			return nil, "", invalid(field(i), "takes %d bytes as an entry of the queue, at most %d are allowed", size, MaxTaskBytes)
+		jobs[task.JobID] = true
+		entries[i] = newEntry{jobID: task.JobID, unique: uuid.NewString(), fields: EncodeTask(task, q.Encoding)}
+		if size := entrySize(entries[i].fields); size > MaxTaskBytes {
+			return nil, invalid(field(i), "takes %d bytes as an entry of the queue, at most %d are allowed", size, MaxTaskBytes)
 		}
-		args = appendStrings(append(args, task.JobID, uuid.NewString(), len(entry)), entry)
 	}
-	return args, first, nil
+	return entries, nil
 }
 
 func checkSchedule(delay time.Duration, runAt time.Time) error {
@@ -218,12 +265,13 @@ func (s InitialState) check() error {
 	if err := CheckTTL("initial_state.ttl", s.TTL); err != nil {
 		return err
 	}
-	return CheckFields("initial_state.fields", s.Fields)
+	return errors.Join(CheckFields("initial_state.fields", s.Fields), checkParts("initial_state.parts", s.Parts))
 }
 
-func orDefault(d, otherwise time.Duration) time.Duration {
-	if d == 0 {
+func orDefault[T comparable](value, otherwise T) T {
+	var zero T
+	if value == zero {
 		return otherwise
 	}
-	return d
+	return value
 }

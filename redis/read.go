@@ -23,6 +23,7 @@ type ReadRequest struct {
 type Delivery struct {
 	Lease       Lease
 	Attempt     int // 1 at the first delivery of the task
+	Failures    int // how often a worker gave the task back
 	ExpiresAt   time.Time
 	PublishedAt time.Time
 	Task        Task
@@ -37,6 +38,7 @@ func (b *Broker) Read(ctx context.Context, r ReadRequest) ([]Delivery, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.know(ctx, r.Queue)
 	if r.OwnPending || r.Wait <= 0 {
 		return b.take(ctx, r)
 	}
@@ -82,8 +84,8 @@ func (b *Broker) normalize(r ReadRequest) (ReadRequest, error) {
 	return r, errors.Join(CheckID("group", r.Group), CheckID("consumer", r.Consumer))
 }
 
-// take leases what there is. Entries that are no tasks go to the dead letters, those
-// that were deleted are forgotten; as long as there are only such, it goes on.
+// take leases what there is. Entries that nobody gets are turned away, those that were
+// deleted are forgotten; as long as there are only such, it goes on.
 func (b *Broker) take(ctx context.Context, r ReadRequest) ([]Delivery, error) {
 	for {
 		batch, err := b.lease(ctx, r)
@@ -94,8 +96,8 @@ func (b *Broker) take(ctx context.Context, r ReadRequest) ([]Delivery, error) {
 			b.release(ctx, batch.deliveries)
 			return nil, err
 		}
-		quarantined := b.quarantine(ctx, batch.malformed)
-		if len(batch.deliveries) > 0 || quarantined+batch.gone == 0 {
+		gone := batch.gone + b.turnAway(ctx, batch.unwanted)
+		if len(batch.deliveries) > 0 || gone == 0 {
 			return batch.deliveries, nil
 		}
 	}
@@ -113,27 +115,30 @@ func (b *Broker) lease(ctx context.Context, r ReadRequest) (batch, error) {
 		mode = "claim"
 	}
 	start := time.Now()
-	reply, err := readScript.run(context.WithoutCancel(ctx), b.client, repeatable, []string{b.keys.tasks(r.Queue)},
+	reply, err := readScript.run(context.WithoutCancel(ctx), b.client, repeatable, []string{b.keys.tasks(r.Queue), b.keys.paused(r.Queue), b.keys.cancelledJobs()},
 		r.Group, r.Consumer, r.Max, lease.Milliseconds(), mode, batchBytes, b.deliveryOverhead(r), fieldOverhead)
 	if err != nil {
 		b.claims.again(line)
 		return batch{}, err
 	}
 	rows, ok := reply.([]any)
-	if !ok || len(rows) < 3 {
+	if !ok || len(rows) < 4 {
 		return batch{}, fmt.Errorf("read: unexpected reply %T", reply)
 	}
 	now, p := integer(rows[0]), batch{gone: int(integer(rows[1]))}
 	if p.gone > 0 {
 		b.log.Warn("entries were deleted while they were leased", "queue", r.Queue, "group", r.Group, "entries", p.gone)
 	}
-	if rows[2] != "" { // more may be due
+	switch {
+	case rows[2] == "MORE": // more may be due
 		b.claims.again(line)
-	} else if mode == "claim" {
+	case mode == "claim":
 		b.claims.took(line, time.Since(start))
 	}
-	for _, row := range rows[3:] {
-		if err := p.add(row, Lease{Prefix: b.keys.prefix, Queue: r.Queue, Group: r.Group, Consumer: r.Consumer}); err != nil {
+	health, _ := rows[3].(string)
+	b.known.line(b.log, r.Queue, r.Group, health)
+	for _, row := range rows[4:] {
+		if err := p.add(row, Lease{Prefix: b.keys.prefix, Queue: r.Queue, Group: r.Group, Consumer: r.Consumer}, b.queueConfig(r.Queue)); err != nil {
 			return batch{}, err
 		}
 	}
@@ -159,32 +164,53 @@ func (b *Broker) release(ctx context.Context, deliveries []Delivery) {
 	if len(deliveries) == 0 {
 		return
 	}
-	first := deliveries[0].Lease
+	leases := make([]Lease, len(deliveries))
+	for i, d := range deliveries {
+		leases[i] = d.Lease
+	}
+	if err := b.giveUp(context.WithoutCancel(ctx), leases...); err != nil {
+		b.log.Warn("could not give deliveries back; they wait until their lease runs out", "queue", leases[0].Queue, "error", err)
+	}
+}
+
+// giveUp gives up leases of one queue and group as if the entries had not been delivered.
+// ErrLeaseLost when none of them was held.
+func (b *Broker) giveUp(ctx context.Context, leases ...Lease) error {
+	first := leases[0]
 	args := []any{first.Group, b.queueConfig(first.Queue).Lease.Milliseconds()}
-	for _, d := range deliveries {
-		args = append(args, d.Lease.args()...)
+	for _, lease := range leases {
+		args = append(args, lease.args()...)
 	}
 	key := b.keys.tasks(first.Queue)
-	if _, err := releaseScript.run(context.WithoutCancel(ctx), b.client, repeatable, []string{key}, args...); err != nil {
-		b.log.Warn("could not give deliveries back; they wait until their lease runs out", "queue", first.Queue, "error", err)
-		return
+	released, err := releaseScript.run(ctx, b.client, repeatable, []string{key}, args...)
+	if err != nil {
+		return err
+	}
+	if released == int64(0) {
+		return ErrLeaseLost
 	}
 	b.claims.again(first.Queue + "\x00" + first.Group)
 	b.bell.ringLine(key, first.Group)
+	return nil
 }
 
-// quarantine puts entries that are no tasks to the dead letters, and says how many it
-// could. The others come again when their lease has run out.
-func (b *Broker) quarantine(ctx context.Context, entries []malformed) int {
+// turnAway settles leased entries that nobody gets, and says how many it could. The
+// others come again when their lease has run out.
+func (b *Broker) turnAway(ctx context.Context, entries []unwanted) int {
 	n := 0
-	for _, m := range entries {
-		m.lease.JobID = ""
-		if err := b.giveBack(context.WithoutCancel(ctx), m.lease, giveBack{action: "dead", reason: m.reason}); err != nil {
-			b.log.Error("could not quarantine an entry", "queue", m.lease.Queue, "message_id", m.lease.EntryID, "error", err)
+	for _, u := range entries {
+		var err error
+		if u.action == "" { // for another group
+			args := append([]any{u.lease.Group}, u.lease.args()...)
+			_, err = ackScript.run(context.WithoutCancel(ctx), b.client, repeatable, []string{b.keys.tasks(u.lease.Queue)}, args...)
+		} else {
+			_, err = b.giveBack(context.WithoutCancel(ctx), u.lease, u.giveBack)
+		}
+		if err != nil {
+			b.log.Error("could not turn an entry away", "queue", u.lease.Queue, "job_id", u.lease.JobID, "message_id", u.lease.EntryID, "error", err)
 			continue
 		}
 		n++
-		b.log.Warn("quarantined an entry that is no task", "queue", m.lease.Queue, "message_id", m.lease.EntryID, "reason", m.reason)
 	}
 	return n
 }

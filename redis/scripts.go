@@ -25,16 +25,25 @@ var (
 	readScript     = load("read")
 	ackScript      = load("ack")
 	releaseScript  = load("release")
-	nackScript     = load("nack")
 	moveScript     = load("move")
 	extendScript   = load("extend")
-	completeScript = load("complete")
 	stateScript    = load("state")
+	redriveScript  = load("redrive")
+	trimScript     = load("trim")
+	leaveScript    = load("leave")
+	completeScript = load("record", "complete")
+	nackScript     = load("record", "nack")
+	cancelScript   = load("record", "cancel")
+	dropScript     = load("record", "drop")
 )
 
-func load(name string) *script {
-	source := file("prelude") + file(name)
-	return &script{name: name, source: source, sha: goredis.NewScript(source).Hash()}
+// load makes a script of files of which the last names it; the prelude comes first.
+func load(names ...string) *script {
+	source := file("prelude")
+	for _, name := range names {
+		source += file(name)
+	}
+	return &script{name: names[len(names)-1], source: source, sha: goredis.NewScript(source).Hash()}
 }
 
 func file(name string) string {

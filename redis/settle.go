@@ -6,8 +6,6 @@ import (
 	"maps"
 	"slices"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // lease reads a token and checks that it is of this tenant.
@@ -56,11 +54,15 @@ func (b *Broker) Ack(ctx context.Context, tokens []string) ([]AckResult, error) 
 		lines[at] = append(lines[at], i)
 	}
 	for at, indexes := range lines {
-		args := []any{at.group}
+		keys, args := []string{b.keys.tasks(at.queue)}, []any{at.group}
+		unique := b.queueConfig(at.queue).UniqueJobs
 		for _, i := range indexes {
 			args = append(args, leases[i].args()...)
+			if unique {
+				keys = append(keys, b.keys.active(leases[i].JobID))
+			}
 		}
-		outcomes, err := ackScript.strings(ctx, b.client, repeatable, []string{b.keys.tasks(at.queue)}, args...)
+		outcomes, err := ackScript.strings(ctx, b.client, repeatable, keys, args...)
 		if err != nil {
 			return nil, err
 		}
@@ -71,75 +73,11 @@ func (b *Broker) Ack(ctx context.Context, tokens []string) ([]AckResult, error) 
 	return results, nil
 }
 
-// NackRequest gives a task back.
-type NackRequest struct {
-	Token      string
-	Delay      time.Duration // deliver it no sooner than this; 0 for at once
-	DeadLetter bool          // don't deliver it again
-	Reason     string        // kept with the task
-}
-
-// MaxReasonBytes is how long the reason of a Nack may be.
-const MaxReasonBytes = 4 << 10
-
-// Nack gives a task back: to the end of its queue, now or later, or to the dead
-// letters. The attempts so far go with it. Errors: ErrLeaseToken, ErrLeaseLost.
-func (b *Broker) Nack(ctx context.Context, r NackRequest) error {
-	lease, err := b.parseLease(r.Token)
-	if err != nil {
-		return err
-	}
-	if err := CheckDelay("delay", r.Delay); err != nil {
-		return err
-	}
-	if len(r.Reason) > MaxReasonBytes {
-		return invalid("reason", "has %d bytes, at most %d are allowed", len(r.Reason), MaxReasonBytes)
-	}
-	g := giveBack{action: "requeue", delay: r.Delay, reason: r.Reason}
-	switch {
-	case r.DeadLetter && r.Delay > 0:
-		return invalid("delay", "can't be combined with dead_letter; choose one")
-	case r.DeadLetter:
-		g.action = "dead"
-	case r.Delay > 0:
-		g.action = "delay"
-	}
-	return b.giveBack(ctx, lease, g)
-}
-
-// giveBack is what the nack script does with a task.
-type giveBack struct {
-	action string
-	delay  time.Duration
-	reason string
-}
-
-func (b *Broker) giveBack(ctx context.Context, lease Lease, g giveBack) error {
-	keys := []string{b.keys.tasks(lease.Queue), b.keys.delayed(lease.Queue),
-		b.keys.delayedQueues(), b.keys.deadLetters(lease.Queue)}
-	args := append([]any{lease.Group}, lease.args()...)
-	args = append(args, g.action, g.delay.Milliseconds(), g.reason, lease.Queue,
-		b.config.DeadLetterTTL.Milliseconds(), uuid.NewString())
-	code, err := nackScript.word(ctx, b.client, repeatable, keys, args...)
-	if err != nil {
-		return err
-	}
-	if code != "OK" {
-		return ErrLeaseLost
-	}
-	switch g.action {
-	case "requeue":
-		b.bell.ringEach(keys[0], 1)
-	case "delay":
-		b.due.set(g.delay)
-	}
-	return nil
-}
-
 // Extended is a renewed lease.
 type Extended struct {
 	ExpiresAt time.Time
-	// Cancelled: the job's state says that nobody waits for it any more.
+	// Cancelled: the job was cancelled, or its state says so: nobody waits for it any
+	// more.
 	Cancelled bool
 }
 
@@ -154,10 +92,10 @@ func (b *Broker) Extend(ctx context.Context, token string, fields map[string]str
 		return Extended{}, err
 	}
 	args := append([]any{lease.Group}, lease.args()...)
-	args = append(args, b.config.StateTTL.Milliseconds())
+	args = append(args, b.config.StateTTL.Milliseconds(), lease.JobID)
 	args = appendStrings(args, pairs(fields))
 	reply, err := extendScript.strings(ctx, b.client, repeatable,
-		[]string{b.keys.tasks(lease.Queue), b.keys.state(lease.JobID)}, args...)
+		[]string{b.keys.tasks(lease.Queue), b.keys.state(lease.JobID), b.keys.cancelledJobs()}, args...)
 	if err != nil {
 		return Extended{}, err
 	}
@@ -167,7 +105,7 @@ func (b *Broker) Extend(ctx context.Context, token string, fields map[string]str
 	now, err := number(reply[1])
 	return Extended{
 		ExpiresAt: time.UnixMilli(now).Add(b.queueConfig(lease.Queue).Lease),
-		Cancelled: Status(reply[2]) == StatusCancelled,
+		Cancelled: reply[2] != "",
 	}, err
 }
 

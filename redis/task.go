@@ -15,7 +15,9 @@ type Task struct {
 	GCSURI         string
 	Scanners       []string
 	TimeoutSeconds int32
-	CreatedAt      time.Time // kept to the second; zero when unknown
+	// Part is the part of its job that the task is, "" for the whole job.
+	Part      string
+	CreatedAt time.Time // kept to the second; zero when unknown
 	// Attributes are further fields; also, verbatim under their own name, values of
 	// the fields above that did not parse.
 	Attributes map[string]string
@@ -32,13 +34,14 @@ const (
 	fieldScanners       = "scanners"
 	fieldTimeout        = "timeout_seconds"
 	fieldCreatedAt      = "created_at"
+	fieldPart           = "part"
 	// fieldData is the one field of the JSON form.
 	fieldData = "data"
 )
 
 // taskFields are the names that an attribute can't have.
 var taskFields = []string{fieldJobID, fieldReportID, fieldOrganizationID, fieldGCSURI,
-	fieldScanners, fieldTimeout, fieldCreatedAt, fieldData}
+	fieldScanners, fieldTimeout, fieldCreatedAt, fieldPart, fieldData}
 
 // Encoding is how a queue's tasks are written. Both forms are read always.
 type Encoding string
@@ -68,6 +71,11 @@ func (t Task) Check(field string) error {
 	}
 	if !isProtoTime(t.CreatedAt) {
 		return invalid(field+".created_at", "is not a time in the years 1 to 9999; are these milliseconds?")
+	}
+	if t.Part != "" {
+		if err := CheckPart(field+".part", t.Part); err != nil {
+			return err
+		}
 	}
 	if t.TimeoutSeconds < 0 {
 		return invalid(field+".timeout_seconds", "must not be negative")

@@ -31,6 +31,9 @@ func EncodeTask(t Task, encoding Encoding) []string {
 		fieldTimeout, strconv.Itoa(int(t.TimeoutSeconds)),
 		fieldCreatedAt, created,
 	)
+	if t.Part != "" {
+		entry = append(entry, fieldPart, t.Part)
+	}
 	for _, name := range slices.Sorted(maps.Keys(t.Attributes)) {
 		entry = append(entry, name, t.Attributes[name])
 	}
@@ -57,6 +60,9 @@ func encodeJSON(t Task) []byte {
 	object[fieldGCSURI] = t.GCSURI
 	object[fieldScanners] = nonNil(t.Scanners)
 	object[fieldTimeout] = t.TimeoutSeconds
+	if t.Part != "" {
+		object[fieldPart] = t.Part
+	}
 	if !t.CreatedAt.IsZero() {
 		object[fieldCreatedAt] = t.CreatedAt.UTC().Truncate(time.Second).Format(time.RFC3339)
 	}
@@ -84,7 +90,9 @@ func nonNil(list []string) []string {
 // meta is what this package keeps in an entry beside the task.
 type meta struct {
 	attempts    int       // deliveries of earlier entries of the same task
+	failures    int       // of those, how many a worker gave back
 	publishedAt time.Time // zero when the entry itself is the first
+	forGroup    string    // the one group that the entry is for, "" for all
 }
 
 // DecodeTask reads a task from an entry's fields, in either form. A value that does not
@@ -138,6 +146,10 @@ func decodeEntry(fields map[string]string) (Task, meta, error) {
 }
 
 func (m *meta) set(name, value string) {
+	if name == "argus_for_group" {
+		m.forGroup = value
+		return
+	}
 	n, err := number(value)
 	if err != nil || n < 0 || n > maxTime*1000 {
 		return
@@ -145,6 +157,8 @@ func (m *meta) set(name, value string) {
 	switch name {
 	case "argus_attempt":
 		m.attempts = int(min(n, 1<<30))
+	case "argus_failures":
+		m.failures = int(min(n, 1<<30))
 	case "argus_published_at":
 		m.publishedAt = time.UnixMilli(n)
 	}
@@ -178,6 +192,11 @@ func (t *Task) parse(name, value string) bool {
 			return false
 		}
 		t.Scanners = list
+	case fieldPart:
+		if value != "" && CheckPart(fieldPart, value) != nil {
+			return false
+		}
+		t.Part = value
 	case fieldTimeout:
 		seconds, err := strconv.ParseInt(value, 10, 32)
 		if err != nil {

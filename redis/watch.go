@@ -146,11 +146,7 @@ func (w *Watch) resume(ctx context.Context, entries []goredis.XMessage) error {
 }
 
 func (w *Watch) event(entry goredis.XMessage) Event {
-	fields := make(map[string]string, len(entry.Values))
-	for name, value := range entry.Values {
-		fields[name], _ = value.(string)
-	}
-	return decodeEvent(w.jobID, entry.ID, fields)
+	return decodeEvent(w.jobID, entry.ID, textFields(entry.Values))
 }
 
 // snapshot reads where a job is.

@@ -424,13 +424,15 @@ func TestBadInput(t *testing.T) {
 			"changed token": {"", complete("B"+token[1:], redis.Result{Status: completed})},
 			"cut token":     {"", complete(token[:len(token)-2], redis.Result{Status: completed})},
 			"foreign token": {"", complete(foreign.Token(), redis.Result{Status: completed})},
-			"nack delay":    {"delay", func() error { return b.broker.Nack(b.ctx, redis.NackRequest{Token: token, Delay: -1}) }},
-			"nack both":     {"delay", func() error { return b.broker.Nack(b.ctx, redis.NackRequest{Token: token, Delay: 1, DeadLetter: true}) }},
-			"nack reason":   {"reason", func() error { return b.broker.Nack(b.ctx, redis.NackRequest{Token: token, Reason: big}) }},
-			"progress":      {"progress_fields", func() error { _, err := b.broker.Extend(b.ctx, token, many); return err }},
-			"no fields":     {"fields", func() error { return b.broker.SetState(b.ctx, "job", nil, "") }},
-			"other job":     {"", func() error { return b.broker.SetState(b.ctx, "other", map[string]string{"a": "b"}, token) }},
-			"empty job":     {"job_id", func() error { _, err := b.broker.State(b.ctx, "", nil); return err }},
+			"nack delay":    {"delay", func() error { return b.nack(redis.NackRequest{Token: token, Delay: new(time.Duration(-1))}) }},
+			"nack both": {"delay", func() error {
+				return b.nack(redis.NackRequest{Token: token, Delay: new(time.Duration(1)), DeadLetter: true})
+			}},
+			"nack reason": {"reason", func() error { return b.nack(redis.NackRequest{Token: token, Reason: big}) }},
+			"progress":    {"progress_fields", func() error { _, err := b.broker.Extend(b.ctx, token, many); return err }},
+			"no fields":   {"fields", func() error { return b.broker.SetState(b.ctx, "job", nil, "") }},
+			"other job":   {"", func() error { return b.broker.SetState(b.ctx, "other", map[string]string{"a": "b"}, token) }},
+			"empty job":   {"job_id", func() error { _, err := b.broker.State(b.ctx, "", nil); return err }},
 		} {
 			err := c.call()
 			var argument *redis.ArgumentError

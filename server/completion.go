@@ -50,7 +50,7 @@ func (c *completion) Watch(r *argusv1.WatchRequest, stream grpc.ServerStreamingS
 	defer watch.Close()
 	frame := &argusv1.WatchResponse{Cursor: watch.Cursor(), Frame: &argusv1.WatchResponse_Snapshot{Snapshot: &argusv1.JobSnapshot{
 		JobId: r.GetJobId(), Known: snapshot.Known,
-		Status: toStatusEnum(snapshot.Status), StatusText: statusText(snapshot.Status),
+		Status: toStatusEnum(snapshot.Status), StatusText: valid(string(snapshot.Status)),
 	}}}
 	for {
 		if err := stream.Send(frame); err != nil || watch.Done() {
@@ -71,7 +71,7 @@ func (c *completion) Watch(r *argusv1.WatchRequest, stream grpc.ServerStreamingS
 
 func (c *completion) Publish(ctx context.Context, r *argusv1.CompletionPublishRequest) (*argusv1.CompletionPublishResponse, error) {
 	recorded, err := c.broker.Report(ctx, r.GetJobId(), redis.Result{
-		Status: fromStatusEnum(r.GetStatus()), Fields: r.GetFields(), Error: r.GetErrorMessage(),
+		Status: fromStatusEnum(r.GetStatus()), Fields: r.GetFields(), Error: r.GetErrorMessage(), Part: r.GetPart(),
 	})
 	if err != nil {
 		return nil, err

@@ -29,6 +29,7 @@ func fromTask(field string, t *argusv1.Task) (redis.Task, error) {
 		GCSURI:           t.GetGcsUri(),
 		Scanners:         t.GetScanners(),
 		TimeoutSeconds:   t.GetTimeoutSeconds(),
+		Part:             t.GetPart(),
 		CreatedAt:        created,
 		Attributes:       t.GetAttributes(),
 		BinaryAttributes: t.GetBinaryAttributes(),
@@ -42,17 +43,23 @@ func toDelivery(d redis.Delivery) *argusv1.Delivery {
 		DeliveryAttempt: int32(d.Attempt),
 		LeaseExpireTime: timestamppb.New(d.ExpiresAt),
 		PublishTime:     timestamppb.New(d.PublishedAt),
-		Task: &argusv1.Task{
-			JobId:            d.Task.JobID,
-			ReportId:         d.Task.ReportID,
-			OrganizationId:   d.Task.OrganizationID,
-			GcsUri:           d.Task.GCSURI,
-			Scanners:         d.Task.Scanners,
-			TimeoutSeconds:   d.Task.TimeoutSeconds,
-			CreatedAt:        toTimestamp(d.Task.CreatedAt),
-			Attributes:       d.Task.Attributes,
-			BinaryAttributes: d.Task.BinaryAttributes,
-		},
+		Failures:        int32(d.Failures),
+		Task:            toTask(d.Task),
+	}
+}
+
+func toTask(t redis.Task) *argusv1.Task {
+	return &argusv1.Task{
+		JobId:            t.JobID,
+		ReportId:         t.ReportID,
+		OrganizationId:   t.OrganizationID,
+		GcsUri:           t.GCSURI,
+		Scanners:         t.Scanners,
+		TimeoutSeconds:   t.TimeoutSeconds,
+		Part:             t.Part,
+		CreatedAt:        toTimestamp(t.CreatedAt),
+		Attributes:       t.Attributes,
+		BinaryAttributes: t.BinaryAttributes,
 	}
 }
 
@@ -64,6 +71,7 @@ func toEvent(e *redis.Event) *argusv1.CompletionEvent {
 		StatusText:   string(e.Status),
 		Terminal:     e.Status.Terminal(),
 		CompletedAt:  toTimestamp(e.CompletedAt),
+		Part:         e.Part,
 		Fields:       e.Fields,
 		BinaryFields: e.BinaryFields,
 	}
@@ -141,8 +149,8 @@ func fromTTL(field string, d *durationpb.Duration) (time.Duration, error) {
 	return ttl, err
 }
 
-// statusText is a status as a message can carry it.
-func statusText(s redis.Status) string { return strings.ToValidUTF8(string(s), "\ufffd") }
+// valid is text as a message can carry it.
+func valid(text string) string { return strings.ToValidUTF8(text, "\ufffd") }
 
 func missing(field string) error {
 	return &redis.ArgumentError{Field: field, Problem: "must be set"}

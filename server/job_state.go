@@ -39,7 +39,7 @@ func (j *jobState) Init(ctx context.Context, r *argusv1.InitRequest) (*argusv1.I
 		return nil, &redis.ArgumentError{Field: "on_conflict", Problem: "is unknown; use FAIL, KEEP or REPLACE"}
 	}
 	created, err := j.broker.InitState(ctx, redis.InitRequest{
-		JobID: r.GetJobId(), InitialState: redis.InitialState{Fields: r.GetFields(), TTL: ttl}, OnConflict: conflict,
+		JobID: r.GetJobId(), InitialState: redis.InitialState{Fields: r.GetFields(), TTL: ttl, Parts: r.GetParts()}, OnConflict: conflict,
 	})
 	if err != nil {
 		return nil, err
@@ -112,7 +112,7 @@ func (j *jobState) GetAll(ctx context.Context, r *argusv1.GetAllRequest) (*argus
 	if err != nil {
 		return nil, err
 	}
-	response := &argusv1.GetAllResponse{Status: toStatusEnum(state.Status), StatusText: statusText(state.Status)}
+	response := &argusv1.GetAllResponse{Status: toStatusEnum(state.Status), StatusText: valid(string(state.Status))}
 	response.Fields, response.BinaryFields = redis.SplitText(state.Fields)
 	if state.TTL >= 0 {
 		response.Ttl = durationpb.New(state.TTL)
@@ -142,9 +142,6 @@ func (j *jobState) Delete(ctx context.Context, r *argusv1.DeleteRequest) (*argus
 	return &argusv1.DeleteResponse{Deleted: deleted}, nil
 }
 
-// defaultPage is how many jobs a page of List has.
-const defaultPage = 100
-
 func (j *jobState) List(ctx context.Context, r *argusv1.ListRequest) (*argusv1.ListResponse, error) {
 	var cursor uint64
 	if r.GetPageToken() != "" {
@@ -153,12 +150,9 @@ func (j *jobState) List(ctx context.Context, r *argusv1.ListRequest) (*argusv1.L
 			return nil, &redis.ArgumentError{Field: "page_token", Problem: "is not a token of List; send the last next_page_token unchanged"}
 		}
 	}
-	size := int(r.GetPageSize())
-	if size == 0 {
-		size = defaultPage
-	}
-	if size < 1 || size > redis.MaxBatch {
-		return nil, &redis.ArgumentError{Field: "page_size", Problem: "want 1 to 1000, or 0 for 100"}
+	size, err := pageSize(r.GetPageSize())
+	if err != nil {
+		return nil, err
 	}
 	jobs, next, err := j.broker.ListJobs(ctx, cursor, size)
 	if err != nil {
@@ -170,7 +164,7 @@ func (j *jobState) List(ctx context.Context, r *argusv1.ListRequest) (*argusv1.L
 			continue // a raw peer's key that no call can name
 		}
 		response.Jobs = append(response.Jobs, &argusv1.JobSummary{
-			JobId: job.JobID, Status: toStatusEnum(job.Status), StatusText: statusText(job.Status),
+			JobId: job.JobID, Status: toStatusEnum(job.Status), StatusText: valid(string(job.Status)),
 		})
 	}
 	if next != 0 {

@@ -100,6 +100,7 @@ func New(config Config) *Server {
 	argusv1.RegisterTaskQueueServer(s.grpc, &taskQueue{server: s, broker: config.Broker})
 	argusv1.RegisterJobStateServer(s.grpc, &jobState{broker: config.Broker})
 	argusv1.RegisterCompletionServer(s.grpc, &completion{server: s, broker: config.Broker})
+	argusv1.RegisterAdminServer(s.grpc, &admin{broker: config.Broker})
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	s.report(healthpb.HealthCheckResponse_NOT_SERVING)
@@ -108,7 +109,7 @@ func New(config Config) *Server {
 
 // services are the names that health is reported under, "" for the server as a whole.
 var services = []string{"", argusv1.TaskQueue_ServiceDesc.ServiceName,
-	argusv1.JobState_ServiceDesc.ServiceName, argusv1.Completion_ServiceDesc.ServiceName}
+	argusv1.JobState_ServiceDesc.ServiceName, argusv1.Completion_ServiceDesc.ServiceName, argusv1.Admin_ServiceDesc.ServiceName}
 
 func (s *Server) report(status healthpb.HealthCheckResponse_ServingStatus) {
 	for _, service := range services {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
@@ -47,7 +48,7 @@ func (q *taskQueue) Publish(ctx context.Context, r *argusv1.PublishRequest) (*ar
 		if err != nil {
 			return nil, err
 		}
-		request.State = &redis.InitialState{Fields: state.GetFields(), TTL: ttl}
+		request.State = &redis.InitialState{Fields: state.GetFields(), TTL: ttl, Parts: state.GetParts()}
 	}
 	p, deduplicated, err := q.broker.Publish(ctx, request)
 	if err != nil {
@@ -126,13 +127,18 @@ func (q *taskQueue) Nack(ctx context.Context, r *argusv1.NackRequest) (*argusv1.
 	if err != nil {
 		return nil, err
 	}
-	err = q.broker.Nack(ctx, redis.NackRequest{
-		Token: r.GetLeaseToken(), Delay: delay, DeadLetter: r.GetDeadLetter(), Reason: r.GetReason(),
-	})
+	request := redis.NackRequest{Token: r.GetLeaseToken(), DeadLetter: r.GetDeadLetter(), Release: r.GetRelease(), Reason: r.GetReason()}
+	if r.GetDelay() != nil {
+		request.Delay = &delay
+	}
+	nacked, err := q.broker.Nack(ctx, request)
 	if err != nil {
 		return nil, err
 	}
-	return &argusv1.NackResponse{}, nil
+	return &argusv1.NackResponse{
+		Outcome: argusv1.NackOutcome(argusv1.NackOutcome_value["NACK_OUTCOME_"+string(nacked.Outcome)]),
+		Delay:   durationpb.New(nacked.Delay),
+	}, nil
 }
 
 func (q *taskQueue) ExtendLease(ctx context.Context, r *argusv1.ExtendLeaseRequest) (*argusv1.ExtendLeaseResponse, error) {
@@ -148,10 +154,18 @@ func (q *taskQueue) ExtendLease(ctx context.Context, r *argusv1.ExtendLeaseReque
 
 func (q *taskQueue) Complete(ctx context.Context, r *argusv1.CompleteRequest) (*argusv1.CompleteResponse, error) {
 	recorded, err := q.broker.Complete(ctx, r.GetLeaseToken(), redis.Result{
-		Status: fromStatusEnum(r.GetStatus()), Fields: r.GetFields(), Error: r.GetErrorMessage(),
+		Status: fromStatusEnum(r.GetStatus()), Fields: r.GetFields(), Error: r.GetErrorMessage(), Part: r.GetPart(),
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &argusv1.CompleteResponse{Cursor: recorded.Cursor, AlreadyCompleted: recorded.Already}, nil
+}
+
+func (q *taskQueue) Cancel(ctx context.Context, r *argusv1.CancelRequest) (*argusv1.CancelResponse, error) {
+	cancelled, err := q.broker.Cancel(ctx, r.GetJobId(), r.GetReason())
+	if err != nil {
+		return nil, err
+	}
+	return &argusv1.CancelResponse{Was: toStatusEnum(cancelled.Was), Cursor: cancelled.Cursor}, nil
 }

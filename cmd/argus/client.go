@@ -42,6 +42,7 @@ type client struct {
 	queue   argusv1.TaskQueueClient
 	state   argusv1.JobStateClient
 	done    argusv1.CompletionClient
+	admin   argusv1.AdminClient
 }
 
 // command makes a client command. do runs with an open connection.
@@ -106,7 +107,8 @@ func (c *client) open() error {
 	if err != nil {
 		return usageError(fmt.Errorf("addr: %w", err))
 	}
-	c.queue, c.state, c.done = argusv1.NewTaskQueueClient(c.conn), argusv1.NewJobStateClient(c.conn), argusv1.NewCompletionClient(c.conn)
+	c.queue, c.state = argusv1.NewTaskQueueClient(c.conn), argusv1.NewJobStateClient(c.conn)
+	c.done, c.admin = argusv1.NewCompletionClient(c.conn), argusv1.NewAdminClient(c.conn)
 	return nil
 }
 

@@ -84,6 +84,11 @@ func newConfig(flags *pflag.FlagSet) *config {
 	c.text(&b.DefaultGroup, "group", redis.DefaultGroup, "the consumer group of calls that name none")
 	c.text(&c.encoding, "encoding", string(redis.EncodingFields), "how tasks are written: fields, or json for raw peers that read one field, data")
 	c.duration(&b.Queue.Lease, "lease", redis.DefaultLease, "how long a worker has until it must settle or extend")
+	c.number(&b.Queue.MaxAttempts, "max_attempts", 10, "how often a task may be given back before it is a dead letter")
+	c.number(&b.Queue.MaxCrashes, "max_crashes", 10, "how many workers may vanish with a task before it is a dead letter")
+	c.duration(&b.Queue.RetryMin, "retry_min", time.Second, "how long a task waits that was given back once; doubles each time")
+	c.duration(&b.Queue.RetryMax, "retry_max", 10*time.Minute, "how long a task that was given back waits at most")
+	c.number(&b.Queue.MaxLength, "max_length", 0, "how many tasks a queue may hold, waiting, delayed and leased; 0 means any number")
 	c.duration(&b.StateTTL, "state_ttl", redis.DefaultStateTTL, "how long a job's state is kept")
 	c.duration(&b.CompletionTTL, "completion_ttl", redis.DefaultStateTTL, "how long a job's completion events are kept")
 	c.duration(&b.RequestWindow, "request_window", 24*time.Hour, "how long a request_id is remembered")
@@ -95,18 +100,7 @@ func newConfig(flags *pflag.FlagSet) *config {
 
 // readQueues reads the YAML section queues: settings of single queues.
 func (c *config) readQueues(text []byte) error {
-	var queues map[string]struct {
-		Encoding string        `yaml:"encoding"`
-		Lease    time.Duration `yaml:"lease"`
-	}
-	if err := yaml.UnmarshalWithOptions(text, &queues, yaml.Strict()); err != nil {
-		return err
-	}
-	c.Broker.Queues = make(map[string]redis.QueueConfig, len(queues))
-	for name, q := range queues {
-		c.Broker.Queues[name] = redis.QueueConfig{Encoding: redis.Encoding(q.Encoding), Lease: q.Lease}
-	}
-	return nil
+	return yaml.UnmarshalWithOptions(text, &c.Broker.Queues, yaml.Strict())
 }
 
 // load resolves the settings and checks them, all of them at once.
@@ -139,6 +133,8 @@ func (c *config) positive() error {
 	for key, ok := range map[string]bool{
 		"max_connections": c.MaxConnections > 0, "max_wait": c.MaxWait > 0, "shutdown_timeout": c.ShutdownTimeout > 0,
 		"redis.pool_size": c.Redis.PoolSize > 0, "redis.read_timeout": c.Redis.ReadTimeout > 0, "redis.write_timeout": c.Redis.WriteTimeout > 0,
+		"max_attempts": c.Broker.Queue.MaxAttempts > 0, "max_crashes": c.Broker.Queue.MaxCrashes > 0,
+		"retry_min": c.Broker.Queue.RetryMin > 0, "retry_max": c.Broker.Queue.RetryMax > 0,
 		"lease": c.Broker.Queue.Lease > 0, "state_ttl": c.Broker.StateTTL > 0, "completion_ttl": c.Broker.CompletionTTL > 0,
 		"request_window": c.Broker.RequestWindow > 0, "dead_letter_ttl": c.Broker.DeadLetterTTL > 0,
 	} {

@@ -84,17 +84,7 @@ func (c *config) yaml() (string, error) {
 		last.Value = append(last.Value.(yaml.MapSlice), yaml.MapItem{Key: name, Value: value})
 	}
 	if len(c.Broker.Queues) > 0 {
-		queues := make(map[string]map[string]string)
-		for name, q := range c.Broker.Queues {
-			queues[name] = make(map[string]string)
-			if q.Encoding != "" {
-				queues[name]["encoding"] = string(q.Encoding)
-			}
-			if q.Lease != 0 {
-				queues[name]["lease"] = q.Lease.String()
-			}
-		}
-		tree = append(tree, yaml.MapItem{Key: "queues", Value: queues})
+		tree = append(tree, yaml.MapItem{Key: "queues", Value: c.Broker.Queues})
 	}
 	text, err := yaml.Marshal(tree)
 	return string(text), err

@@ -84,7 +84,7 @@ func (w *worker) start(ctx context.Context, d *argusv1.Delivery, stdout, stderr 
 	cmd.Env = append(os.Environ(),
 		"ARGUS_JOB_ID="+task.GetJobId(), "ARGUS_REPORT_ID="+task.GetReportId(), "ARGUS_ORGANIZATION_ID="+task.GetOrganizationId(),
 		"ARGUS_GCS_URI="+task.GetGcsUri(), "ARGUS_SCANNERS="+strings.Join(task.GetScanners(), ","),
-		"ARGUS_TIMEOUT_SECONDS="+strconv.Itoa(int(task.GetTimeoutSeconds())), "ARGUS_ATTEMPT="+strconv.Itoa(int(d.GetDeliveryAttempt())),
+		"ARGUS_PART="+task.GetPart(), "ARGUS_TIMEOUT_SECONDS="+strconv.Itoa(int(task.GetTimeoutSeconds())), "ARGUS_ATTEMPT="+strconv.Itoa(int(d.GetDeliveryAttempt())),
 		"ARGUS_MESSAGE_ID="+d.GetMessageId(), "ARGUS_LEASE_TOKEN="+d.GetLeaseToken())
 	if err := cmd.Start(); err != nil {
 		var path *fs.PathError

@@ -19,7 +19,7 @@ type publishFlags struct {
 	queue, jobID, reportID, organizationID, gcsURI string
 	scanners, attributes, state                    []string
 	timeout                                        int32
-	requestID, runAt, file                         string
+	requestID, runAt, file, part                   string
 	delay, waitTimeout                             time.Duration
 	init, wait                                     bool
 }
@@ -57,6 +57,7 @@ prints the --request-id with which the same file goes on where it stopped.`,
 	flags.StringVar(&f.gcsURI, "gcs-uri", "", "where the input lies")
 	flags.StringArrayVar(&f.scanners, "scanner", nil, "scanner to run; may be repeated")
 	flags.Int32Var(&f.timeout, "timeout-seconds", 0, "how long the work may take")
+	flags.StringVar(&f.part, "part", "", "the part of the job that the task is, of those that its state names")
 	flags.StringArrayVar(&f.attributes, "attribute", nil, "further field, name=value; may be repeated")
 	flags.BoolVar(&f.init, "init", false, "create the job's state in the same step")
 	flags.StringArrayVar(&f.state, "state", nil, "field of the state to create, name=value; implies --init; may be repeated")
@@ -67,7 +68,7 @@ prints the --request-id with which the same file goes on where it stopped.`,
 	flags.BoolVar(&f.wait, "wait", false, "wait for the job, and end as watch does")
 	flags.DurationVar(&f.waitTimeout, "wait-timeout", 0, "wait no longer than this; 0 means for ever")
 	command.MarkFlagsMutuallyExclusive("delay", "run-at")
-	for _, single := range []string{"job-id", "report-id", "organization-id", "gcs-uri", "scanner", "timeout-seconds", "attribute", "init", "state", "delay", "run-at", "wait"} {
+	for _, single := range []string{"job-id", "report-id", "organization-id", "gcs-uri", "scanner", "timeout-seconds", "attribute", "part", "init", "state", "delay", "run-at", "wait"} {
 		command.MarkFlagsMutuallyExclusive("file", single)
 	}
 	c.connection()
@@ -82,7 +83,7 @@ func (f publishFlags) request() (*argusv1.PublishRequest, error) {
 	}
 	r := &argusv1.PublishRequest{Queue: f.queue, RequestId: f.requestID, Task: &argusv1.Task{
 		JobId: f.jobID, ReportId: f.reportID, OrganizationId: f.organizationID, GcsUri: f.gcsURI,
-		Scanners: f.scanners, TimeoutSeconds: f.timeout, Attributes: attributes,
+		Scanners: f.scanners, TimeoutSeconds: f.timeout, Attributes: attributes, Part: f.part,
 	}}
 	if r.RequestId == "" {
 		r.RequestId = uuid.NewString() // so that it can be repeated

@@ -78,17 +78,17 @@ func (p *program) root() *cobra.Command {
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
-	group := func(id, title string, commands ...*cobra.Command) {
+	grouped := func(id, title string, commands ...*cobra.Command) {
 		root.AddGroup(&cobra.Group{ID: id, Title: title})
 		for _, command := range commands {
 			command.GroupID = id
 		}
 		root.AddCommand(commands...)
 	}
-	group("server", "Server:", p.demo(), p.dev(), p.serve(), p.configCommands())
-	group("producer", "Publish and wait:", p.publish(), p.watch(), p.await())
-	group("worker", "Work:", p.worker(), p.read(), p.complete(), p.ack(), p.nack(), p.extend())
-	group("job", "Jobs:", p.stateCommands())
+	grouped("server", "Server:", p.demo(), p.dev(), p.serve(), p.configCommands())
+	grouped("producer", "Publish and wait:", p.publish(), p.watch(), p.await())
+	grouped("worker", "Work:", p.worker(), p.read(), p.complete(), p.ack(), p.nack(), p.extend())
+	grouped("job", "Jobs and queues:", p.stateCommands(), p.jobCommands(), p.queueCommands(), p.deadCommands())
 	root.AddCommand(p.version())
 	return root
 }

@@ -26,7 +26,7 @@ func (p *program) serve() *cobra.Command {
 A setting is taken from its flag, else from its environment variable (in brackets),
 else from the YAML file, else its default. redis.pool_size in YAML is
 --redis-pool-size and ARGUS_REDIS_POOL_SIZE. The file may also hold a section
-"queues" with the encoding and the lease of single queues.`,
+"queues" with the settings of single queues.`,
 		Example: `  argus serve
   argus serve --redis-addr redis:6379 --redis-password-file /run/secrets/redis
   argus serve --config argus.yaml

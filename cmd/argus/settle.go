@@ -98,6 +98,7 @@ func (p *program) ack() *cobra.Command {
 func (p *program) nack() *cobra.Command {
 	r := &argusv1.NackRequest{}
 	var delay time.Duration
+	var command *cobra.Command
 	command, c := p.command(&cobra.Command{
 		Use:   "nack TOKEN",
 		Short: "Give a task back, now or later, or put it to the dead letters",
@@ -106,16 +107,26 @@ func (p *program) nack() *cobra.Command {
 		Args: exactly(1, "one lease token"),
 	}, func(ctx context.Context, c *client, args []string) error {
 		r.LeaseToken = args[0]
-		if delay != 0 {
+		if command.Flags().Changed("delay") {
 			r.Delay = durationpb.New(delay)
 		}
 		response, err := c.queue.Nack(ctx, r)
 		if err != nil {
 			return err
 		}
-		return c.print(response, []string{"given back"})
+		text := "given back"
+		switch {
+		case response.GetOutcome() == argusv1.NackOutcome_NACK_OUTCOME_DEAD:
+			text = "put to the dead letters"
+		case response.GetOutcome() == argusv1.NackOutcome_NACK_OUTCOME_CANCELLED:
+			text = "dropped: its job was cancelled"
+		case response.GetDelay().AsDuration() > 0:
+			text += ", due in " + response.GetDelay().AsDuration().Round(time.Millisecond).String()
+		}
+		return c.print(response, []string{text})
 	})
-	command.Flags().DurationVar(&delay, "delay", 0, "deliver it again no sooner than this")
+	command.Flags().DurationVar(&delay, "delay", 0, "deliver it again no sooner than this; without it the queue's back-off")
+	command.Flags().BoolVar(&r.Release, "release", false, "as if it had not been delivered: at once, without counting an attempt")
 	command.Flags().BoolVar(&r.DeadLetter, "dead-letter", false, "don't deliver it again")
 	command.Flags().StringVar(&r.Reason, "reason", "", "why; kept with the task")
 	c.connection()
@@ -151,7 +162,7 @@ func (p *program) extend() *cobra.Command {
 
 func (p *program) complete() *cobra.Command {
 	var fields []string
-	var word, message string
+	var word, message, part string
 	command, c := p.command(&cobra.Command{
 		Use:   "complete TOKEN",
 		Short: "Record a job's result, and settle its task",
@@ -164,7 +175,7 @@ func (p *program) complete() *cobra.Command {
 		if err := errors.Join(err1, err2); err != nil {
 			return usageError(err)
 		}
-		request := &argusv1.CompleteRequest{LeaseToken: args[0], Status: result, Fields: values, ErrorMessage: message}
+		request := &argusv1.CompleteRequest{LeaseToken: args[0], Status: result, Fields: values, ErrorMessage: message, Part: part}
 		var response *argusv1.CompleteResponse
 		err := c.retry(ctx, func() (err error) {
 			response, err = c.queue.Complete(ctx, request)
@@ -182,6 +193,7 @@ func (p *program) complete() *cobra.Command {
 	command.Flags().StringVar(&word, "status", "completed", "completed, partial, failed or cancelled")
 	command.Flags().StringArrayVar(&fields, "field", nil, "field of the result, name=value; may be repeated")
 	command.Flags().StringVar(&message, "error", "", "what went wrong")
+	command.Flags().StringVar(&part, "part", "", "the part of the job that this is the result of")
 	c.connection()
 	return command
 }

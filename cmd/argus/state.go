@@ -33,7 +33,7 @@ func needsCommand(command *cobra.Command, args []string) error {
 }
 
 func (p *program) stateInit() *cobra.Command {
-	var fields []string
+	var fields, parts []string
 	var ttl time.Duration
 	var conflict string
 	conflicts := map[string]argusv1.OnConflict{"fail": argusv1.OnConflict_ON_CONFLICT_FAIL,
@@ -52,7 +52,7 @@ func (p *program) stateInit() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		request := &argusv1.InitRequest{JobId: args[0], Fields: values, OnConflict: on}
+		request := &argusv1.InitRequest{JobId: args[0], Fields: values, OnConflict: on, Parts: parts}
 		if ttl != 0 {
 			request.Ttl = durationpb.New(ttl)
 		}
@@ -66,6 +66,7 @@ func (p *program) stateInit() *cobra.Command {
 	command.Flags().StringArrayVar(&fields, "field", nil, "field, name=value; may be repeated")
 	command.Flags().DurationVar(&ttl, "ttl", 0, "how long to keep it; 0 means the server's default")
 	command.Flags().StringVar(&conflict, "on-conflict", "fail", "what to do when the job has a state: fail, keep or replace")
+	command.Flags().StringArrayVar(&parts, "part", nil, "a part of the job that must report before it is done; may be repeated")
 	c.connection()
 	return command
 }

@@ -27,7 +27,6 @@ type worker struct {
 	command                []string
 	concurrency            int
 	retryDelay             time.Duration
-	maxAttempts            int
 	drainTimeout           time.Duration
 	killDelay              time.Duration
 
@@ -42,12 +41,12 @@ func (p *program) worker() *cobra.Command {
 		Short: "Run a command for each task",
 		Long: `Run a command for each task. It gets the task as JSON on its standard input, and in its
 environment ARGUS_JOB_ID, ARGUS_REPORT_ID, ARGUS_ORGANIZATION_ID, ARGUS_GCS_URI,
-ARGUS_SCANNERS (separated by commas), ARGUS_TIMEOUT_SECONDS, ARGUS_ATTEMPT,
+ARGUS_SCANNERS (separated by commas), ARGUS_PART, ARGUS_TIMEOUT_SECONDS, ARGUS_ATTEMPT,
 ARGUS_MESSAGE_ID and ARGUS_LEASE_TOKEN. While it runs, the worker renews the lease.
 
 How the command ends is the job's result:
   exit 0    completed; the first 64 KiB of its standard output are the field "output"
-  exit 75   to be run again after --retry-delay; failed after --max-attempts
+  exit 75   to be run again later; failed when the queue gives it up
   another   failed; the last of its standard error is the error message
 A command that runs longer than the task's timeout_seconds is stopped, and the job has
 failed. A command whose lease is lost is stopped. So is one whose job's state says "cancelled",
@@ -71,8 +70,7 @@ On SIGTERM or ^C the worker takes no more tasks and lets the running commands fi
 	flags.StringVar(&w.group, "group", "", "consumer group; empty means the server's default")
 	flags.StringVar(&w.consumer, "consumer", defaultConsumer(), "this worker's name")
 	flags.IntVar(&w.concurrency, "concurrency", 1, "how many commands run at once")
-	flags.DurationVar(&w.retryDelay, "retry-delay", 10*time.Second, "how long to wait before a task is run again")
-	flags.IntVar(&w.maxAttempts, "max-attempts", 10, "how often a task is run at most")
+	flags.DurationVar(&w.retryDelay, "retry-delay", 0, "how long to wait before a task is run again; 0 means the queue's back-off")
 	flags.DurationVar(&w.drainTimeout, "drain-timeout", 30*time.Second, "how long running commands may take after SIGTERM")
 	c.connection()
 	return command
@@ -169,9 +167,6 @@ func (w *worker) work(ctx context.Context, d *argusv1.Delivery) error {
 	w.running.Add(1)
 	defer w.running.Add(-1)
 	how, output, message := w.execute(ctx, d)
-	if how == tryAgain && int(d.GetDeliveryAttempt()) >= w.maxAttempts {
-		how, message = failed, fmt.Sprintf("given up after %d attempts: %s", d.GetDeliveryAttempt(), message)
-	}
 	// Settling must not be cut off by the end of the worker.
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), retryFor)
 	defer cancel()
@@ -196,14 +191,17 @@ func (w *worker) settle(ctx context.Context, d *argusv1.Delivery, how outcome, o
 	case leaseGone:
 		return nil
 	case tryAgain, givenBack, unfit:
-		request := &argusv1.NackRequest{LeaseToken: d.GetLeaseToken(), Reason: clip(message, 4<<10)}
+		request := &argusv1.NackRequest{LeaseToken: d.GetLeaseToken(), Release: how != tryAgain}
 		if how == tryAgain {
+			request.Reason = clip(message, 4<<10)
+		}
+		if how == tryAgain && w.retryDelay > 0 {
 			request.Delay = durationpb.New(w.retryDelay)
 		}
 		_, err := w.client.queue.Nack(ctx, request)
 		return err
 	}
-	request := &argusv1.CompleteRequest{LeaseToken: d.GetLeaseToken(), Status: argusv1.JobStatus_JOB_STATUS_COMPLETED}
+	request := &argusv1.CompleteRequest{LeaseToken: d.GetLeaseToken(), Status: argusv1.JobStatus_JOB_STATUS_COMPLETED, Part: d.GetTask().GetPart()}
 	switch how {
 	case failed:
 		request.Status, request.ErrorMessage = argusv1.JobStatus_JOB_STATUS_FAILED, clip(message, 64<<10)

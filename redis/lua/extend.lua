@@ -1,17 +1,19 @@
 -- Renews a lease, and writes fields of the job's state in the same step.
 --
--- KEYS  1 task stream   2 job state
+-- KEYS  1 task stream   2 job state   3 cancelled jobs
 -- ARGV  1 group   2 entry id   3 consumer   4 delivery count
---       5 job state's TTL when this write creates it, ms, then field, value, …
--- Returns {'OK', now in ms, the state's status or ''}, {'NOT_PENDING'} or {'LEASE_LOST'}
+--       5 job state's TTL when this write creates it, ms   6 job id
+--       then field, value, …
+-- Returns {'OK', now in ms, 'CANCELLED' when nobody waits for the job any more or ''},
+--         {'NOT_PENDING'} or {'LEASE_LOST'}
 local lost = fence(KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4])
 if lost then return {lost} end
-local status = redis.call('HGET', KEYS[2], 'status') or ''
+local cancelled = redis.call('HGET', KEYS[2], 'status') == 'cancelled' or redis.call('ZSCORE', KEYS[3], ARGV[6])
 redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[3], '0', ARGV[2],
   'IDLE', '0', 'RETRYCOUNT', ARGV[4], 'JUSTID')
-if #ARGV > 5 then
+if #ARGV > 6 then
   local is_new = redis.call('EXISTS', KEYS[2]) == 0
-  hset(KEYS[2], 6)
+  hset(KEYS[2], 7)
   if is_new then redis.call('PEXPIRE', KEYS[2], ARGV[5]) end
 end
-return {'OK', text(now_ms()), status}
+return {'OK', text(now_ms()), cancelled and 'CANCELLED' or ''}

@@ -1,60 +1,123 @@
--- Gives a task back: to the end of the queue, now or later, or to the dead letters.
--- The new entry carries the attempts and the time of the first publish.
+-- Takes a task from its worker without a result of his: to the end of the queue, now or
+-- later, or to the dead letters, which ends its job as failed. A task whose job was
+-- cancelled is dropped instead, and its job ends as cancelled.
 --
--- KEYS  1 task stream   2 delayed set   3 set of queues with delayed tasks
---       4 dead-letter stream
+-- The new entry carries the attempts, the failures and the time of the first publish.
+-- Where the stream has other groups it is for this group only.
+--
+-- KEYS  1 job state   2 completion stream   3 scratch stream   4 task stream
+--       5 delayed set   6 set of queues with delayed tasks   7 dead-letter stream
+--       8 cancelled jobs
 -- ARGV  1 group   2 entry id   3 consumer   4 delivery count
---       5 'requeue', 'delay' or 'dead'   6 delay, ms   7 reason   8 queue
---       9 how long dead letters are kept, ms   10 a unique id
--- Returns 'OK', 'NOT_PENDING', 'LEASE_LOST', or 'GONE' when the entry was deleted
-local stream, group, id, action = KEYS[1], ARGV[1], ARGV[2], ARGV[5]
+--       5 'retry'; 'dead'; 'lost': to the dead letters, this delivery reached nobody;
+--         'cancelled': drop it
+--       6 delay, ms, '' for the queue's back-off   7 reason   8 queue   9 job id, ''
+--         when the entry is no task   10 how long dead letters are kept, ms
+--       11 a unique id   12 how many failures a task may have
+--       13 shortest back-off, ms   14 longest back-off, ms   15 random number, 0 to 1
+--       16 the cause of death for 'dead' and 'lost'
+--       17 the recording, with two results: failed and cancelled
+-- Returns {'RETRY', ms until it is due}, {'DEAD'}, {'CANCELLED'}, {'GONE'} when the entry
+--         was deleted, {'NOT_PENDING'}, {'LEASE_LOST'} or a question
+local stream, group, id, action = KEYS[4], ARGV[1], ARGV[2], ARGV[5]
+local job, cause = ARGV[9], ARGV[16]
 local lost = fence(stream, group, id, ARGV[3], ARGV[4])
-if lost then return lost end
+if lost then return {lost} end
 local entry = redis.call('XRANGE', stream, id, id)[1]
 if not entry then
   redis.call('XACK', stream, group, id)
-  return 'GONE'
+  return {'GONE'}
 end
 
-local copy, attempts, published = {}, tonumber(ARGV[4]), string.match(id, '^%d+')
+local copy, meta = {}, {}
 for i = 1, #entry[2], 2 do
   local name, value = entry[2][i], entry[2][i + 1]
-  if name == 'argus_attempt' then
-    attempts = attempts + (tonumber(value) or 0)
-  elseif name == 'argus_published_at' then
-    published = value
-  elseif string.sub(name, 1, 6) ~= 'argus_' then
+  if string.sub(name, 1, 6) == 'argus_' then
+    meta[name] = value
+  else
     copy[#copy + 1] = name
     copy[#copy + 1] = value
   end
 end
+local attempts = (tonumber(meta.argus_attempt) or 0) + tonumber(ARGV[4])
+local failures = tonumber(meta.argus_failures) or 0
+local published = tonumber(meta.argus_published_at) or tonumber(string.match(id, '^%d+'))
+if action == 'retry' then failures = failures + 1 end
+if action == 'lost' then
+  action, attempts = 'dead', attempts - 1
+end
+if job ~= '' and action ~= 'cancelled' and redis.call('EXISTS', KEYS[8]) == 1 then
+  local at = redis.call('ZSCORE', KEYS[8], job)
+  if at and tonumber(at) >= published then action = 'cancelled' end
+end
+if action == 'retry' and failures >= tonumber(ARGV[12]) then
+  action, cause = 'dead', 'max_attempts'
+end
+
+-- A task that ends here has its result recorded. For a task that is a part of its job
+-- that is the part's; of a part that the job doesn't have, nothing.
+local r
+if action ~= 'retry' and job ~= '' then
+  r = recording(KEYS[1], KEYS[2], KEYS[3], 17)
+  local _, part = job_of(entry[2])
+  if part ~= r.part and redis.call('HEXISTS', KEYS[1], 'argus_parts') == 1 then return {'PART', part} end
+  local question = examine(r)
+  if question and question[1] == 'NO_PART' then
+    r = nil
+  elseif question then
+    return question
+  end
+end
+if action == 'cancelled' then
+  settle(stream, group, id)
+  if r then record(r, 2) end
+  return {'CANCELLED'}
+end
+
 -- More than Lua can pass in one call: keep it whole in one field.
 if #copy > 7000 then copy = {'argus_packed', pack(copy)} end
-for _, s in ipairs({'argus_attempt', text(attempts), 'argus_published_at', published}) do
-  copy[#copy + 1] = s
+local function add(name, value)
+  copy[#copy + 1] = name
+  copy[#copy + 1] = value
 end
-if ARGV[7] ~= '' then
-  copy[#copy + 1] = 'argus_reason'
-  copy[#copy + 1] = ARGV[7]
-end
+add('argus_attempt', text(attempts))
+add('argus_failures', text(failures))
+add('argus_published_at', text(published))
+if ARGV[7] ~= '' then add('argus_reason', ARGV[7]) end
+if meta.argus_for_group or #redis.call('XINFO', 'GROUPS', stream) > 1 then add('argus_for_group', group) end
 
 local now = now_ms()
 if action == 'dead' then
-  for _, s in ipairs({'argus_source_id', id, 'argus_group', group, 'argus_dead_at', text(now)}) do
-    copy[#copy + 1] = s
+  add('argus_cause', cause)
+  add('argus_source_id', id)
+  add('argus_group', group)
+  add('argus_dead_at', text(now))
+  redis.call('XLEN', KEYS[7]) -- of another type: fail before anything is written
+  settle(stream, group, id)
+  if r then
+    local recorded = record(r, 1)
+    if recorded[1] == 'OK' then add('argus_result', recorded[2]) end
   end
-  redis.call('XLEN', KEYS[4]) -- of another type: fail before anything is written
+  bury(KEYS[7], ARGV[10], copy)
+  return {'DEAD'}
+end
+
+local delay = tonumber(ARGV[6])
+if not delay then
+  -- Half of the back-off is random, so that tasks that failed together don't come back
+  -- together.
+  local most = math.min(tonumber(ARGV[14]), tonumber(ARGV[13]) * 2 ^ math.min(failures - 1, 50))
+  delay = math.floor(most / 2 + most / 2 * tonumber(ARGV[15]))
+end
+if delay > 0 then
+  table.insert(copy, 1, ARGV[11])
+  redis.call('ZCARD', KEYS[5])
+  redis.call('SCARD', KEYS[6])
   settle(stream, group, id)
-  bury(KEYS[4], ARGV[9], copy)
-elseif action == 'delay' then
-  table.insert(copy, 1, ARGV[10])
-  redis.call('ZCARD', KEYS[2])
-  redis.call('SCARD', KEYS[3])
-  settle(stream, group, id)
-  redis.call('ZADD', KEYS[2], text(now + tonumber(ARGV[6])), pack(copy))
-  redis.call('SADD', KEYS[3], ARGV[8])
+  redis.call('ZADD', KEYS[5], text(now + delay), pack(copy))
+  redis.call('SADD', KEYS[6], ARGV[8])
 else
   settle(stream, group, id)
   redis.call('XADD', stream, '*', unpack(copy))
 end
-return 'OK'
+return {'RETRY', text(delay)}

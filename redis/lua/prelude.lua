@@ -16,6 +16,14 @@ local function text(n)
   return string.format('%.0f', n)
 end
 
+-- precedes is true when the entry id a is before b.
+local function precedes(a, b)
+  local ams, aseq = string.match(a, '^(%d*)%-?(%d*)$')
+  local bms, bseq = string.match(b, '^(%d*)%-?(%d*)$')
+  if ams ~= bms then return (tonumber(ams) or 0) < (tonumber(bms) or 0) end
+  return (tonumber(aseq) or 0) < (tonumber(bseq) or 0)
+end
+
 -- fence checks a lease: nil when it is held, else 'NOT_PENDING' (settled, or the
 -- group is gone) or 'LEASE_LOST' (it is someone else's, or a later delivery's).
 local function fence(stream, group, id, consumer, count)
@@ -29,11 +37,22 @@ local function fence(stream, group, id, consumer, count)
   return nil
 end
 
--- settle takes an entry out of the group, and out of the stream when no other
--- group may still have to read it.
+-- settle takes an entry out of the group, and out of the stream when no other group
+-- still has to read or to settle it.
 local function settle(stream, group, id)
   redis.call('XACK', stream, group, id)
-  if #redis.call('XINFO', 'GROUPS', stream) == 1 then redis.call('XDEL', stream, id) end
+  local groups = redis.call('XINFO', 'GROUPS', stream)
+  if #groups > 1 then
+    for _, list in ipairs(groups) do
+      local g = {}
+      for i = 1, #list, 2 do g[list[i]] = list[i + 1] end
+      if g.name ~= group and (precedes(g['last-delivered-id'], id) or
+          #redis.call('XPENDING', stream, g.name, id, id, '1') > 0) then
+        return
+      end
+    end
+  end
+  redis.call('XDEL', stream, id)
 end
 
 -- hset writes ARGV[from..] as fields of a hash, in portions that fit the stack.
@@ -41,6 +60,18 @@ local function hset(key, from)
   for i = from, #ARGV, 2000 do
     redis.call('HSET', key, unpack(ARGV, i, math.min(i + 1999, #ARGV)))
   end
+end
+
+-- job_of is a task's job and part as its entry says it, in either form; '' where it
+-- doesn't.
+local function job_of(list)
+  local f = {}
+  for i = 1, #list, 2 do f[list[i]] = list[i + 1] end
+  if not f.job_id and f.data then
+    local ok, object = pcall(cjson.decode, f.data)
+    if ok and type(object) == 'table' then f.job_id, f.part = object.job_id, object.part end
+  end
+  return type(f.job_id) == 'string' and f.job_id or '', type(f.part) == 'string' and f.part or ''
 end
 
 -- pack joins strings so that any bytes survive: "3:abc0:2:xy".

@@ -2,15 +2,20 @@
 --
 -- KEYS  1 task stream   2 delayed set   3 set of queues with delayed tasks
 --       4 request record   5 job state
+--       6… for each task the mark that its job is active, if jobs are to be unique
 -- ARGV  1 request digest, '' for no request id   2 request window, ms
 --       3 delay, ms, '' for none   4 time to run at, ms, '' for none
---       5 queue   6 job state's TTL, ms, '' for no initial state
---       7 number n of the state's arguments, then those n arguments
---       then for each task: job id, a unique id, number n of the entry's
---       arguments, then those n arguments
+--       5 queue   6 how many tasks it may hold, '' for any number
+--       7 TTL of the marks, ms, '' when jobs need not be unique
+--       8 job state's TTL, ms, '' for no initial state
+--       9 number n of the state's arguments, then those n arguments
+--       then for each task: job id, a unique id, the mark that is known to be out of
+--       date or '', number n of the entry's arguments, then those n arguments
 -- Returns {'OK' or 'DUPLICATE', entry id, job id, entry id, job id, …}
 --         {'CONFLICT'}  the request id was used with another digest
 --         {'EXISTS'}    an initial state is given, and the job has a state
+--         {'FULL'}      the queue holds too many tasks
+--         {'ACTIVE', job id, mark}  there is a task of the job
 local digest = ARGV[1]
 if digest ~= '' then
   local record = redis.call('GET', KEYS[4])
@@ -23,7 +28,18 @@ if digest ~= '' then
   end
 end
 
-local state_ttl, state_args = ARGV[6], tonumber(ARGV[7])
+local unique_ttl, state_ttl, state_args = ARGV[7], ARGV[8], tonumber(ARGV[9])
+local first_task, tasks = 10 + state_args, 0
+local at = first_task
+while at <= #ARGV do
+  tasks = tasks + 1
+  local mark = unique_ttl ~= '' and redis.call('GET', KEYS[5 + tasks])
+  if mark and mark ~= ARGV[at + 2] then return {'ACTIVE', ARGV[at], mark} end
+  at = at + 4 + tonumber(ARGV[at + 3])
+end
+if ARGV[6] ~= '' and redis.call('XLEN', KEYS[1]) + redis.call('ZCARD', KEYS[2]) + tasks > tonumber(ARGV[6]) then
+  return {'FULL'}
+end
 if state_ttl ~= '' and redis.call('EXISTS', KEYS[5]) == 1 then return {'EXISTS'} end
 
 local now, due = now_ms(), nil
@@ -36,27 +52,30 @@ if due then -- of another type: fail before anything is written
   redis.call('SCARD', KEYS[3])
 end
 
-local result, at = {'OK'}, 8 + state_args
+local result = {'OK'}
+at, tasks = first_task, 0
 while at <= #ARGV do
-  local job, unique, n = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
+  local job, unique, n = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 3])
   local id = ''
   if due then
     local entry = {unique}
-    for i = at + 3, at + 2 + n do entry[#entry + 1] = ARGV[i] end
+    for i = at + 4, at + 3 + n do entry[#entry + 1] = ARGV[i] end
     entry[#entry + 1] = 'argus_published_at'
     entry[#entry + 1] = text(now)
     redis.call('ZADD', KEYS[2], text(due), pack(entry))
     redis.call('SADD', KEYS[3], ARGV[5])
   else
-    id = redis.call('XADD', KEYS[1], '*', unpack(ARGV, at + 3, at + 2 + n))
+    id = redis.call('XADD', KEYS[1], '*', unpack(ARGV, at + 4, at + 3 + n))
   end
   result[#result + 1] = id
   result[#result + 1] = job
-  at = at + 3 + n
+  tasks = tasks + 1
+  if unique_ttl ~= '' then redis.call('SET', KEYS[5 + tasks], unique, 'PX', unique_ttl) end
+  at = at + 4 + n
 end
 
 if state_ttl ~= '' then
-  redis.call('HSET', KEYS[5], unpack(ARGV, 8, 7 + state_args))
+  redis.call('HSET', KEYS[5], unpack(ARGV, 10, 9 + state_args))
   redis.call('PEXPIRE', KEYS[5], state_ttl)
 end
 if digest ~= '' then

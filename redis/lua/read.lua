@@ -1,27 +1,37 @@
 -- Leases tasks to a consumer. Creates the group, from the stream's beginning, when
 -- the stream is there and the group is not.
 --
--- KEYS  1 task stream
+-- KEYS  1 task stream   2 mark of a paused queue   3 cancelled jobs
 -- ARGV  1 group   2 consumer   3 how many   4 lease, ms
 --       5 'claim': expired leases first, then new tasks; 'new': new tasks only;
 --         'own': what the consumer holds, longest held first
 --       6 how many bytes of entries at most; one entry is given in any case
 --       7 what an entry counts beside its fields, bytes   8 what a field counts
 -- Returns {now in ms, number of leases whose entry is gone, 'MORE' when expired leases
---         may be left or '', entry, entry, …} where an entry is
---         {id, delivery count, {field, value, …}}
+--         may be left, 'PAUSED' or '', 'CREATED' when the group was, 'ABSENT' when there
+--         is no stream or '', entry, entry, …} where an entry is
+--         {id, delivery count, {field, value, …}, 'CANCELLED' when its job was or ''}
 local stream, group, consumer = KEYS[1], ARGV[1], ARGV[2]
 local want, lease, mode = tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local room, per_entry, per_field = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-local out, gone, more, taken = {text(now_ms())}, 0, '', 0
+local out, gone, more, health, taken = {text(now_ms())}, 0, '', '', 0
+local some_cancelled = false
+if redis.call('EXISTS', KEYS[2], KEYS[3]) > 0 then
+  if mode ~= 'own' and redis.call('EXISTS', KEYS[2]) == 1 then return {out[1], '0', 'PAUSED', ''} end
+  some_cancelled = redis.call('EXISTS', KEYS[3]) == 1
+end
 
 -- in_group calls a command that needs the group; nil when there is no stream.
 local function in_group(...)
   local reply = redis.pcall(...)
   if type(reply) ~= 'table' or not reply.err then return reply end
   if not string.find(reply.err, 'NOGROUP', 1, true) then error(reply.err) end
-  if redis.call('EXISTS', stream) == 0 then return nil end
+  if redis.call('EXISTS', stream) == 0 then
+    health = 'ABSENT'
+    return nil
+  end
   redis.call('XGROUP', 'CREATE', stream, group, '0')
+  health = 'CREATED'
   return redis.call(...)
 end
 
@@ -29,6 +39,18 @@ local function size(fields)
   local n = per_entry
   for i = 1, #fields do n = n + #fields[i] + per_field / 2 end
   return n
+end
+
+-- is_cancelled is true of an entry that was published before its job was cancelled.
+local function is_cancelled(id, fields)
+  if not some_cancelled then return false end
+  local at = redis.call('ZSCORE', KEYS[3], (job_of(fields)))
+  if not at then return false end
+  local published = string.match(id, '^%d+')
+  for i = 1, #fields, 2 do
+    if fields[i] == 'argus_published_at' then published = fields[i + 1] end
+  end
+  return tonumber(at) >= (tonumber(published) or 0)
 end
 
 -- give adds a leased entry to the answer, if it has room; false when not.
@@ -39,7 +61,7 @@ local function give(id, count, fields)
     return false
   end
   room, taken = room - bytes, taken + 1
-  out[#out + 1] = {id, text(count), fields}
+  out[#out + 1] = {id, text(count), fields, is_cancelled(id, fields) and 'CANCELLED' or ''}
   return true
 end
 
@@ -99,4 +121,5 @@ else
 end
 table.insert(out, 2, text(gone))
 table.insert(out, 3, more)
+table.insert(out, 4, health)
 return out

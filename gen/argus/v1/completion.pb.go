@@ -43,7 +43,10 @@ type CompletionEvent struct {
 	// `argus_truncated` instead.
 	Fields map[string]string `protobuf:"bytes,7,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Fields whose value is not UTF-8.
-	BinaryFields  map[string][]byte `protobuf:"bytes,8,rep,name=binary_fields,json=binaryFields,proto3" json:"binary_fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	BinaryFields map[string][]byte `protobuf:"bytes,8,rep,name=binary_fields,json=binaryFields,proto3" json:"binary_fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The part of the job whose result the event reports. It is the job's result as well
+	// when it is terminal.
+	Part          string `protobuf:"bytes,9,opt,name=part,proto3" json:"part,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -132,6 +135,13 @@ func (x *CompletionEvent) GetBinaryFields() map[string][]byte {
 		return x.BinaryFields
 	}
 	return nil
+}
+
+func (x *CompletionEvent) GetPart() string {
+	if x != nil {
+		return x.Part
+	}
+	return ""
 }
 
 // WatchRequest asks for a job's events.
@@ -434,7 +444,9 @@ type CompletionPublishRequest struct {
 	// As in CompleteRequest.
 	Fields map[string]string `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// As in CompleteRequest.
-	ErrorMessage  string `protobuf:"bytes,4,opt,name=error_message,json=errorMessage,proto3" json:"error_message,omitempty"`
+	ErrorMessage string `protobuf:"bytes,4,opt,name=error_message,json=errorMessage,proto3" json:"error_message,omitempty"`
+	// As in CompleteRequest; with a terminal status only.
+	Part          string `protobuf:"bytes,5,opt,name=part,proto3" json:"part,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -493,6 +505,13 @@ func (x *CompletionPublishRequest) GetFields() map[string]string {
 func (x *CompletionPublishRequest) GetErrorMessage() string {
 	if x != nil {
 		return x.ErrorMessage
+	}
+	return ""
+}
+
+func (x *CompletionPublishRequest) GetPart() string {
+	if x != nil {
+		return x.Part
 	}
 	return ""
 }
@@ -667,7 +686,7 @@ var File_argus_v1_completion_proto protoreflect.FileDescriptor
 
 const file_argus_v1_completion_proto_rawDesc = "" +
 	"\n" +
-	"\x19argus/v1/completion.proto\x12\bargus.v1\x1a\x19argus/v1/job_status.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf6\x03\n" +
+	"\x19argus/v1/completion.proto\x12\bargus.v1\x1a\x19argus/v1/job_status.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x04\n" +
 	"\x0fCompletionEvent\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x16\n" +
 	"\x06cursor\x18\x02 \x01(\tR\x06cursor\x12+\n" +
@@ -677,7 +696,8 @@ const file_argus_v1_completion_proto_rawDesc = "" +
 	"\bterminal\x18\x05 \x01(\bR\bterminal\x12=\n" +
 	"\fcompleted_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\vcompletedAt\x12=\n" +
 	"\x06fields\x18\a \x03(\v2%.argus.v1.CompletionEvent.FieldsEntryR\x06fields\x12P\n" +
-	"\rbinary_fields\x18\b \x03(\v2+.argus.v1.CompletionEvent.BinaryFieldsEntryR\fbinaryFields\x1a9\n" +
+	"\rbinary_fields\x18\b \x03(\v2+.argus.v1.CompletionEvent.BinaryFieldsEntryR\fbinaryFields\x12\x12\n" +
+	"\x04part\x18\t \x01(\tR\x04part\x1a9\n" +
 	"\vFieldsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a?\n" +
@@ -700,12 +720,13 @@ const file_argus_v1_completion_proto_rawDesc = "" +
 	"\x06status\x18\x03 \x01(\x0e2\x13.argus.v1.JobStatusR\x06status\x12\x1f\n" +
 	"\vstatus_text\x18\x04 \x01(\tR\n" +
 	"statusText\"\v\n" +
-	"\tHeartbeat\"\x86\x02\n" +
+	"\tHeartbeat\"\x9a\x02\n" +
 	"\x18CompletionPublishRequest\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12+\n" +
 	"\x06status\x18\x02 \x01(\x0e2\x13.argus.v1.JobStatusR\x06status\x12F\n" +
 	"\x06fields\x18\x03 \x03(\v2..argus.v1.CompletionPublishRequest.FieldsEntryR\x06fields\x12#\n" +
-	"\rerror_message\x18\x04 \x01(\tR\ferrorMessage\x1a9\n" +
+	"\rerror_message\x18\x04 \x01(\tR\ferrorMessage\x12\x12\n" +
+	"\x04part\x18\x05 \x01(\tR\x04part\x1a9\n" +
 	"\vFieldsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"`\n" +

@@ -81,6 +81,12 @@ const (
 	// RESOURCE_EXHAUSTED: the caller left its stream unread for 8 seconds. Connect
 	// again, with the last cursor.
 	ErrorReason_ERROR_REASON_SLOW_READER ErrorReason = 20
+	// ALREADY_EXISTS: the queue wants one task of a job at a time, and the job has one
+	// that is not finished.
+	ErrorReason_ERROR_REASON_JOB_ACTIVE ErrorReason = 21
+	// RESOURCE_EXHAUSTED: the queue holds as many tasks as it may (the server's setting
+	// max_length). Nothing was written.
+	ErrorReason_ERROR_REASON_QUEUE_FULL ErrorReason = 22
 )
 
 // Enum value maps for ErrorReason.
@@ -107,6 +113,8 @@ var (
 		18: "ERROR_REASON_DEADLINE_EXCEEDED",
 		19: "ERROR_REASON_TOO_MANY_EVENTS",
 		20: "ERROR_REASON_SLOW_READER",
+		21: "ERROR_REASON_JOB_ACTIVE",
+		22: "ERROR_REASON_QUEUE_FULL",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":          0,
@@ -130,6 +138,8 @@ var (
 		"ERROR_REASON_DEADLINE_EXCEEDED":    18,
 		"ERROR_REASON_TOO_MANY_EVENTS":      19,
 		"ERROR_REASON_SLOW_READER":          20,
+		"ERROR_REASON_JOB_ACTIVE":           21,
+		"ERROR_REASON_QUEUE_FULL":           22,
 	}
 )
 
@@ -164,7 +174,7 @@ var File_argus_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_argus_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1bargus/v1/error_reason.proto\x12\bargus.v1*\xda\x05\n" +
+	"\x1bargus/v1/error_reason.proto\x12\bargus.v1*\x94\x06\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dERROR_REASON_INVALID_ARGUMENT\x10\x01\x12$\n" +
@@ -187,7 +197,9 @@ const file_argus_v1_error_reason_proto_rawDesc = "" +
 	"\x18ERROR_REASON_CALLER_GONE\x10\x11\x12\"\n" +
 	"\x1eERROR_REASON_DEADLINE_EXCEEDED\x10\x12\x12 \n" +
 	"\x1cERROR_REASON_TOO_MANY_EVENTS\x10\x13\x12\x1c\n" +
-	"\x18ERROR_REASON_SLOW_READER\x10\x14B8Z6github.com/hikmaai-io/argus-queue/gen/argus/v1;argusv1b\x06proto3"
+	"\x18ERROR_REASON_SLOW_READER\x10\x14\x12\x1b\n" +
+	"\x17ERROR_REASON_JOB_ACTIVE\x10\x15\x12\x1b\n" +
+	"\x17ERROR_REASON_QUEUE_FULL\x10\x16B8Z6github.com/hikmaai-io/argus-queue/gen/argus/v1;argusv1b\x06proto3"
 
 var (
 	file_argus_v1_error_reason_proto_rawDescOnce sync.Once

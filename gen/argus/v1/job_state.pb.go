@@ -91,7 +91,12 @@ type InitRequest struct {
 	// How long the state is kept, at most 365 days. Unset: the server's default.
 	Ttl *durationpb.Duration `protobuf:"bytes,3,opt,name=ttl,proto3" json:"ttl,omitempty"`
 	// What to do when the job has a state already.
-	OnConflict    OnConflict `protobuf:"varint,4,opt,name=on_conflict,json=onConflict,proto3,enum=argus.v1.OnConflict" json:"on_conflict,omitempty"`
+	OnConflict OnConflict `protobuf:"varint,4,opt,name=on_conflict,json=onConflict,proto3,enum=argus.v1.OnConflict" json:"on_conflict,omitempty"`
+	// The parts that must report a result each (Complete with `part`), up to 64. The
+	// last one's report is the job's result, in the same step: COMPLETED when all are,
+	// FAILED when none is, CANCELLED when all are, else PARTIAL. The state's field
+	// `<part>_status` says where each part is.
+	Parts         []string `protobuf:"bytes,5,rep,name=parts,proto3" json:"parts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -152,6 +157,13 @@ func (x *InitRequest) GetOnConflict() OnConflict {
 		return x.OnConflict
 	}
 	return OnConflict_ON_CONFLICT_UNSPECIFIED
+}
+
+func (x *InitRequest) GetParts() []string {
+	if x != nil {
+		return x.Parts
+	}
+	return nil
 }
 
 // InitResponse says whether the state is this call's.
@@ -1081,13 +1093,14 @@ var File_argus_v1_job_state_proto protoreflect.FileDescriptor
 
 const file_argus_v1_job_state_proto_rawDesc = "" +
 	"\n" +
-	"\x18argus/v1/job_state.proto\x12\bargus.v1\x1a\x19argus/v1/job_status.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xfe\x01\n" +
+	"\x18argus/v1/job_state.proto\x12\bargus.v1\x1a\x19argus/v1/job_status.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x94\x02\n" +
 	"\vInitRequest\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x129\n" +
 	"\x06fields\x18\x02 \x03(\v2!.argus.v1.InitRequest.FieldsEntryR\x06fields\x12+\n" +
 	"\x03ttl\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x125\n" +
 	"\von_conflict\x18\x04 \x01(\x0e2\x14.argus.v1.OnConflictR\n" +
-	"onConflict\x1a9\n" +
+	"onConflict\x12\x14\n" +
+	"\x05parts\x18\x05 \x03(\tR\x05parts\x1a9\n" +
 	"\vFieldsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"(\n" +

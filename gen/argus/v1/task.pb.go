@@ -53,8 +53,12 @@ type Task struct {
 	// Further fields whose value is not UTF-8. A value that is UTF-8 comes back in
 	// `attributes`.
 	BinaryAttributes map[string][]byte `protobuf:"bytes,9,rep,name=binary_attributes,json=binaryAttributes,proto3" json:"binary_attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// The part of its job that this task is, one of those that its state names (see
+	// InitRequest.parts); empty for a task that is the whole job. The worker gives it
+	// to Complete. The form of an id, without spaces and "=".
+	Part          string `protobuf:"bytes,10,opt,name=part,proto3" json:"part,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Task) Reset() {
@@ -150,11 +154,18 @@ func (x *Task) GetBinaryAttributes() map[string][]byte {
 	return nil
 }
 
+func (x *Task) GetPart() string {
+	if x != nil {
+		return x.Part
+	}
+	return ""
+}
+
 var File_argus_v1_task_proto protoreflect.FileDescriptor
 
 const file_argus_v1_task_proto_rawDesc = "" +
 	"\n" +
-	"\x13argus/v1/task.proto\x12\bargus.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x93\x04\n" +
+	"\x13argus/v1/task.proto\x12\bargus.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa7\x04\n" +
 	"\x04Task\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1b\n" +
 	"\treport_id\x18\x02 \x01(\tR\breportId\x12'\n" +
@@ -167,7 +178,9 @@ const file_argus_v1_task_proto_rawDesc = "" +
 	"\n" +
 	"attributes\x18\b \x03(\v2\x1e.argus.v1.Task.AttributesEntryR\n" +
 	"attributes\x12Q\n" +
-	"\x11binary_attributes\x18\t \x03(\v2$.argus.v1.Task.BinaryAttributesEntryR\x10binaryAttributes\x1a=\n" +
+	"\x11binary_attributes\x18\t \x03(\v2$.argus.v1.Task.BinaryAttributesEntryR\x10binaryAttributes\x12\x12\n" +
+	"\x04part\x18\n" +
+	" \x01(\tR\x04part\x1a=\n" +
 	"\x0fAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1aC\n" +

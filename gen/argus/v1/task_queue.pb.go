@@ -84,13 +84,72 @@ func (AckOutcome) EnumDescriptor() ([]byte, []int) {
 	return file_argus_v1_task_queue_proto_rawDescGZIP(), []int{0}
 }
 
+// NackOutcome is what became of a task that was given back.
+type NackOutcome int32
+
+const (
+	// Never sent.
+	NackOutcome_NACK_OUTCOME_UNSPECIFIED NackOutcome = 0
+	// It is delivered again.
+	NackOutcome_NACK_OUTCOME_RETRY NackOutcome = 1
+	// It is among the dead letters.
+	NackOutcome_NACK_OUTCOME_DEAD NackOutcome = 2
+	// Its job was cancelled: it is gone, and the job ended as CANCELLED.
+	NackOutcome_NACK_OUTCOME_CANCELLED NackOutcome = 3
+)
+
+// Enum value maps for NackOutcome.
+var (
+	NackOutcome_name = map[int32]string{
+		0: "NACK_OUTCOME_UNSPECIFIED",
+		1: "NACK_OUTCOME_RETRY",
+		2: "NACK_OUTCOME_DEAD",
+		3: "NACK_OUTCOME_CANCELLED",
+	}
+	NackOutcome_value = map[string]int32{
+		"NACK_OUTCOME_UNSPECIFIED": 0,
+		"NACK_OUTCOME_RETRY":       1,
+		"NACK_OUTCOME_DEAD":        2,
+		"NACK_OUTCOME_CANCELLED":   3,
+	}
+)
+
+func (x NackOutcome) Enum() *NackOutcome {
+	p := new(NackOutcome)
+	*p = x
+	return p
+}
+
+func (x NackOutcome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (NackOutcome) Descriptor() protoreflect.EnumDescriptor {
+	return file_argus_v1_task_queue_proto_enumTypes[1].Descriptor()
+}
+
+func (NackOutcome) Type() protoreflect.EnumType {
+	return &file_argus_v1_task_queue_proto_enumTypes[1]
+}
+
+func (x NackOutcome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use NackOutcome.Descriptor instead.
+func (NackOutcome) EnumDescriptor() ([]byte, []int) {
+	return file_argus_v1_task_queue_proto_rawDescGZIP(), []int{1}
+}
+
 // InitialState is a job's state as Publish creates it.
 type InitialState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The first fields of the state. `status` is set to "pending" unless given.
 	Fields map[string]string `protobuf:"bytes,1,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// How long the state is kept. Unset: the server's default (7 days).
-	Ttl           *durationpb.Duration `protobuf:"bytes,2,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	Ttl *durationpb.Duration `protobuf:"bytes,2,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	// As in InitRequest.
+	Parts         []string `protobuf:"bytes,3,rep,name=parts,proto3" json:"parts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -135,6 +194,13 @@ func (x *InitialState) GetFields() map[string]string {
 func (x *InitialState) GetTtl() *durationpb.Duration {
 	if x != nil {
 		return x.Ttl
+	}
+	return nil
+}
+
+func (x *InitialState) GetParts() []string {
+	if x != nil {
+		return x.Parts
 	}
 	return nil
 }
@@ -585,7 +651,10 @@ type Delivery struct {
 	// When the task was published.
 	PublishTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=publish_time,json=publishTime,proto3" json:"publish_time,omitempty"`
 	// The task.
-	Task          *Task `protobuf:"bytes,6,opt,name=task,proto3" json:"task,omitempty"`
+	Task *Task `protobuf:"bytes,6,opt,name=task,proto3" json:"task,omitempty"`
+	// How often a worker gave the task back. The other attempts ended because the worker
+	// vanished.
+	Failures      int32 `protobuf:"varint,7,opt,name=failures,proto3" json:"failures,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -660,6 +729,13 @@ func (x *Delivery) GetTask() *Task {
 		return x.Task
 	}
 	return nil
+}
+
+func (x *Delivery) GetFailures() int32 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
 }
 
 // AckRequest settles tasks without a result.
@@ -823,13 +899,18 @@ type NackRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The lease. Required.
 	LeaseToken string `protobuf:"bytes,1,opt,name=lease_token,json=leaseToken,proto3" json:"lease_token,omitempty"`
-	// Deliver it again no sooner than this from now; at most 365 days. Unset: at
-	// once. Not together with `dead_letter`.
+	// Deliver it again no sooner than this from now; 0s: at once; at most 365 days.
+	// Unset: the queue's back-off, which doubles with each failure (1 s to 10 min by
+	// default). Not together with `dead_letter`.
 	Delay *durationpb.Duration `protobuf:"bytes,2,opt,name=delay,proto3" json:"delay,omitempty"`
 	// Don't deliver it again: put it to the dead letters.
 	DeadLetter bool `protobuf:"varint,3,opt,name=dead_letter,json=deadLetter,proto3" json:"dead_letter,omitempty"`
 	// Why, up to 4 KiB; kept with the task.
-	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The task was not tried: give it back as if it had not been delivered, at once, in
+	// its old place, without counting an attempt. For a worker that shuts down. Not
+	// together with `delay` or `dead_letter`.
+	Release       bool `protobuf:"varint,5,opt,name=release,proto3" json:"release,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -892,9 +973,20 @@ func (x *NackRequest) GetReason() string {
 	return ""
 }
 
-// NackResponse is empty: the task was given back.
+func (x *NackRequest) GetRelease() bool {
+	if x != nil {
+		return x.Release
+	}
+	return false
+}
+
+// NackResponse says what became of the task.
 type NackResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What became of it.
+	Outcome NackOutcome `protobuf:"varint,1,opt,name=outcome,proto3,enum=argus.v1.NackOutcome" json:"outcome,omitempty"`
+	// How long a task that is delivered again waits at least.
+	Delay         *durationpb.Duration `protobuf:"bytes,2,opt,name=delay,proto3" json:"delay,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -927,6 +1019,20 @@ func (x *NackResponse) ProtoReflect() protoreflect.Message {
 // Deprecated: Use NackResponse.ProtoReflect.Descriptor instead.
 func (*NackResponse) Descriptor() ([]byte, []int) {
 	return file_argus_v1_task_queue_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *NackResponse) GetOutcome() NackOutcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return NackOutcome_NACK_OUTCOME_UNSPECIFIED
+}
+
+func (x *NackResponse) GetDelay() *durationpb.Duration {
+	if x != nil {
+		return x.Delay
+	}
+	return nil
 }
 
 // ExtendLeaseRequest renews a lease.
@@ -989,7 +1095,8 @@ type ExtendLeaseResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// When the lease runs out now. The token stays the same.
 	LeaseExpireTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=lease_expire_time,json=leaseExpireTime,proto3" json:"lease_expire_time,omitempty"`
-	// The job's state says "cancelled": stop, nobody waits for the result.
+	// The job was cancelled, or its state says "cancelled": stop, nobody waits for the
+	// result.
 	CancelRequested bool `protobuf:"varint,2,opt,name=cancel_requested,json=cancelRequested,proto3" json:"cancel_requested,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -1052,7 +1159,11 @@ type CompleteRequest struct {
 	Fields map[string]string `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// What went wrong, up to 64 KiB; the state's and the event's field
 	// `error_message`.
-	ErrorMessage  string `protobuf:"bytes,4,opt,name=error_message,json=errorMessage,proto3" json:"error_message,omitempty"`
+	ErrorMessage string `protobuf:"bytes,4,opt,name=error_message,json=errorMessage,proto3" json:"error_message,omitempty"`
+	// The part of the job that this is the result of: the task's `part`. Empty: the whole
+	// job's. The job has its result when all its parts have; the state's field
+	// `<part>_status` says how this one ended.
+	Part          string `protobuf:"bytes,5,opt,name=part,proto3" json:"part,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1115,6 +1226,13 @@ func (x *CompleteRequest) GetErrorMessage() string {
 	return ""
 }
 
+func (x *CompleteRequest) GetPart() string {
+	if x != nil {
+		return x.Part
+	}
+	return ""
+}
+
 // CompleteResponse is where the result stands.
 type CompleteResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1172,14 +1290,127 @@ func (x *CompleteResponse) GetAlreadyCompleted() bool {
 	return false
 }
 
+// CancelRequest cancels a job.
+type CancelRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The job. Required.
+	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	// Why, up to 4 KiB; the field `cancel_reason` of the job's state if it has one, and
+	// what raw workers are told.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelRequest) Reset() {
+	*x = CancelRequest{}
+	mi := &file_argus_v1_task_queue_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelRequest) ProtoMessage() {}
+
+func (x *CancelRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_argus_v1_task_queue_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
+func (*CancelRequest) Descriptor() ([]byte, []int) {
+	return file_argus_v1_task_queue_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *CancelRequest) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *CancelRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// CancelResponse says where the job was.
+type CancelResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// PENDING: no worker had it, and it is CANCELLED now. RUNNING: its worker is told. A
+	// terminal status: that is its result, and it stays.
+	Was JobStatus `protobuf:"varint,1,opt,name=was,proto3,enum=argus.v1.JobStatus" json:"was,omitempty"`
+	// The cursor of the job's terminal event; empty when it was running.
+	Cursor        string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelResponse) Reset() {
+	*x = CancelResponse{}
+	mi := &file_argus_v1_task_queue_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelResponse) ProtoMessage() {}
+
+func (x *CancelResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_argus_v1_task_queue_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
+func (*CancelResponse) Descriptor() ([]byte, []int) {
+	return file_argus_v1_task_queue_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *CancelResponse) GetWas() JobStatus {
+	if x != nil {
+		return x.Was
+	}
+	return JobStatus_JOB_STATUS_UNSPECIFIED
+}
+
+func (x *CancelResponse) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
 var File_argus_v1_task_queue_proto protoreflect.FileDescriptor
 
 const file_argus_v1_task_queue_proto_rawDesc = "" +
 	"\n" +
-	"\x19argus/v1/task_queue.proto\x12\bargus.v1\x1a\x19argus/v1/job_status.proto\x1a\x13argus/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\x01\n" +
+	"\x19argus/v1/task_queue.proto\x12\bargus.v1\x1a\x19argus/v1/job_status.proto\x1a\x13argus/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc8\x01\n" +
 	"\fInitialState\x12:\n" +
 	"\x06fields\x18\x01 \x03(\v2\".argus.v1.InitialState.FieldsEntryR\x06fields\x12+\n" +
-	"\x03ttl\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x1a9\n" +
+	"\x03ttl\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12\x14\n" +
+	"\x05parts\x18\x03 \x03(\tR\x05parts\x1a9\n" +
 	"\vFieldsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8a\x02\n" +
@@ -1217,7 +1448,7 @@ const file_argus_v1_task_queue_proto_rawDesc = "" +
 	"\fReadResponse\x122\n" +
 	"\n" +
 	"deliveries\x18\x01 \x03(\v2\x12.argus.v1.DeliveryR\n" +
-	"deliveries\"\xa0\x02\n" +
+	"deliveries\"\xbc\x02\n" +
 	"\bDelivery\x12\x1f\n" +
 	"\vlease_token\x18\x01 \x01(\tR\n" +
 	"leaseToken\x12\x1d\n" +
@@ -1226,7 +1457,8 @@ const file_argus_v1_task_queue_proto_rawDesc = "" +
 	"\x10delivery_attempt\x18\x03 \x01(\x05R\x0fdeliveryAttempt\x12F\n" +
 	"\x11lease_expire_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x0fleaseExpireTime\x12=\n" +
 	"\fpublish_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vpublishTime\x12\"\n" +
-	"\x04task\x18\x06 \x01(\v2\x0e.argus.v1.TaskR\x04task\"/\n" +
+	"\x04task\x18\x06 \x01(\v2\x0e.argus.v1.TaskR\x04task\x12\x1a\n" +
+	"\bfailures\x18\a \x01(\x05R\bfailures\"/\n" +
 	"\n" +
 	"AckRequest\x12!\n" +
 	"\flease_tokens\x18\x01 \x03(\tR\vleaseTokens\"{\n" +
@@ -1237,15 +1469,18 @@ const file_argus_v1_task_queue_proto_rawDesc = "" +
 	"message_id\x18\x02 \x01(\tR\tmessageId\x12.\n" +
 	"\aoutcome\x18\x03 \x01(\x0e2\x14.argus.v1.AckOutcomeR\aoutcome\"<\n" +
 	"\vAckResponse\x12-\n" +
-	"\aresults\x18\x01 \x03(\v2\x13.argus.v1.AckResultR\aresults\"\x98\x01\n" +
+	"\aresults\x18\x01 \x03(\v2\x13.argus.v1.AckResultR\aresults\"\xb2\x01\n" +
 	"\vNackRequest\x12\x1f\n" +
 	"\vlease_token\x18\x01 \x01(\tR\n" +
 	"leaseToken\x12/\n" +
 	"\x05delay\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05delay\x12\x1f\n" +
 	"\vdead_letter\x18\x03 \x01(\bR\n" +
 	"deadLetter\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"\x0e\n" +
-	"\fNackResponse\"\xd3\x01\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n" +
+	"\arelease\x18\x05 \x01(\bR\arelease\"p\n" +
+	"\fNackResponse\x12/\n" +
+	"\aoutcome\x18\x01 \x01(\x0e2\x15.argus.v1.NackOutcomeR\aoutcome\x12/\n" +
+	"\x05delay\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05delay\"\xd3\x01\n" +
 	"\x12ExtendLeaseRequest\x12\x1f\n" +
 	"\vlease_token\x18\x01 \x01(\tR\n" +
 	"leaseToken\x12Y\n" +
@@ -1255,26 +1490,38 @@ const file_argus_v1_task_queue_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x88\x01\n" +
 	"\x13ExtendLeaseResponse\x12F\n" +
 	"\x11lease_expire_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x0fleaseExpireTime\x12)\n" +
-	"\x10cancel_requested\x18\x02 \x01(\bR\x0fcancelRequested\"\xfe\x01\n" +
+	"\x10cancel_requested\x18\x02 \x01(\bR\x0fcancelRequested\"\x92\x02\n" +
 	"\x0fCompleteRequest\x12\x1f\n" +
 	"\vlease_token\x18\x01 \x01(\tR\n" +
 	"leaseToken\x12+\n" +
 	"\x06status\x18\x02 \x01(\x0e2\x13.argus.v1.JobStatusR\x06status\x12=\n" +
 	"\x06fields\x18\x03 \x03(\v2%.argus.v1.CompleteRequest.FieldsEntryR\x06fields\x12#\n" +
-	"\rerror_message\x18\x04 \x01(\tR\ferrorMessage\x1a9\n" +
+	"\rerror_message\x18\x04 \x01(\tR\ferrorMessage\x12\x12\n" +
+	"\x04part\x18\x05 \x01(\tR\x04part\x1a9\n" +
 	"\vFieldsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"W\n" +
 	"\x10CompleteResponse\x12\x16\n" +
 	"\x06cursor\x18\x01 \x01(\tR\x06cursor\x12+\n" +
-	"\x11already_completed\x18\x02 \x01(\bR\x10alreadyCompleted*\x92\x01\n" +
+	"\x11already_completed\x18\x02 \x01(\bR\x10alreadyCompleted\">\n" +
+	"\rCancelRequest\x12\x15\n" +
+	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"O\n" +
+	"\x0eCancelResponse\x12%\n" +
+	"\x03was\x18\x01 \x01(\x0e2\x13.argus.v1.JobStatusR\x03was\x12\x16\n" +
+	"\x06cursor\x18\x02 \x01(\tR\x06cursor*\x92\x01\n" +
 	"\n" +
 	"AckOutcome\x12\x1b\n" +
 	"\x17ACK_OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11ACK_OUTCOME_ACKED\x10\x01\x12\x1b\n" +
 	"\x17ACK_OUTCOME_NOT_PENDING\x10\x02\x12\x1a\n" +
 	"\x16ACK_OUTCOME_LEASE_LOST\x10\x03\x12\x17\n" +
-	"\x13ACK_OUTCOME_INVALID\x10\x042\xcb\x03\n" +
+	"\x13ACK_OUTCOME_INVALID\x10\x04*v\n" +
+	"\vNackOutcome\x12\x1c\n" +
+	"\x18NACK_OUTCOME_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12NACK_OUTCOME_RETRY\x10\x01\x12\x15\n" +
+	"\x11NACK_OUTCOME_DEAD\x10\x02\x12\x1a\n" +
+	"\x16NACK_OUTCOME_CANCELLED\x10\x032\x88\x04\n" +
 	"\tTaskQueue\x12>\n" +
 	"\aPublish\x12\x18.argus.v1.PublishRequest\x1a\x19.argus.v1.PublishResponse\x12M\n" +
 	"\fPublishBatch\x12\x1d.argus.v1.PublishBatchRequest\x1a\x1e.argus.v1.PublishBatchResponse\x125\n" +
@@ -1282,7 +1529,8 @@ const file_argus_v1_task_queue_proto_rawDesc = "" +
 	"\x03Ack\x12\x14.argus.v1.AckRequest\x1a\x15.argus.v1.AckResponse\x125\n" +
 	"\x04Nack\x12\x15.argus.v1.NackRequest\x1a\x16.argus.v1.NackResponse\x12J\n" +
 	"\vExtendLease\x12\x1c.argus.v1.ExtendLeaseRequest\x1a\x1d.argus.v1.ExtendLeaseResponse\x12A\n" +
-	"\bComplete\x12\x19.argus.v1.CompleteRequest\x1a\x1a.argus.v1.CompleteResponseB8Z6github.com/hikmaai-io/argus-queue/gen/argus/v1;argusv1b\x06proto3"
+	"\bComplete\x12\x19.argus.v1.CompleteRequest\x1a\x1a.argus.v1.CompleteResponse\x12;\n" +
+	"\x06Cancel\x12\x17.argus.v1.CancelRequest\x1a\x18.argus.v1.CancelResponseB8Z6github.com/hikmaai-io/argus-queue/gen/argus/v1;argusv1b\x06proto3"
 
 var (
 	file_argus_v1_task_queue_proto_rawDescOnce sync.Once
@@ -1296,74 +1544,82 @@ func file_argus_v1_task_queue_proto_rawDescGZIP() []byte {
 	return file_argus_v1_task_queue_proto_rawDescData
 }
 
-var file_argus_v1_task_queue_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_argus_v1_task_queue_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_argus_v1_task_queue_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_argus_v1_task_queue_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_argus_v1_task_queue_proto_goTypes = []any{
 	(AckOutcome)(0),               // 0: argus.v1.AckOutcome
-	(*InitialState)(nil),          // 1: argus.v1.InitialState
-	(*PublishRequest)(nil),        // 2: argus.v1.PublishRequest
-	(*PublishResponse)(nil),       // 3: argus.v1.PublishResponse
-	(*PublishBatchRequest)(nil),   // 4: argus.v1.PublishBatchRequest
-	(*PublishBatchResponse)(nil),  // 5: argus.v1.PublishBatchResponse
-	(*ReadRequest)(nil),           // 6: argus.v1.ReadRequest
-	(*ReadResponse)(nil),          // 7: argus.v1.ReadResponse
-	(*Delivery)(nil),              // 8: argus.v1.Delivery
-	(*AckRequest)(nil),            // 9: argus.v1.AckRequest
-	(*AckResult)(nil),             // 10: argus.v1.AckResult
-	(*AckResponse)(nil),           // 11: argus.v1.AckResponse
-	(*NackRequest)(nil),           // 12: argus.v1.NackRequest
-	(*NackResponse)(nil),          // 13: argus.v1.NackResponse
-	(*ExtendLeaseRequest)(nil),    // 14: argus.v1.ExtendLeaseRequest
-	(*ExtendLeaseResponse)(nil),   // 15: argus.v1.ExtendLeaseResponse
-	(*CompleteRequest)(nil),       // 16: argus.v1.CompleteRequest
-	(*CompleteResponse)(nil),      // 17: argus.v1.CompleteResponse
-	nil,                           // 18: argus.v1.InitialState.FieldsEntry
-	nil,                           // 19: argus.v1.ExtendLeaseRequest.ProgressFieldsEntry
-	nil,                           // 20: argus.v1.CompleteRequest.FieldsEntry
-	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
-	(*Task)(nil),                  // 22: argus.v1.Task
-	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
-	(JobStatus)(0),                // 24: argus.v1.JobStatus
+	(NackOutcome)(0),              // 1: argus.v1.NackOutcome
+	(*InitialState)(nil),          // 2: argus.v1.InitialState
+	(*PublishRequest)(nil),        // 3: argus.v1.PublishRequest
+	(*PublishResponse)(nil),       // 4: argus.v1.PublishResponse
+	(*PublishBatchRequest)(nil),   // 5: argus.v1.PublishBatchRequest
+	(*PublishBatchResponse)(nil),  // 6: argus.v1.PublishBatchResponse
+	(*ReadRequest)(nil),           // 7: argus.v1.ReadRequest
+	(*ReadResponse)(nil),          // 8: argus.v1.ReadResponse
+	(*Delivery)(nil),              // 9: argus.v1.Delivery
+	(*AckRequest)(nil),            // 10: argus.v1.AckRequest
+	(*AckResult)(nil),             // 11: argus.v1.AckResult
+	(*AckResponse)(nil),           // 12: argus.v1.AckResponse
+	(*NackRequest)(nil),           // 13: argus.v1.NackRequest
+	(*NackResponse)(nil),          // 14: argus.v1.NackResponse
+	(*ExtendLeaseRequest)(nil),    // 15: argus.v1.ExtendLeaseRequest
+	(*ExtendLeaseResponse)(nil),   // 16: argus.v1.ExtendLeaseResponse
+	(*CompleteRequest)(nil),       // 17: argus.v1.CompleteRequest
+	(*CompleteResponse)(nil),      // 18: argus.v1.CompleteResponse
+	(*CancelRequest)(nil),         // 19: argus.v1.CancelRequest
+	(*CancelResponse)(nil),        // 20: argus.v1.CancelResponse
+	nil,                           // 21: argus.v1.InitialState.FieldsEntry
+	nil,                           // 22: argus.v1.ExtendLeaseRequest.ProgressFieldsEntry
+	nil,                           // 23: argus.v1.CompleteRequest.FieldsEntry
+	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
+	(*Task)(nil),                  // 25: argus.v1.Task
+	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
+	(JobStatus)(0),                // 27: argus.v1.JobStatus
 }
 var file_argus_v1_task_queue_proto_depIdxs = []int32{
-	18, // 0: argus.v1.InitialState.fields:type_name -> argus.v1.InitialState.FieldsEntry
-	21, // 1: argus.v1.InitialState.ttl:type_name -> google.protobuf.Duration
-	22, // 2: argus.v1.PublishRequest.task:type_name -> argus.v1.Task
-	21, // 3: argus.v1.PublishRequest.delay:type_name -> google.protobuf.Duration
-	23, // 4: argus.v1.PublishRequest.run_at:type_name -> google.protobuf.Timestamp
-	1,  // 5: argus.v1.PublishRequest.initial_state:type_name -> argus.v1.InitialState
-	22, // 6: argus.v1.PublishBatchRequest.tasks:type_name -> argus.v1.Task
-	21, // 7: argus.v1.ReadRequest.wait:type_name -> google.protobuf.Duration
-	8,  // 8: argus.v1.ReadResponse.deliveries:type_name -> argus.v1.Delivery
-	23, // 9: argus.v1.Delivery.lease_expire_time:type_name -> google.protobuf.Timestamp
-	23, // 10: argus.v1.Delivery.publish_time:type_name -> google.protobuf.Timestamp
-	22, // 11: argus.v1.Delivery.task:type_name -> argus.v1.Task
+	21, // 0: argus.v1.InitialState.fields:type_name -> argus.v1.InitialState.FieldsEntry
+	24, // 1: argus.v1.InitialState.ttl:type_name -> google.protobuf.Duration
+	25, // 2: argus.v1.PublishRequest.task:type_name -> argus.v1.Task
+	24, // 3: argus.v1.PublishRequest.delay:type_name -> google.protobuf.Duration
+	26, // 4: argus.v1.PublishRequest.run_at:type_name -> google.protobuf.Timestamp
+	2,  // 5: argus.v1.PublishRequest.initial_state:type_name -> argus.v1.InitialState
+	25, // 6: argus.v1.PublishBatchRequest.tasks:type_name -> argus.v1.Task
+	24, // 7: argus.v1.ReadRequest.wait:type_name -> google.protobuf.Duration
+	9,  // 8: argus.v1.ReadResponse.deliveries:type_name -> argus.v1.Delivery
+	26, // 9: argus.v1.Delivery.lease_expire_time:type_name -> google.protobuf.Timestamp
+	26, // 10: argus.v1.Delivery.publish_time:type_name -> google.protobuf.Timestamp
+	25, // 11: argus.v1.Delivery.task:type_name -> argus.v1.Task
 	0,  // 12: argus.v1.AckResult.outcome:type_name -> argus.v1.AckOutcome
-	10, // 13: argus.v1.AckResponse.results:type_name -> argus.v1.AckResult
-	21, // 14: argus.v1.NackRequest.delay:type_name -> google.protobuf.Duration
-	19, // 15: argus.v1.ExtendLeaseRequest.progress_fields:type_name -> argus.v1.ExtendLeaseRequest.ProgressFieldsEntry
-	23, // 16: argus.v1.ExtendLeaseResponse.lease_expire_time:type_name -> google.protobuf.Timestamp
-	24, // 17: argus.v1.CompleteRequest.status:type_name -> argus.v1.JobStatus
-	20, // 18: argus.v1.CompleteRequest.fields:type_name -> argus.v1.CompleteRequest.FieldsEntry
-	2,  // 19: argus.v1.TaskQueue.Publish:input_type -> argus.v1.PublishRequest
-	4,  // 20: argus.v1.TaskQueue.PublishBatch:input_type -> argus.v1.PublishBatchRequest
-	6,  // 21: argus.v1.TaskQueue.Read:input_type -> argus.v1.ReadRequest
-	9,  // 22: argus.v1.TaskQueue.Ack:input_type -> argus.v1.AckRequest
-	12, // 23: argus.v1.TaskQueue.Nack:input_type -> argus.v1.NackRequest
-	14, // 24: argus.v1.TaskQueue.ExtendLease:input_type -> argus.v1.ExtendLeaseRequest
-	16, // 25: argus.v1.TaskQueue.Complete:input_type -> argus.v1.CompleteRequest
-	3,  // 26: argus.v1.TaskQueue.Publish:output_type -> argus.v1.PublishResponse
-	5,  // 27: argus.v1.TaskQueue.PublishBatch:output_type -> argus.v1.PublishBatchResponse
-	7,  // 28: argus.v1.TaskQueue.Read:output_type -> argus.v1.ReadResponse
-	11, // 29: argus.v1.TaskQueue.Ack:output_type -> argus.v1.AckResponse
-	13, // 30: argus.v1.TaskQueue.Nack:output_type -> argus.v1.NackResponse
-	15, // 31: argus.v1.TaskQueue.ExtendLease:output_type -> argus.v1.ExtendLeaseResponse
-	17, // 32: argus.v1.TaskQueue.Complete:output_type -> argus.v1.CompleteResponse
-	26, // [26:33] is the sub-list for method output_type
-	19, // [19:26] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	11, // 13: argus.v1.AckResponse.results:type_name -> argus.v1.AckResult
+	24, // 14: argus.v1.NackRequest.delay:type_name -> google.protobuf.Duration
+	1,  // 15: argus.v1.NackResponse.outcome:type_name -> argus.v1.NackOutcome
+	24, // 16: argus.v1.NackResponse.delay:type_name -> google.protobuf.Duration
+	22, // 17: argus.v1.ExtendLeaseRequest.progress_fields:type_name -> argus.v1.ExtendLeaseRequest.ProgressFieldsEntry
+	26, // 18: argus.v1.ExtendLeaseResponse.lease_expire_time:type_name -> google.protobuf.Timestamp
+	27, // 19: argus.v1.CompleteRequest.status:type_name -> argus.v1.JobStatus
+	23, // 20: argus.v1.CompleteRequest.fields:type_name -> argus.v1.CompleteRequest.FieldsEntry
+	27, // 21: argus.v1.CancelResponse.was:type_name -> argus.v1.JobStatus
+	3,  // 22: argus.v1.TaskQueue.Publish:input_type -> argus.v1.PublishRequest
+	5,  // 23: argus.v1.TaskQueue.PublishBatch:input_type -> argus.v1.PublishBatchRequest
+	7,  // 24: argus.v1.TaskQueue.Read:input_type -> argus.v1.ReadRequest
+	10, // 25: argus.v1.TaskQueue.Ack:input_type -> argus.v1.AckRequest
+	13, // 26: argus.v1.TaskQueue.Nack:input_type -> argus.v1.NackRequest
+	15, // 27: argus.v1.TaskQueue.ExtendLease:input_type -> argus.v1.ExtendLeaseRequest
+	17, // 28: argus.v1.TaskQueue.Complete:input_type -> argus.v1.CompleteRequest
+	19, // 29: argus.v1.TaskQueue.Cancel:input_type -> argus.v1.CancelRequest
+	4,  // 30: argus.v1.TaskQueue.Publish:output_type -> argus.v1.PublishResponse
+	6,  // 31: argus.v1.TaskQueue.PublishBatch:output_type -> argus.v1.PublishBatchResponse
+	8,  // 32: argus.v1.TaskQueue.Read:output_type -> argus.v1.ReadResponse
+	12, // 33: argus.v1.TaskQueue.Ack:output_type -> argus.v1.AckResponse
+	14, // 34: argus.v1.TaskQueue.Nack:output_type -> argus.v1.NackResponse
+	16, // 35: argus.v1.TaskQueue.ExtendLease:output_type -> argus.v1.ExtendLeaseResponse
+	18, // 36: argus.v1.TaskQueue.Complete:output_type -> argus.v1.CompleteResponse
+	20, // 37: argus.v1.TaskQueue.Cancel:output_type -> argus.v1.CancelResponse
+	30, // [30:38] is the sub-list for method output_type
+	22, // [22:30] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_argus_v1_task_queue_proto_init() }
@@ -1378,8 +1634,8 @@ func file_argus_v1_task_queue_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_argus_v1_task_queue_proto_rawDesc), len(file_argus_v1_task_queue_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   20,
+			NumEnums:      2,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

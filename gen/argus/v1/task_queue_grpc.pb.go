@@ -26,6 +26,7 @@ const (
 	TaskQueue_Nack_FullMethodName         = "/argus.v1.TaskQueue/Nack"
 	TaskQueue_ExtendLease_FullMethodName  = "/argus.v1.TaskQueue/ExtendLease"
 	TaskQueue_Complete_FullMethodName     = "/argus.v1.TaskQueue/Complete"
+	TaskQueue_Cancel_FullMethodName       = "/argus.v1.TaskQueue/Cancel"
 )
 
 // TaskQueueClient is the client API for TaskQueue service.
@@ -43,7 +44,9 @@ type TaskQueueClient interface {
 	// not be there.
 	//
 	// Errors: INVALID_ARGUMENT; ALREADY_EXISTS / REQUEST_ID_CONFLICT, or /
-	// JOB_ALREADY_EXISTS when `initial_state` is given and the job has a state.
+	// JOB_ALREADY_EXISTS when `initial_state` is given and the job has a state, or /
+	// JOB_ACTIVE when the queue wants one task of a job at a time and there is one;
+	// RESOURCE_EXHAUSTED / QUEUE_FULL.
 	Publish(ctx context.Context, in *PublishRequest, opts ...grpc.CallOption) (*PublishResponse, error)
 	// PublishBatch puts many tasks into a queue, all or none.
 	//
@@ -58,7 +61,10 @@ type TaskQueueClient interface {
 	// when its lease is still held. Every token gets its own outcome.
 	Ack(ctx context.Context, in *AckRequest, opts ...grpc.CallOption) (*AckResponse, error)
 	// Nack gives a task back: to the end of the queue, at once or after a delay, or
-	// to the dead letters. The attempts so far are carried along.
+	// to the dead letters. The attempts so far are carried along. A task that was given
+	// back as often as the queue allows (the server's setting max_attempts) goes to the
+	// dead letters. A dead letter ends its job as FAILED, in the same step; to redrive
+	// it (Admin) withdraws that result.
 	//
 	// Errors: FAILED_PRECONDITION / LEASE_LOST.
 	Nack(ctx context.Context, in *NackRequest, opts ...grpc.CallOption) (*NackResponse, error)
@@ -74,6 +80,15 @@ type TaskQueueClient interface {
 	//
 	// Errors: FAILED_PRECONDITION / LEASE_LOST: nothing was written.
 	Complete(ctx context.Context, in *CompleteRequest, opts ...grpc.CallOption) (*CompleteResponse, error)
+	// Cancel cancels a job. None of its tasks published so far is delivered any more.
+	// When no worker has one, the job ends as CANCELLED at once. Else the worker is told
+	// by its next ExtendLease (raw workers: by a message on the channel
+	// `argus_cancel:<job>`), and what it records is the job's result; when it gives the
+	// task back or vanishes, the job ends as CANCELLED. A job that has its result keeps
+	// it.
+	//
+	// Errors: NOT_FOUND / JOB_NOT_FOUND.
+	Cancel(ctx context.Context, in *CancelRequest, opts ...grpc.CallOption) (*CancelResponse, error)
 }
 
 type taskQueueClient struct {
@@ -154,6 +169,16 @@ func (c *taskQueueClient) Complete(ctx context.Context, in *CompleteRequest, opt
 	return out, nil
 }
 
+func (c *taskQueueClient) Cancel(ctx context.Context, in *CancelRequest, opts ...grpc.CallOption) (*CancelResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CancelResponse)
+	err := c.cc.Invoke(ctx, TaskQueue_Cancel_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // TaskQueueServer is the server API for TaskQueue service.
 // All implementations must embed UnimplementedTaskQueueServer
 // for forward compatibility.
@@ -169,7 +194,9 @@ type TaskQueueServer interface {
 	// not be there.
 	//
 	// Errors: INVALID_ARGUMENT; ALREADY_EXISTS / REQUEST_ID_CONFLICT, or /
-	// JOB_ALREADY_EXISTS when `initial_state` is given and the job has a state.
+	// JOB_ALREADY_EXISTS when `initial_state` is given and the job has a state, or /
+	// JOB_ACTIVE when the queue wants one task of a job at a time and there is one;
+	// RESOURCE_EXHAUSTED / QUEUE_FULL.
 	Publish(context.Context, *PublishRequest) (*PublishResponse, error)
 	// PublishBatch puts many tasks into a queue, all or none.
 	//
@@ -184,7 +211,10 @@ type TaskQueueServer interface {
 	// when its lease is still held. Every token gets its own outcome.
 	Ack(context.Context, *AckRequest) (*AckResponse, error)
 	// Nack gives a task back: to the end of the queue, at once or after a delay, or
-	// to the dead letters. The attempts so far are carried along.
+	// to the dead letters. The attempts so far are carried along. A task that was given
+	// back as often as the queue allows (the server's setting max_attempts) goes to the
+	// dead letters. A dead letter ends its job as FAILED, in the same step; to redrive
+	// it (Admin) withdraws that result.
 	//
 	// Errors: FAILED_PRECONDITION / LEASE_LOST.
 	Nack(context.Context, *NackRequest) (*NackResponse, error)
@@ -200,6 +230,15 @@ type TaskQueueServer interface {
 	//
 	// Errors: FAILED_PRECONDITION / LEASE_LOST: nothing was written.
 	Complete(context.Context, *CompleteRequest) (*CompleteResponse, error)
+	// Cancel cancels a job. None of its tasks published so far is delivered any more.
+	// When no worker has one, the job ends as CANCELLED at once. Else the worker is told
+	// by its next ExtendLease (raw workers: by a message on the channel
+	// `argus_cancel:<job>`), and what it records is the job's result; when it gives the
+	// task back or vanishes, the job ends as CANCELLED. A job that has its result keeps
+	// it.
+	//
+	// Errors: NOT_FOUND / JOB_NOT_FOUND.
+	Cancel(context.Context, *CancelRequest) (*CancelResponse, error)
 	mustEmbedUnimplementedTaskQueueServer()
 }
 
@@ -230,6 +269,9 @@ func (UnimplementedTaskQueueServer) ExtendLease(context.Context, *ExtendLeaseReq
 }
 func (UnimplementedTaskQueueServer) Complete(context.Context, *CompleteRequest) (*CompleteResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Complete not implemented")
+}
+func (UnimplementedTaskQueueServer) Cancel(context.Context, *CancelRequest) (*CancelResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Cancel not implemented")
 }
 func (UnimplementedTaskQueueServer) mustEmbedUnimplementedTaskQueueServer() {}
 func (UnimplementedTaskQueueServer) testEmbeddedByValue()                   {}
@@ -378,6 +420,24 @@ func _TaskQueue_Complete_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TaskQueue_Cancel_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskQueueServer).Cancel(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TaskQueue_Cancel_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskQueueServer).Cancel(ctx, req.(*CancelRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // TaskQueue_ServiceDesc is the grpc.ServiceDesc for TaskQueue service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -412,6 +472,10 @@ var TaskQueue_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Complete",
 			Handler:    _TaskQueue_Complete_Handler,
+		},
+		{
+			MethodName: "Cancel",
+			Handler:    _TaskQueue_Cancel_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
+)
+
+func (p *program) deadCommands() *cobra.Command {
+	return group("dead", "Look after dead letters: tasks that were given up", `  argus dead ls
+  argus dead redrive --all`,
+		p.deadList(), p.deadRedrive(), p.deadRemove())
+}
+
+func (p *program) deadList() *cobra.Command {
+	var queue string
+	command, c := p.command(&cobra.Command{
+		Use:     "ls",
+		Short:   "List a queue's dead letters, oldest first",
+		Example: "  argus dead ls\n  argus dead ls --queue nightly -o jsonl",
+		Args:    noArgs,
+	}, func(ctx context.Context, c *client, _ []string) error {
+		rows := [][]string{{"ID", "JOB", "CAUSE", "ATTEMPTS", "DIED", "REASON"}}
+		request := &argusv1.ListDeadLettersRequest{Queue: queue}
+		for {
+			page, err := c.admin.ListDeadLetters(ctx, request)
+			if err != nil {
+				return err
+			}
+			for _, d := range page.GetDeadLetters() {
+				rows = append(rows, []string{d.GetId(), d.GetInfo().GetJobId(), d.GetInfo().GetCause(),
+					strconv.Itoa(int(d.GetInfo().GetAttempts())), clock(d.GetDeathTime()), oneLine(d.GetInfo().GetReason())})
+				if c.Output == "table" {
+					continue
+				}
+				if err := c.print(d); err != nil {
+					return err
+				}
+			}
+			if request.PageToken = page.GetNextPageToken(); request.PageToken == "" {
+				break
+			}
+		}
+		if c.Output != "table" {
+			return nil
+		}
+		return c.table(rows...)
+	})
+	command.Flags().StringVar(&queue, "queue", "", "queue; empty means the server's default")
+	c.connection()
+	return command
+}
+
+// chosen checks that dead letters were named, or all of them.
+func chosen(ids []string, all bool) error {
+	if all == (len(ids) > 0) {
+		return usageError(errors.New("want ids of dead letters, or --all"))
+	}
+	return nil
+}
+
+func (p *program) deadRedrive() *cobra.Command {
+	var queue string
+	var all bool
+	command, c := p.command(&cobra.Command{
+		Use:   "redrive [ID...]",
+		Short: "Put dead letters back into their queue",
+		Long: `Put dead letters back into their queue, as tasks that were never tried. The failures that
+their deaths recorded are withdrawn: their jobs are pending again.`,
+		Example: "  argus dead redrive 1767323045000-0\n  argus dead redrive --all --queue nightly",
+	}, func(ctx context.Context, c *client, args []string) error {
+		if err := chosen(args, all); err != nil {
+			return err
+		}
+		response, err := c.admin.RedriveDeadLetters(ctx, &argusv1.RedriveDeadLettersRequest{Queue: queue, Ids: args, All: all})
+		if err != nil {
+			return err
+		}
+		if err := c.print(response, []string{fmt.Sprintf("%d put back", response.GetRedriven())}); err != nil {
+			return err
+		}
+		return missingLetters(args, response.GetRedriven())
+	})
+	command.Flags().StringVar(&queue, "queue", "", "queue; empty means the server's default")
+	command.Flags().BoolVar(&all, "all", false, "all that are there now")
+	c.connection()
+	return command
+}
+
+// missingLetters is an error when some of the named dead letters were not there.
+func missingLetters(ids []string, found int32) error {
+	if n := len(ids) - int(found); n > 0 {
+		return codedError{code: exitNotFound, err: fmt.Errorf("%d of %d were not there", n, len(ids))}
+	}
+	return nil
+}
+
+func (p *program) deadRemove() *cobra.Command {
+	var queue string
+	var all bool
+	command, c := p.command(&cobra.Command{
+		Use:     "rm [ID...]",
+		Short:   "Remove dead letters; their jobs stay failed",
+		Example: "  argus dead rm 1767323045000-0\n  argus dead rm --all --queue nightly",
+	}, func(ctx context.Context, c *client, args []string) error {
+		if err := chosen(args, all); err != nil {
+			return err
+		}
+		response, err := c.admin.DeleteDeadLetters(ctx, &argusv1.DeleteDeadLettersRequest{Queue: queue, Ids: args, All: all})
+		if err != nil {
+			return err
+		}
+		if err := c.print(response, []string{fmt.Sprintf("%d removed", response.GetDeleted())}); err != nil {
+			return err
+		}
+		return missingLetters(args, response.GetDeleted())
+	})
+	command.Flags().StringVar(&queue, "queue", "", "queue; empty means the server's default")
+	command.Flags().BoolVar(&all, "all", false, "all that are there now")
+	c.connection()
+	return command
+}

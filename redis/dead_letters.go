@@ -1,0 +1,128 @@
+package redis
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// DeadLetter is a task, or an entry that is none, that is not delivered any more.
+type DeadLetter struct {
+	// Place says what is known of the task; EntryID is the dead letter's own id.
+	Place
+	SourceID string // the entry that died
+	DiedAt   time.Time
+	// IsTask is false of an entry that is no task; then Fields are what it holds.
+	IsTask bool
+	Fields map[string]string
+}
+
+// DeadLetters lists a page of a queue's dead letters, oldest first, after one or from the
+// first.
+func (b *Broker) DeadLetters(ctx context.Context, queue, after string, count int) ([]DeadLetter, error) {
+	queue, err := b.queueName(queue)
+	if err != nil {
+		return nil, err
+	}
+	from := "-"
+	if after != "" {
+		if _, err := checkCursor("after", after); err != nil {
+			return nil, err
+		}
+		from = cursorAfter(after)
+	}
+	entries, err := b.client.commands.XRangeN(ctx, b.keys.deadLetters(queue), from, "+", int64(count)).Result()
+	if err != nil {
+		return nil, translate("list dead letters", err, repeatable)
+	}
+	letters := make([]DeadLetter, len(entries))
+	for i, entry := range entries {
+		letters[i] = deadLetter(queue, entry)
+	}
+	return letters, nil
+}
+
+func deadLetter(queue string, entry goredis.XMessage) DeadLetter {
+	fields := textFields(entry.Values)
+	var d DeadLetter
+	d.Place, d.IsTask = placeOf(WhereDead, entry.ID, fields)
+	d.Queue, d.Group, d.SourceID = queue, fields["argus_group"], fields["argus_source_id"]
+	if ms, err := number(fields["argus_dead_at"]); err == nil {
+		d.DiedAt = time.UnixMilli(ms)
+	}
+	if !d.IsTask {
+		d.Fields = fields
+	}
+	return d
+}
+
+// Redrive puts dead letters back into their queue, all of them or those with the ids, as
+// tasks that were never tried. The results that their deaths recorded are withdrawn. It
+// says how many it put back; those that are not there are left out.
+func (b *Broker) Redrive(ctx context.Context, queue string, all bool, ids []string) (int, error) {
+	return b.eachDeadLetter(ctx, queue, all, ids, func(queue string, d DeadLetter) (bool, error) {
+		events := b.keys.completion(d.Task.JobID)
+		reply, err := redriveScript.strings(ctx, b.client, once,
+			[]string{b.keys.state(d.Task.JobID), events, b.keys.tasks(queue), b.keys.deadLetters(queue)}, d.EntryID)
+		if err != nil || reply[0] != "OK" {
+			return false, err
+		}
+		b.bell.ringEach(b.keys.tasks(queue), 1)
+		b.bell.ringAll(events)
+		return true, nil
+	})
+}
+
+// DeleteDeadLetters removes dead letters, all of them or those with the ids, and says how
+// many there were.
+func (b *Broker) DeleteDeadLetters(ctx context.Context, queue string, all bool, ids []string) (int, error) {
+	return b.eachDeadLetter(ctx, queue, all, ids, func(queue string, d DeadLetter) (bool, error) {
+		n, err := b.client.commands.XDel(ctx, b.keys.deadLetters(queue), d.EntryID).Result()
+		return n > 0, translate("delete dead letter", err, repeatable)
+	})
+}
+
+// eachDeadLetter does something with the dead letters that are there now, all or those
+// with the ids, and counts with how many it was done.
+func (b *Broker) eachDeadLetter(ctx context.Context, queue string, all bool, ids []string, do func(string, DeadLetter) (bool, error)) (n int, err error) {
+	if queue, err = b.queueName(queue); err != nil {
+		return 0, err
+	}
+	if all == (len(ids) > 0) {
+		return 0, invalid("ids", "name dead letters, or set all; one of the two")
+	}
+	if len(ids) > MaxBatch {
+		return 0, invalid("ids", "has %d entries, at most %d are allowed", len(ids), MaxBatch)
+	}
+	visit := func(entry goredis.XMessage) bool {
+		var done bool
+		if done, err = do(queue, deadLetter(queue, entry)); done {
+			n++
+		}
+		return err == nil
+	}
+	key := b.keys.deadLetters(queue)
+	if all {
+		if failed := b.eachEntry(ctx, key, visit); failed != nil {
+			return n, failed
+		}
+		return n, err
+	}
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(ids))) {
+		if _, _, ok := splitCursor(id); !ok {
+			return n, invalid("ids", "%q is not the id of a dead letter", clip(id))
+		}
+	}
+	for _, id := range ids {
+		entries, readErr := b.client.commands.XRangeN(ctx, key, id, id, 1).Result()
+		if readErr != nil {
+			return n, translate("read dead letter", readErr, repeatable)
+		}
+		if len(entries) > 0 && !visit(entries[0]) {
+			break
+		}
+	}
+	return n, err
+}

@@ -1,0 +1,185 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// The janitor removes what others leave behind. One broker of a tenant cleans at a time.
+const (
+	cleanPeriod = 30 * time.Second
+	// consumerIdle is how long a consumer that holds nothing is kept.
+	consumerIdle = time.Hour
+	// trimPage is how many settled entries one script call removes.
+	trimPage = 1000
+	// scanPages is how many pages of keys are looked at in each period for those without a
+	// TTL.
+	scanPages = 20
+)
+
+// keepClean cleans until ctx ends.
+func (b *Broker) keepClean(ctx context.Context) {
+	var scan ttlScan
+	for pause(ctx, cleanPeriod) {
+		isMine, err := b.client.commands.SetNX(ctx, b.keys.janitor(), "", cleanPeriod*9/10).Result()
+		if err == nil && isMine {
+			_, scanErr := b.expire(ctx, &scan, scanPages)
+			err = errors.Join(b.cleanQueues(ctx), scanErr)
+		}
+		if err != nil && ctx.Err() == nil {
+			b.log.Warn("cleaning up failed", "error", err)
+		}
+	}
+}
+
+// Clean removes from all queues what was settled without being deleted, consumers that
+// are gone and hold nothing, and names of queues that are no more; and gives a TTL to
+// states and completion streams that have none. A broker does so by itself, a part every
+// 30 seconds.
+func (b *Broker) Clean(ctx context.Context) error {
+	err := b.cleanQueues(ctx)
+	for scan, done := (ttlScan{}), false; err == nil && !done; {
+		done, err = b.expire(ctx, &scan, scanPages)
+	}
+	return err
+}
+
+func (b *Broker) cleanQueues(ctx context.Context) error {
+	queues, err := b.queueNames(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, queue := range queues {
+		errs = append(errs, b.trim(ctx, queue), b.dismiss(ctx, queue), b.forgetQueue(ctx, queue))
+	}
+	old := strconv.FormatInt(time.Now().Add(-b.config.DeadLetterTTL).UnixMilli(), 10)
+	err = b.client.commands.ZRemRangeByScore(ctx, b.keys.cancelledJobs(), "-inf", old).Err()
+	return errors.Join(append(errs, translate("forget cancelled jobs", err, repeatable))...)
+}
+
+// trim removes entries that every group has settled from a queue's beginning.
+func (b *Broker) trim(ctx context.Context, queue string) error {
+	total := int64(0)
+	for {
+		reply, err := trimScript.run(ctx, b.client, repeatable, []string{b.keys.tasks(queue)}, trimPage)
+		if err != nil {
+			return err
+		}
+		n, _ := reply.(int64)
+		if total += n; n < trimPage-1 {
+			break
+		}
+	}
+	if total > 0 {
+		b.log.Debug("removed settled entries", "queue", queue, "entries", total)
+	}
+	return nil
+}
+
+// dismiss removes consumers that hold nothing and have not been heard of for long.
+func (b *Broker) dismiss(ctx context.Context, queue string) error {
+	key := b.keys.tasks(queue)
+	groups, err := b.groups(ctx, queue)
+	if err != nil {
+		return err
+	}
+	for _, group := range groups {
+		list, err := b.client.commands.XInfoConsumers(ctx, key, group.Name).Result()
+		if isNoKey(err) {
+			continue
+		} else if err != nil {
+			return translate("list consumers", err, repeatable)
+		}
+		args := []any{group.Name}
+		for _, c := range list {
+			if c.Pending == 0 && c.Idle > consumerIdle {
+				args = append(args, c.Name)
+			}
+		}
+		if len(args) == 1 {
+			continue
+		}
+		if _, err := leaveScript.run(ctx, b.client, repeatable, []string{key}, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forgetQueue takes a queue without any key from the set of known queues.
+func (b *Broker) forgetQueue(ctx context.Context, queue string) error {
+	n, err := b.client.commands.Exists(ctx, b.keys.tasks(queue), b.keys.delayed(queue), b.keys.deadLetters(queue), b.keys.paused(queue)).Result()
+	if err == nil && n == 0 {
+		b.known.forget(queue)
+		err = b.client.commands.SRem(ctx, b.keys.queues(), queue).Err()
+	}
+	return translate("forget queue", err, repeatable)
+}
+
+// ttlScan is how far the search for keys without a TTL is.
+type ttlScan struct {
+	family int
+	cursor uint64
+}
+
+// expire gives states and completion streams that raw peers made without a TTL the one of
+// the settings. It looks at some pages of keys, and goes on there the next time; done is
+// true when it has seen all.
+func (b *Broker) expire(ctx context.Context, s *ttlScan, pages int) (done bool, err error) {
+	node, err := b.client.node(ctx)
+	if err != nil {
+		return false, err
+	}
+	families := []struct {
+		key  string
+		kind string
+		ttl  time.Duration
+	}{{b.keys.state(""), "hash", b.config.StateTTL}, {b.keys.completion(""), "stream", b.config.CompletionTTL}}
+	for range pages {
+		family := families[s.family]
+		keys, next, err := node.ScanType(ctx, s.cursor, globEscape(family.key)+"*", scanCount, family.kind).Result()
+		if err != nil {
+			return false, translate("look for keys without a TTL", err, repeatable)
+		}
+		if err := b.expireKeys(ctx, keys, family.ttl); err != nil {
+			return false, err
+		}
+		s.cursor = next
+		if next == 0 {
+			s.family++
+		}
+		if s.family == len(families) {
+			*s = ttlScan{}
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func (b *Broker) expireKeys(ctx context.Context, keys []string, ttl time.Duration) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	pipe := b.client.commands.Pipeline()
+	ttls := make([]*goredis.DurationCmd, len(keys))
+	for i, key := range keys {
+		ttls[i] = pipe.PTTL(ctx, key)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return translate("look for keys without end", err, repeatable)
+	}
+	for i, key := range keys {
+		if ttls[i].Val() != -1 {
+			continue
+		}
+		if err := b.client.commands.PExpire(ctx, key, ttl).Err(); err != nil {
+			return translate("expire", err, repeatable)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,36 @@
+-- Ends a task that no worker has: takes it from wherever it waits, and records its job's
+-- result.
+--
+-- KEYS  1 job state   2 completion stream   3 scratch stream   4 task stream
+--       5 delayed set
+-- ARGV  1 entry id in the stream, ''   2 member of the delayed set, ''
+--       3 lease, ms: an entry whose lease is younger is left alone
+--       4 'record', or '' for an entry that is no task   5 the recording, with one result
+-- Returns {'DROPPED', cursor of the job's result or ''}, {'GONE'}, {'LEASED'} or a question
+local stream, id, member = KEYS[4], ARGV[1], ARGV[2]
+local r
+if ARGV[4] ~= '' then
+  r = recording(KEYS[1], KEYS[2], KEYS[3], 5)
+  local question = examine(r)
+  if question and question[1] == 'NO_PART' then
+    r = nil
+  elseif question then
+    return question
+  end
+end
+if id ~= '' then
+  if #redis.call('XRANGE', stream, id, id) == 0 then return {'GONE'} end
+  local groups = {}
+  for i, list in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+    for j = 1, #list, 2 do
+      if list[j] == 'name' then groups[i] = list[j + 1] end
+    end
+    local pending = redis.call('XPENDING', stream, groups[i], id, id, '1')
+    if #pending > 0 and tonumber(pending[1][3]) < tonumber(ARGV[3]) then return {'LEASED'} end
+  end
+  for _, group in ipairs(groups) do redis.call('XACK', stream, group, id) end
+  redis.call('XDEL', stream, id)
+elseif member ~= '' then
+  if redis.call('ZREM', KEYS[5], member) == 0 then return {'GONE'} end
+end
+return {'DROPPED', r and record(r, 1)[2] or ''}

@@ -1,0 +1,131 @@
+-- Shared by the scripts that record a job's result: it is put between the prelude and
+-- each of them.
+--
+-- A result is recorded once. Of the whole job it is the terminal event; that event is
+-- the record, and the job's state follows it. A job with parts (the state's field
+-- argus_parts, names separated by spaces) gets one result of each part (the field
+-- argus_part:<name>: status, cursor of its event, mark), and the last one is the job's.
+--
+-- What a result looks like is the caller's to say, who knows the encoding and reads
+-- JSON. So a script may give a question back instead of writing anything, and is called
+-- again with the answer: {'JUDGE', event id, data, …} when a raw peer wrote events in
+-- JSON, {'PARTS', 'trivy=completed clamav='} when the results were made for another
+-- state of the parts.
+
+local is_terminal = {completed = true, partial = true, failed = true, cancelled = true}
+
+-- counted finds a list in ARGV that stands behind its length: first, last, and what
+-- follows it.
+local function counted(at)
+  local n = tonumber(ARGV[at])
+  return at + 1, at + n, at + n + 1
+end
+
+-- recording reads what may be recorded, from ARGV[at] to the end:
+--   judgements: counted pairs of event id and status, '' for none
+--   TTL of a job state that has none, ms   TTL of the events, ms
+--   mark of the lease in the event, or ''
+--   part, or ''   the parts as the results were made for them
+--   for each possible result: 'final' or '', the part's status, counted fields of the
+--   state, counted fields of the event
+local function recording(state, events, scratch, at)
+  local r = {state = state, events = events, scratch = scratch, judged = {}, results = {}}
+  local first, last
+  first, last, at = counted(at)
+  for i = first, last, 2 do r.judged[ARGV[i]] = ARGV[i + 1] end
+  r.state_ttl, r.events_ttl, r.mark = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  r.part, r.seen = ARGV[at + 3], ARGV[at + 4]
+  at = at + 5
+  while at <= #ARGV do
+    local b = {final = ARGV[at] == 'final', part_status = ARGV[at + 1]}
+    b.state_first, b.state_last, at = counted(at + 2)
+    b.event_first, b.event_last, at = counted(at)
+    r.results[#r.results + 1] = b
+  end
+  return r
+end
+
+-- examine_part finds the result of the recording's part, or what is still to be asked.
+local function examine_part(r)
+  local report = redis.call('HGET', r.state, 'argus_part:' .. r.part)
+  if report then
+    local _
+    _, r.found, r.found_mark = string.match(report, '^(%S+) (%S+) (.*)$')
+    return nil
+  end
+  if r.found then return nil end
+  local parts, is_named = {}, false
+  for name in string.gmatch(redis.call('HGET', r.state, 'argus_parts') or '', '%S+') do
+    local done = redis.call('HGET', r.state, 'argus_part:' .. name) or ''
+    parts[#parts + 1] = name .. '=' .. string.match(done, '^%S*')
+    is_named = is_named or name == r.part
+  end
+  if not is_named then return {'NO_PART'} end
+  local seen = table.concat(parts, ' ')
+  if seen ~= r.seen then return {'PARTS', seen} end
+  return nil
+end
+
+-- examine finds the result that stands: r.found is its cursor, r.found_mark its lease's
+-- mark. It returns a question for the caller, or nil. It writes nothing.
+local function examine(r)
+  local judge = {'JUDGE'}
+  -- The last ten suffice: only a raw peer can have appended anything after it.
+  for _, event in ipairs(redis.call('XREVRANGE', r.events, '+', '-', 'COUNT', '10')) do
+    local fields = {}
+    for i = 1, #event[2], 2 do fields[event[2][i]] = event[2][i + 1] end
+    local word = fields.status or r.judged[event[1]]
+    if not word and fields.data then
+      judge[#judge + 1] = event[1]
+      judge[#judge + 1] = fields.data
+    elseif is_terminal[word or ''] then
+      r.found, r.status, r.found_mark = event[1], word, fields.argus_lease
+      break
+    end
+  end
+  if #judge > 1 then return judge end
+  r.known = redis.call('HGET', r.state, 'status') -- of another type: fails before anything is written
+  if r.part ~= '' then return examine_part(r) end
+  return nil
+end
+
+-- append adds an event. A new stream takes 4 KB because Redis expects it to grow; a copy
+-- of it takes what it needs, so the final event makes the stream a copy.
+local function append(r, b)
+  if redis.call('EXISTS', r.events) == 0 then
+    local cursor = redis.call('XADD', r.scratch, '*', unpack(ARGV, b.event_first, b.event_last))
+    redis.call('COPY', r.scratch, r.events)
+    redis.call('DEL', r.scratch)
+    return cursor
+  end
+  local cursor = redis.call('XADD', r.events, '*', unpack(ARGV, b.event_first, b.event_last))
+  if b.final then
+    redis.call('COPY', r.events, r.scratch, 'REPLACE')
+    redis.call('RENAME', r.scratch, r.events)
+  end
+  return cursor
+end
+
+-- record records the nth of the possible results, unless one stands already. It returns
+-- {'OK', cursor} or {'ALREADY', cursor of the one that stands}.
+local function record(r, n)
+  if r.found then
+    -- Someone may have written a state since, of a second run of the job.
+    if r.status and r.known and not is_terminal[r.known] then
+      redis.call('HSET', r.state, 'status', r.status)
+    end
+    if redis.call('PTTL', r.events) == -1 then redis.call('PEXPIRE', r.events, r.events_ttl) end
+    return {'ALREADY', r.found}
+  end
+  local b = r.results[n]
+  local cursor = append(r, b)
+  redis.call('PEXPIRE', r.events, r.events_ttl)
+  if b.state_last >= b.state_first then
+    redis.call('HSET', r.state, unpack(ARGV, b.state_first, b.state_last))
+    if r.part ~= '' then
+      redis.call('HSET', r.state, 'argus_part:' .. r.part, b.part_status .. ' ' .. cursor .. ' ' .. r.mark)
+    end
+    if redis.call('PTTL', r.state) == -1 then redis.call('PEXPIRE', r.state, r.state_ttl) end
+  end
+  return {'OK', cursor}
+end

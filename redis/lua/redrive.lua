@@ -1,0 +1,34 @@
+-- Puts a dead letter back into its queue as a task that was never tried, and withdraws the
+-- result that its burial recorded, so that the job can have another.
+--
+-- KEYS  1 job state   2 completion stream   3 task stream   4 dead-letter stream
+-- ARGV  1 id of the dead letter
+-- Returns {'OK', entry id} or {'GONE'}
+local letter = redis.call('XRANGE', KEYS[4], ARGV[1], ARGV[1])[1]
+if not letter then return {'GONE'} end
+local copy, meta = {}, {}
+for i = 1, #letter[2], 2 do
+  local name, value = letter[2][i], letter[2][i + 1]
+  if string.sub(name, 1, 6) == 'argus_' then meta[name] = value end
+  if string.sub(name, 1, 6) ~= 'argus_' or name == 'argus_published_at' or name == 'argus_for_group' or
+      name == 'argus_packed' then
+    copy[#copy + 1] = name
+    copy[#copy + 1] = value
+  end
+end
+local status = redis.call('HGET', KEYS[1], 'status')
+redis.call('XLEN', KEYS[2])
+local id = redis.call('XADD', KEYS[3], '*', unpack(copy))
+redis.call('XDEL', KEYS[4], ARGV[1])
+if meta.argus_result and redis.call('XDEL', KEYS[2], meta.argus_result) == 1 then
+  local _, part = job_of(letter[2])
+  if part ~= '' and redis.call('HDEL', KEYS[1], 'argus_part:' .. part) == 1 then
+    redis.call('HSET', KEYS[1], part .. '_status', 'pending')
+  end
+  if status then
+    redis.call('HSET', KEYS[1], 'status', 'pending')
+    redis.call('HDEL', KEYS[1], 'error_message', 'completed_at')
+  end
+  if redis.call('XLEN', KEYS[2]) == 0 then redis.call('DEL', KEYS[2]) end
+end
+return {'OK', id}

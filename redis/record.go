@@ -1,0 +1,206 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// recording is what may be recorded of a job, as lua/record.lua takes it, and the answers
+// to that script's questions.
+type recording struct {
+	jobID    string
+	part     string // the part of the job that this is a result of, "" for the whole job
+	mark     string // of the lease, "" for none
+	encoding Encoding
+	// results are the results that the script chooses from.
+	results []Result
+
+	judgements []string // event id, status, …
+	parts      string   // the job's parts and their statuses: "trivy=completed clamav="
+}
+
+// maxQuestions bounds how often others' writes can make a script ask again.
+const maxQuestions = 20 + MaxParts
+
+// record runs a script that may record a result, until it has no more questions.
+func (b *Broker) record(ctx context.Context, s *script, e effect, r recording, keys []string, head []any) ([]string, error) {
+	keys = append([]string{b.keys.state(r.jobID), b.keys.completion(r.jobID), b.keys.scratch()}, keys...)
+	now := time.Now()
+	for range maxQuestions {
+		reply, err := s.strings(ctx, b.client, e, keys, r.args(b.config, head, now)...)
+		if err != nil {
+			return nil, err
+		}
+		switch reply[0] {
+		case "JUDGE":
+			r.judgements = append(r.judgements, judge(r.jobID, reply[1:])...)
+		case "PARTS":
+			r.parts = reply[1]
+		case "PART":
+			r.part = reply[1]
+		case "OK":
+			b.bell.ringAll(keys[1])
+			return reply, nil
+		case "DEAD", "CANCELLED", "DROPPED": // perhaps with a result
+			b.bell.ringAll(keys[1])
+			return reply, nil
+		default:
+			return reply, nil
+		}
+	}
+	return nil, fmt.Errorf("%s: %w: the job is written to faster than it can be read", s.name, ErrUnavailable)
+}
+
+// judge reads events in the JSON form, given as id, data, …, and says their statuses.
+func judge(jobID string, events []string) []string {
+	for i := 0; i+1 < len(events); i += 2 {
+		events[i+1] = string(decodeEvent(jobID, events[i], map[string]string{fieldData: events[i+1]}).Status)
+	}
+	return events
+}
+
+// args are the arguments of a script: head and the recording.
+func (r recording) args(config BrokerConfig, head []any, now time.Time) []any {
+	args := append([]any{}, head...)
+	args = counted(args, r.judgements)
+	args = append(args, config.StateTTL.Milliseconds(), config.CompletionTTL.Milliseconds(), r.mark, r.part, r.parts)
+	for _, result := range r.results {
+		w := r.write(result, now)
+		final := ""
+		if w.status.Terminal() {
+			final = "final"
+		}
+		args = append(args, final, string(result.Status))
+		args = counted(args, pairs(w.state))
+		event := w.event(r.jobID, r.encoding, now)
+		if r.mark != "" {
+			event = append(event, fieldLease, r.mark)
+		}
+		args = counted(args, event)
+	}
+	return args
+}
+
+func counted(args []any, list []string) []any { return appendStrings(append(args, len(list)), list) }
+
+func appendStrings(args []any, list []string) []any {
+	for _, s := range list {
+		args = append(args, s)
+	}
+	return args
+}
+
+// resultWrite is a result as it is written.
+type resultWrite struct {
+	status Status            // of the job, with this result
+	state  map[string]string // fields for the job's state
+	fields map[string]string // of the event, beside its status and its error
+	err    string            // of the event
+	part   string
+}
+
+// write works out what a result means for the job.
+func (r recording) write(result Result, now time.Time) resultWrite {
+	w := resultWrite{status: result.Status, fields: result.Fields, err: result.Error, part: r.part}
+	switch {
+	case r.part != "":
+		r.writePart(&w, result)
+	case result.Status.Terminal():
+		w.state = maps.Clone(result.Fields)
+	default: // progress is an event only
+		return w
+	}
+	if w.state == nil {
+		w.state = make(map[string]string)
+	}
+	w.state[fieldStatus] = string(w.status)
+	if w.status.Terminal() {
+		w.state[fieldCompletedAt] = strconv.FormatInt(now.Unix(), 10)
+	}
+	if result.Error != "" {
+		w.state[fieldError] = result.Error
+		if r.part != "" {
+			w.state[fieldError] = r.part + ": " + result.Error
+		}
+	}
+	return w
+}
+
+// statusSuffix makes the name of the field that says the status of a part.
+const statusSuffix = "_status"
+
+// writePart is write for a result of one part: the job's status follows from all parts.
+func (r recording) writePart(w *resultWrite, result Result) {
+	w.fields, w.state = maps.Clone(result.Fields), maps.Clone(result.Fields)
+	if w.fields == nil {
+		w.fields, w.state = make(map[string]string), make(map[string]string)
+	}
+	statuses := map[string]Status{r.part: result.Status}
+	for pair := range strings.FieldsSeq(r.parts) {
+		if name, status, _ := strings.Cut(pair, "="); name != r.part {
+			statuses[name] = Status(status)
+		}
+	}
+	w.status = combine(statuses)
+	w.state[r.part+statusSuffix] = string(result.Status)
+	w.fields[r.part+statusSuffix] = string(result.Status)
+	if w.status.Terminal() {
+		for name, status := range statuses {
+			w.fields[name+statusSuffix] = string(status)
+		}
+	}
+}
+
+// combine is the status of a job whose parts have these: running while one is missing,
+// completed when all are, failed or cancelled when none has anything to show, else partial.
+func combine(parts map[string]Status) Status {
+	count := make(map[Status]int)
+	for _, status := range parts {
+		if !status.Terminal() {
+			return StatusRunning
+		}
+		count[status]++
+	}
+	switch len(parts) {
+	case count[StatusCompleted]:
+		return StatusCompleted
+	case count[StatusCancelled]:
+		return StatusCancelled
+	case count[StatusFailed] + count[StatusCancelled]:
+		return StatusFailed
+	}
+	return StatusPartial
+}
+
+// event is the write as an entry of the completion stream.
+func (w resultWrite) event(jobID string, encoding Encoding, now time.Time) []string {
+	if encoding == EncodingJSON {
+		object := map[string]any{
+			fieldJobID:       jobID,
+			fieldStatus:      string(w.status),
+			fieldCompletedAt: now.UTC().Format(time.RFC3339),
+			fieldResults:     w.fields,
+		}
+		if w.fields == nil {
+			object[fieldResults] = struct{}{}
+		}
+		for name, value := range map[string]string{fieldError: w.err, fieldPart: w.part} {
+			if value != "" {
+				object[name] = value
+			}
+		}
+		return []string{fieldData, string(marshal(object))}
+	}
+	event := []string{fieldJobID, jobID, fieldStatus, string(w.status), fieldCompletedAt, strconv.FormatInt(now.Unix(), 10)}
+	if w.part != "" {
+		event = append(event, fieldPart, w.part)
+	}
+	if w.err != "" {
+		event = append(event, fieldError, w.err)
+	}
+	return append(event, pairs(w.fields)...)
+}
