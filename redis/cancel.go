@@ -41,13 +41,25 @@ func (b *Broker) Cancel(ctx context.Context, jobID, reason string) (Cancelled, e
 	case place.Where == WhereLeased:
 		return Cancelled{Was: StatusRunning}, nil
 	case place.Where == WhereNowhere && reply[1] == "0":
-		err := b.client.commands.ZRem(ctx, b.keys.cancelledJobs(), jobID).Err()
-		if err != nil {
-			return Cancelled{}, translate("cancel", err, repeatable)
-		}
-		return Cancelled{}, ErrJobNotFound
+		return b.notFound(ctx, jobID)
 	}
 	return b.endCancelled(ctx, jobID, reason, place)
+}
+
+// notFound ends the cancellation of a job of which nothing was found: there is no such job,
+// or a reader found its task in this moment, and ended it.
+func (b *Broker) notFound(ctx context.Context, jobID string) (Cancelled, error) {
+	result, err := b.result(ctx, jobID)
+	switch {
+	case err != nil:
+		return Cancelled{}, err
+	case result != nil:
+		return Cancelled{Was: StatusPending, Cursor: result.Cursor}, nil
+	}
+	if err := b.client.commands.ZRem(ctx, b.keys.cancelledJobs(), jobID).Err(); err != nil {
+		return Cancelled{}, translate("cancel", err, repeatable)
+	}
+	return Cancelled{}, ErrJobNotFound
 }
 
 // endCancelled records the result of a cancelled job that no worker has.

@@ -28,7 +28,7 @@ func (b *Broker) DeadLetters(ctx context.Context, queue, after string, count int
 	}
 	from := "-"
 	if after != "" {
-		if _, err := checkCursor("after", after); err != nil {
+		if _, err := checkCursor("page_token", after); err != nil {
 			return nil, err
 		}
 		from = cursorAfter(after)

@@ -102,7 +102,7 @@ func (b *Broker) result(ctx context.Context, jobID string) (*Event, error) {
 }
 
 // searchPage is how many entries one read of a search gets.
-const searchPage = 1000
+const searchPage = 200
 
 // find looks for a job's task: among the leased and the delayed, and, if deep, among the
 // dead and the waiting.

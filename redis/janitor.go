@@ -55,7 +55,7 @@ func (b *Broker) cleanQueues(ctx context.Context) error {
 	}
 	var errs []error
 	for _, queue := range queues {
-		errs = append(errs, b.trim(ctx, queue), b.dismiss(ctx, queue), b.forgetQueue(ctx, queue))
+		errs = append(errs, b.trim(ctx, queue), b.dismiss(ctx, queue, consumerIdle), b.forgetQueue(ctx, queue))
 	}
 	old := strconv.FormatInt(time.Now().Add(-b.config.DeadLetterTTL).UnixMilli(), 10)
 	err = b.client.commands.ZRemRangeByScore(ctx, b.keys.cancelledJobs(), "-inf", old).Err()
@@ -82,7 +82,7 @@ func (b *Broker) trim(ctx context.Context, queue string) error {
 }
 
 // dismiss removes consumers that hold nothing and have not been heard of for long.
-func (b *Broker) dismiss(ctx context.Context, queue string) error {
+func (b *Broker) dismiss(ctx context.Context, queue string, idle time.Duration) error {
 	key := b.keys.tasks(queue)
 	groups, err := b.groups(ctx, queue)
 	if err != nil {
@@ -97,7 +97,7 @@ func (b *Broker) dismiss(ctx context.Context, queue string) error {
 		}
 		args := []any{group.Name}
 		for _, c := range list {
-			if c.Pending == 0 && c.Idle > consumerIdle {
+			if c.Pending == 0 && c.Idle > idle {
 				args = append(args, c.Name)
 			}
 		}

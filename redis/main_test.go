@@ -92,14 +92,24 @@ func (b *bundle) nack(r redis.NackRequest) error {
 	return err
 }
 
-// readOne reads exactly one task.
+// readOne reads one task, for which it waits.
 func (b *bundle) readOne(t *testing.T, consumer string) redis.Delivery {
 	t.Helper()
-	deliveries := b.read(t, consumer, 1)
-	if len(deliveries) != 1 {
-		t.Fatalf("%d deliveries, want 1", len(deliveries))
+	deliveries, err := b.broker.Read(b.ctx, redis.ReadRequest{Consumer: consumer, Wait: time.Minute})
+	if err != nil || len(deliveries) != 1 {
+		t.Fatalf("%d deliveries, want 1; %v", len(deliveries), err)
 	}
 	return deliveries[0]
+}
+
+// readNothing reads, and gets nothing, until done.
+func (b *bundle) readNothing(t *testing.T, done func() bool) {
+	t.Helper()
+	for !done() {
+		if d, err := b.broker.Read(b.ctx, redis.ReadRequest{Consumer: "w", Wait: 20 * time.Millisecond}); err != nil || len(d) != 0 {
+			t.Fatal(d, err)
+		}
+	}
 }
 
 // expire makes a lease look as if it ran out, without waiting for it.
@@ -151,4 +161,22 @@ func contextCancelled(parent context.Context) (context.Context, context.CancelFu
 	ctx, cancel := context.WithCancel(parent)
 	cancel()
 	return ctx, cancel
+}
+
+// entry is an XADD as a raw peer sends it.
+func entry(stream string, values ...any) *goredis.XAddArgs {
+	return &goredis.XAddArgs{Stream: stream, Values: values}
+}
+
+// score is a member of a sorted set.
+func score(s float64, member string) goredis.Z { return goredis.Z{Score: s, Member: member} }
+
+// groupRead is an XREADGROUP as a raw peer sends it.
+func groupRead(stream, group string, count int) *goredis.XReadGroupArgs {
+	return &goredis.XReadGroupArgs{Group: group, Consumer: "raw", Streams: []string{stream, ">"}, Count: int64(count), Block: -1}
+}
+
+// pendingOf is an XPENDING of up to 100 entries.
+func pendingOf(stream, group string) *goredis.XPendingExtArgs {
+	return &goredis.XPendingExtArgs{Stream: stream, Group: group, Start: "-", End: "+", Count: 100}
 }

@@ -170,13 +170,14 @@ func (b *Broker) Consumers(ctx context.Context, queue, group string) ([]Consumer
 			return nil, translate("list consumers", err, repeatable)
 		}
 		for _, c := range list {
-			all = append(all, ConsumerInfo{Group: g.Name, Name: c.Name, Pending: c.Pending, Idle: c.Idle})
+			all = append(all, ConsumerInfo{Group: g.Name, Name: c.Name, Pending: c.Pending, Idle: max(0, c.Idle)})
 		}
 	}
 	return all, nil
 }
 
-// PendingInfo is a task that was delivered and is not settled.
+// PendingInfo is a task that was delivered and is not settled; of its Task only the job
+// and the part are given.
 type PendingInfo struct {
 	Place
 	// IsGone: the entry was deleted under its lease.
@@ -192,7 +193,7 @@ func (b *Broker) Pending(ctx context.Context, queue, group, after string, count 
 	}
 	start := "-"
 	if after != "" {
-		if _, err := checkCursor("after", after); err != nil {
+		if _, err := checkCursor("page_token", after); err != nil {
 			return nil, err
 		}
 		start = cursorAfter(after)
@@ -206,32 +207,49 @@ func (b *Broker) Pending(ctx context.Context, queue, group, after string, count 
 	if err != nil {
 		return nil, translate("list leases", err, repeatable)
 	}
+	var pending []PendingInfo
+	for chunk := range slices.Chunk(list, pendingChunk) {
+		infos, err := b.pendingInfos(ctx, queue, orDefault(group, b.config.DefaultGroup), chunk)
+		if err != nil {
+			return nil, err
+		}
+		pending = append(pending, infos...)
+	}
+	return pending, nil
+}
+
+// pendingChunk is how many entries are read at once to see what they are: they may be
+// large.
+const pendingChunk = 50
+
+func (b *Broker) pendingInfos(ctx context.Context, queue, group string, list []goredis.XPendingExt) ([]PendingInfo, error) {
 	pipe := b.client.commands.Pipeline()
 	entries := make([]*goredis.XMessageSliceCmd, len(list))
 	for i, p := range list {
-		entries[i] = pipe.XRangeN(ctx, key, p.ID, p.ID, 1)
+		entries[i] = pipe.XRangeN(ctx, b.keys.tasks(queue), p.ID, p.ID, 1)
 	}
 	now := pipe.Time(ctx)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, translate("list leases", err, repeatable)
 	}
 	lease := b.queueConfig(queue).Lease
-	pending := make([]PendingInfo, len(list))
+	infos := make([]PendingInfo, len(list))
 	for i, p := range list {
 		info := PendingInfo{IsGone: len(entries[i].Val()) == 0}
 		if !info.IsGone {
 			info.Place, _ = placeOf(WhereLeased, p.ID, textFields(entries[i].Val()[0].Values))
+			info.Task = Task{JobID: info.Task.JobID, Part: info.Task.Part}
 		}
-		info.Queue, info.EntryID, info.Group, info.Consumer = queue, p.ID, orDefault(group, b.config.DefaultGroup), p.Consumer
+		info.Queue, info.EntryID, info.Group, info.Consumer = queue, p.ID, group, p.Consumer
 		info.Attempts += int(p.RetryCount)
 		info.LeaseExpires = now.Val().Add(lease - p.Idle)
 		info.Where = WhereLeased
 		if p.Idle >= lease {
 			info.Where = WhereWaiting
 		}
-		pending[i] = info
+		infos[i] = info
 	}
-	return pending, nil
+	return infos, nil
 }
 
 // Pause stops the delivery of a queue's tasks; Publish goes on. It holds until Resume.

@@ -134,25 +134,32 @@ func (a *admin) ListDeadLetters(ctx context.Context, r *argusv1.ListDeadLettersR
 	if err != nil {
 		return nil, err
 	}
-	letters, err := a.broker.DeadLetters(ctx, r.GetQueue(), r.GetPageToken(), size)
-	if err != nil {
-		return nil, err
-	}
-	response := &argusv1.ListDeadLettersResponse{}
-	isLast, bytes := len(letters) < size, 0
-	for i, l := range letters {
-		letter := toDeadLetter(l)
-		if bytes += proto.Size(letter); bytes > maxMessage-frameOverhead && i > 0 {
-			isLast = false
-			break
+	response, bytes, last := &argusv1.ListDeadLettersResponse{}, 0, r.GetPageToken()
+	for len(response.DeadLetters) < size {
+		count := min(deadLetterStep, size-len(response.DeadLetters))
+		letters, err := a.broker.DeadLetters(ctx, r.GetQueue(), last, count)
+		if err != nil {
+			return nil, err
 		}
-		response.DeadLetters = append(response.DeadLetters, letter)
+		for _, l := range letters {
+			letter := toDeadLetter(l)
+			if bytes += proto.Size(letter); bytes > maxMessage-frameOverhead && len(response.DeadLetters) > 0 {
+				response.NextPageToken = last
+				return response, nil
+			}
+			response.DeadLetters = append(response.DeadLetters, letter)
+			last = l.EntryID
+		}
+		if len(letters) < count {
+			return response, nil
+		}
 	}
-	if !isLast {
-		response.NextPageToken = response.DeadLetters[len(response.DeadLetters)-1].GetId()
-	}
+	response.NextPageToken = last
 	return response, nil
 }
+
+// deadLetterStep is how many dead letters are read at once: they may be large.
+const deadLetterStep = 20
 
 func toDeadLetter(d redis.DeadLetter) *argusv1.DeadLetter {
 	letter := &argusv1.DeadLetter{Id: d.EntryID, Info: toTaskInfo(d.Place), SourceMessageId: valid(d.SourceID), DeathTime: toTimestamp(d.DiedAt)}

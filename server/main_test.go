@@ -52,6 +52,7 @@ type bundle struct {
 	queue    argusv1.TaskQueueClient
 	state    argusv1.JobStateClient
 	done     argusv1.CompletionClient
+	admin    argusv1.AdminClient
 	shutdown func()
 }
 
@@ -75,13 +76,19 @@ func (l *logs) String() string {
 
 func setup(t *testing.T, e redistest.Engine) *bundle {
 	t.Helper()
+	return setupWith(t, e, redis.BrokerConfig{})
+}
+
+func setupWith(t *testing.T, e redistest.Engine, config redis.BrokerConfig) *bundle {
+	t.Helper()
 	l := &logs{}
 	log := slog.New(slog.NewJSONHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	client, err := redis.NewClient(redis.Config{Addr: e.Addr, Prefix: e.Prefix, ReadTimeout: 2 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	broker, err := redis.NewBroker(client, redis.BrokerConfig{Logger: log})
+	config.Logger = log
+	broker, err := redis.NewBroker(client, config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +104,8 @@ func setup(t *testing.T, e redistest.Engine) *bundle {
 		t.Fatal(err)
 	}
 	b := &bundle{ctx: redistest.Context(t), engine: e, logs: l, raw: e.Raw(t), server: s, conn: conn,
-		queue: argusv1.NewTaskQueueClient(conn), state: argusv1.NewJobStateClient(conn), done: argusv1.NewCompletionClient(conn)}
+		queue: argusv1.NewTaskQueueClient(conn), state: argusv1.NewJobStateClient(conn), done: argusv1.NewCompletionClient(conn),
+		admin: argusv1.NewAdminClient(conn)}
 	b.shutdown = sync.OnceFunc(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()

@@ -1,0 +1,17 @@
+package redis
+
+import (
+	"context"
+	"time"
+)
+
+// MoveDue moves the delayed tasks that are due, as the broker does by itself.
+func (b *Broker) MoveDue(ctx context.Context) error {
+	_, err := b.moveDue(ctx)
+	return err
+}
+
+// Dismiss removes consumers as Clean does, with another limit to how long they are idle.
+func (b *Broker) Dismiss(ctx context.Context, queue string, idle time.Duration) error {
+	return b.dismiss(ctx, queue, idle)
+}
