@@ -180,3 +180,12 @@ func groupRead(stream, group string, count int) *goredis.XReadGroupArgs {
 func pendingOf(stream, group string) *goredis.XPendingExtArgs {
 	return &goredis.XPendingExtArgs{Stream: stream, Group: group, Start: "-", End: "+", Count: 100}
 }
+
+// values are an entry's fields.
+func values(entry goredis.XMessage) map[string]string {
+	fields := make(map[string]string, len(entry.Values))
+	for name, value := range entry.Values {
+		fields[name], _ = value.(string)
+	}
+	return fields
+}
