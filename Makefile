@@ -6,7 +6,7 @@ BUF       = $(GO) tool -modfile=tools/buf/go.mod buf
 # What the last release promised; a change that breaks it fails `make lint`.
 RELEASED  = proto/released.binpb
 
-.PHONY: help run test build generate lint lint-go lint-proto release-contract fuzz
+.PHONY: help run test build generate lint lint-go lint-proto release-contract fuzz bench-scripts model
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -44,6 +44,14 @@ lint-proto:
 
 release-contract: ## Record the contract as released: from then on it can only grow.
 	$(BUF) build --exclude-source-info -o $(RELEASED)
+
+# What each script costs Redis, beside the plain commands that it replaces.
+bench-scripts:
+	go test ./redis -run=NONE -bench=Scripts -benchtime=3000x
+
+# Thousands of random histories of a queue against a model of it, on both engines.
+model:
+	REDIS_INTEGRATION_TEST=true go test ./redis -run=TestModel -timeout=1h -rapid.checks=$(or $(CHECKS),1000)
 
 fuzz: ## Fuzz each target for FUZZTIME (default 30s).
 	@for target in $$(grep -ho 'func Fuzz[A-Za-z]*' redis/*_test.go | cut -c6-); do \

@@ -21,10 +21,10 @@ type unwanted struct {
 }
 
 // add takes one row of the read script's reply: {id, delivery count, {field, value, …},
-// 'CANCELLED' or ”}.
+// whether its job was cancelled, uncounted deliveries}.
 func (p *batch) add(row any, lease Lease, config QueueConfig) error {
 	cells, ok := row.([]any)
-	if !ok || len(cells) != 4 {
+	if !ok || len(cells) != 5 {
 		return fmt.Errorf("read: unexpected row %T", row)
 	}
 	list, err := stringList(cells[2])
@@ -42,7 +42,8 @@ func (p *batch) add(row any, lease Lease, config QueueConfig) error {
 		return nil
 	}
 	lease.JobID = task.JobID
-	switch crashes := m.attempts - m.failures + lease.Count - 1; {
+	attempt := m.attempts + lease.Count - int(integer(cells[4]))
+	switch crashes := attempt - 1 - m.failures; {
 	case m.forGroup != "" && m.forGroup != lease.Group:
 		p.unwanted = append(p.unwanted, unwanted{lease: lease})
 		return nil
@@ -57,7 +58,7 @@ func (p *batch) add(row any, lease Lease, config QueueConfig) error {
 	if published.IsZero() {
 		published = entryTime(lease.EntryID)
 	}
-	p.deliveries = append(p.deliveries, Delivery{Lease: lease, Attempt: m.attempts + lease.Count, Failures: m.failures, PublishedAt: published, Task: task})
+	p.deliveries = append(p.deliveries, Delivery{Lease: lease, Attempt: attempt, Failures: m.failures, PublishedAt: published, Task: task})
 	return nil
 }
 

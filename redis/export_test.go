@@ -15,3 +15,9 @@ func (b *Broker) MoveDue(ctx context.Context) error {
 func (b *Broker) Dismiss(ctx context.Context, queue string, idle time.Duration) error {
 	return b.dismiss(ctx, queue, idle)
 }
+
+// Leave removes consumers that hold nothing.
+func (b *Broker) Leave(ctx context.Context, queue, group, consumer string) error {
+	_, err := leaveScript.run(ctx, b.client, repeatable, []string{b.keys.tasks(queue)}, group, consumer)
+	return err
+}

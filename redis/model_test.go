@@ -61,7 +61,7 @@ type modelJob struct {
 	place    string // waiting, leased, delayed, dead or gone
 	result   string // the status of its terminal event, "" for none
 	isDead   bool   // the result is that of its dead letter
-	crashes  int // how often it was delivered because a lease ran out
+	crashes  int    // how often it was delivered because a lease ran out
 	failures int
 	isDoomed bool // cancelled
 	// lease is the one that holds, tokens are all that did not.

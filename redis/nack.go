@@ -95,7 +95,7 @@ func (b *Broker) giveBack(ctx context.Context, lease Lease, g giveBack) (Nacked,
 		delay = fmt.Sprint(g.delay.Milliseconds())
 	}
 	keys := []string{b.keys.tasks(lease.Queue), b.keys.delayed(lease.Queue), b.keys.delayedQueues(),
-		b.keys.deadLetters(lease.Queue), b.keys.cancelledJobs()}
+		b.keys.deadLetters(lease.Queue), b.keys.cancelledJobs(), b.keys.uncounted(lease.Queue)}
 	head := append([]any{lease.Group}, lease.args()...)
 	head = append(head, g.action, delay, g.reason, lease.Queue, lease.JobID, b.config.DeadLetterTTL.Milliseconds(),
 		uuid.NewString(), config.MaxAttempts, config.RetryMin.Milliseconds(), config.RetryMax.Milliseconds(),

@@ -266,6 +266,9 @@ func TestClean(t *testing.T) {
 		if c, err := b.broker.Consumers(b.ctx, "", ""); err != nil || len(c) != 2 {
 			t.Error("consumers that were just here:", c, err)
 		}
+		if err := b.broker.Leave(b.ctx, redis.DefaultQueue, redis.DefaultGroup, "holds something"); err != nil || b.pending(t) != 1 {
+			t.Error("one that got something a moment ago was removed:", err)
+		}
 		if err := b.broker.Dismiss(b.ctx, redis.DefaultQueue, -time.Second); err != nil {
 			t.Fatal(err)
 		}

@@ -115,7 +115,7 @@ func (b *Broker) lease(ctx context.Context, r ReadRequest) (batch, error) {
 		mode = "claim"
 	}
 	start := time.Now()
-	reply, err := readScript.run(context.WithoutCancel(ctx), b.client, repeatable, []string{b.keys.tasks(r.Queue), b.keys.paused(r.Queue), b.keys.cancelledJobs()},
+	reply, err := readScript.run(context.WithoutCancel(ctx), b.client, repeatable, []string{b.keys.tasks(r.Queue), b.keys.paused(r.Queue), b.keys.cancelledJobs(), b.keys.uncounted(r.Queue)},
 		r.Group, r.Consumer, r.Max, lease.Milliseconds(), mode, batchBytes, b.deliveryOverhead(r), fieldOverhead)
 	if err != nil {
 		b.claims.again(line)
@@ -173,16 +173,20 @@ func (b *Broker) release(ctx context.Context, deliveries []Delivery) {
 	}
 }
 
+// uncountedTTL is how long it is remembered, after the last one, which deliveries don't
+// count.
+const uncountedTTL = 24 * time.Hour
+
 // giveUp gives up leases of one queue and group as if the entries had not been delivered.
 // ErrLeaseLost when none of them was held.
 func (b *Broker) giveUp(ctx context.Context, leases ...Lease) error {
 	first := leases[0]
-	args := []any{first.Group, b.queueConfig(first.Queue).Lease.Milliseconds()}
+	args := []any{first.Group, b.queueConfig(first.Queue).Lease.Milliseconds(), uncountedTTL.Milliseconds()}
 	for _, lease := range leases {
 		args = append(args, lease.args()...)
 	}
 	key := b.keys.tasks(first.Queue)
-	released, err := releaseScript.run(ctx, b.client, repeatable, []string{key}, args...)
+	released, err := releaseScript.run(ctx, b.client, repeatable, []string{key, b.keys.uncounted(first.Queue)}, args...)
 	if err != nil {
 		return err
 	}

@@ -135,7 +135,11 @@ func TestAdminErrors(t *testing.T) {
 	if w := expect(t, publish("b"), codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_QUEUE_FULL); !w.retryable || w.metadata["queue"] != "small" {
 		t.Error(w)
 	}
-	_, err := b.queue.Cancel(b.ctx, &argusv1.CancelRequest{JobId: "none"})
+	small, err := b.queue.Read(b.ctx, &argusv1.ReadRequest{Queue: "small", Consumer: "w"})
+	if err != nil || len(small.GetDeliveries()) != 1 {
+		t.Fatal(small, err)
+	}
+	_, err = b.queue.Cancel(b.ctx, &argusv1.CancelRequest{JobId: "none"})
 	expect(t, err, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_JOB_NOT_FOUND)
 	_, err = b.admin.GetJob(b.ctx, &argusv1.GetJobRequest{JobId: "none"})
 	expect(t, err, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_JOB_NOT_FOUND)
@@ -206,8 +210,7 @@ func TestAdminErrors(t *testing.T) {
 			return err
 		},
 		"release": func() error {
-			d := b.small(t)
-			_, err := b.queue.Nack(b.ctx, &argusv1.NackRequest{LeaseToken: d.GetLeaseToken(), Release: true, Delay: &durationpb.Duration{}})
+			_, err := b.queue.Nack(b.ctx, &argusv1.NackRequest{LeaseToken: small.GetDeliveries()[0].GetLeaseToken(), Release: true, Delay: &durationpb.Duration{}})
 			return err
 		},
 	} {
@@ -218,16 +221,6 @@ func TestAdminErrors(t *testing.T) {
 			}
 		})
 	}
-}
-
-// small reads the one task of the queue "small".
-func (b *bundle) small(t *testing.T) *argusv1.Delivery {
-	t.Helper()
-	r, err := b.queue.Read(b.ctx, &argusv1.ReadRequest{Queue: "small", Consumer: "w"})
-	if err != nil || len(r.GetDeliveries()) != 1 {
-		t.Fatal(r, err)
-	}
-	return r.GetDeliveries()[0]
 }
 
 // A page of dead letters ends when it is as large as a message can be.

@@ -590,3 +590,65 @@ func TestConfigCommands(t *testing.T) {
 		t.Error(code, &err)
 	}
 }
+
+func TestQueueCommands(t *testing.T) {
+	t.Parallel()
+	c := newCLI(t)
+	for _, job := range []string{"a", "b", "c"} {
+		c.run(0, "publish", "--job-id", job)
+	}
+	say := func(code int, want string, args ...string) {
+		t.Helper()
+		out, errs := c.run(code, args...)
+		if !strings.Contains(out+errs, want) {
+			t.Errorf("argus %s: want %q:\n%s%s", strings.Join(args, " "), want, out, errs)
+		}
+	}
+	token := c.token("w")
+	say(0, "put to the dead letters", "nack", token, "--dead-letter", "--reason", "no such image")
+	say(exitFailed, "rejected: no such image", "await", "a")
+	say(0, "cause", "job", "show", "a")
+	say(0, "no such image", "dead", "ls")
+	out, _ := c.run(0, "dead", "ls", "-o", "jsonl")
+	var letter struct{ ID string }
+	if err := json.Unmarshal([]byte(out), &letter); err != nil || letter.ID == "" {
+		t.Fatal(out, err)
+	}
+	say(exitUsage, "want ids of dead letters, or --all", "dead", "redrive")
+	say(exitNotFound, "1 of 2 were not there", "dead", "redrive", letter.ID, "1-1")
+	say(0, "0 removed", "dead", "rm", "--all")
+	token = c.token("w")
+	say(0, "given back, due in", "nack", token)
+	token = c.token("w")
+	say(0, "given back\n", "nack", token, "--release")
+	token = c.token("w")
+	say(0, "leased in argus_task_queue", "job", "show", "c")
+	say(0, "argus_task_queue  1        1       1        0", "queue", "ls")
+	say(0, "argus-workers  w               1    0s ago", "queue", "describe")
+	say(0, "its worker is told to stop", "job", "cancel", "c", "--reason", "enough")
+	say(0, "cancel requested", "extend", token)
+	say(0, "dropped: its job was cancelled", "nack", token)
+	say(0, "it had its result already: cancelled", "job", "cancel", "c")
+	say(exitNotFound, "JOB_NOT_FOUND", "job", "cancel", "nobody")
+	say(exitNotFound, "JOB_NOT_FOUND", "job", "show", "nobody")
+	say(exitNotFound, "QUEUE_NOT_FOUND", "queue", "describe", "none")
+	say(0, "paused", "queue", "pause")
+	if out, _ := c.run(0, "read", "--wait", "0s", "-o", "jsonl"); out != "" {
+		t.Error("a paused queue gave", out)
+	}
+	say(0, "resumed", "queue", "resume")
+	say(exitUsage, "would remove 1 waiting and 1 delayed; 0 stay", "queue", "purge")
+	say(0, "removed 1 waiting and 1 delayed; 0 stay", "queue", "purge", "--yes")
+	say(0, "cancelled", "job", "show", "a")
+
+	// A job of two parts, worked off by a worker.
+	w := startWorker(t, c.addr, "--", script(t, `[ "$ARGUS_PART" = trivy ] && echo ok`))
+	say(0, "", "state", "init", "parts", "--part", "trivy", "--part", "clamav")
+	c.run(0, "publish", "--job-id", "parts", "--part", "trivy")
+	c.run(0, "publish", "--job-id", "parts", "--part", "clamav")
+	say(exitPartial, "the job parts is partial", "await", "parts")
+	out, _ = c.run(0, "state", "get", "parts")
+	if !strings.Contains(out, "trivy_status   completed") || !strings.Contains(out, "clamav_status  failed") {
+		t.Error(out, w.said())
+	}
+}

@@ -47,16 +47,21 @@ func toJSON(message proto.Message, indented bool) (string, error) {
 
 // table prints rows in columns.
 func (c *client) table(rows ...[]string) error {
-	w := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
 		for i, cell := range row {
 			row[i] = printable(cell)
 		}
-		if _, err := fmt.Fprintln(w, strings.Join(row, "\t")); err != nil {
+		_, _ = fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	_ = w.Flush()
+	for line := range strings.Lines(text.String()) {
+		if _, err := fmt.Fprintln(c.stdout, strings.TrimRight(line, " \n")); err != nil {
 			return err
 		}
 	}
-	return w.Flush()
+	return nil
 }
 
 // printable keeps a value from steering the terminal, and from breaking the table.

@@ -7,7 +7,7 @@
 --
 -- KEYS  1 job state   2 completion stream   3 scratch stream   4 task stream
 --       5 delayed set   6 set of queues with delayed tasks   7 dead-letter stream
---       8 cancelled jobs
+--       8 cancelled jobs   9 uncounted deliveries
 -- ARGV  1 group   2 entry id   3 consumer   4 delivery count
 --       5 'retry'; 'dead'; 'lost': to the dead letters, this delivery reached nobody;
 --         'cancelled': drop it
@@ -39,7 +39,8 @@ for i = 1, #entry[2], 2 do
     copy[#copy + 1] = value
   end
 end
-local attempts = (tonumber(meta.argus_attempt) or 0) + tonumber(ARGV[4])
+local uncounted = group .. ' ' .. id
+local attempts = (tonumber(meta.argus_attempt) or 0) + tonumber(ARGV[4]) - (redis.call('HGET', KEYS[9], uncounted) or 0)
 local failures = tonumber(meta.argus_failures) or 0
 local published = tonumber(meta.argus_published_at) or tonumber(string.match(id, '^%d+'))
 if action == 'retry' then failures = failures + 1 end

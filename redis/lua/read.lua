@@ -2,6 +2,7 @@
 -- the stream is there and the group is not.
 --
 -- KEYS  1 task stream   2 mark of a paused queue   3 cancelled jobs
+--       4 uncounted deliveries
 -- ARGV  1 group   2 consumer   3 how many   4 lease, ms
 --       5 'claim': expired leases first, then new tasks; 'new': new tasks only;
 --         'own': what the consumer holds, longest held first
@@ -10,15 +11,17 @@
 -- Returns {now in ms, number of leases whose entry is gone, 'MORE' when expired leases
 --         may be left, 'PAUSED' or '', 'CREATED' when the group was, 'ABSENT' when there
 --         is no stream or '', entry, entry, …} where an entry is
---         {id, delivery count, {field, value, …}, 'CANCELLED' when its job was or ''}
+--         {id, delivery count, {field, value, …}, 'CANCELLED' when its job was or '',
+--         how many of the deliveries don't count}
 local stream, group, consumer = KEYS[1], ARGV[1], ARGV[2]
 local want, lease, mode = tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local room, per_entry, per_field = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local out, gone, more, health, taken = {text(now_ms())}, 0, '', '', 0
-local some_cancelled = false
-if redis.call('EXISTS', KEYS[2], KEYS[3]) > 0 then
+local some_cancelled, some_uncounted = false, false
+if redis.call('EXISTS', KEYS[2], KEYS[3], KEYS[4]) > 0 then
   if mode ~= 'own' and redis.call('EXISTS', KEYS[2]) == 1 then return {out[1], '0', 'PAUSED', ''} end
   some_cancelled = redis.call('EXISTS', KEYS[3]) == 1
+  some_uncounted = redis.call('EXISTS', KEYS[4]) == 1
 end
 
 -- in_group calls a command that needs the group; nil when there is no stream.
@@ -61,7 +64,8 @@ local function give(id, count, fields)
     return false
   end
   room, taken = room - bytes, taken + 1
-  out[#out + 1] = {id, text(count), fields, is_cancelled(id, fields) and 'CANCELLED' or ''}
+  out[#out + 1] = {id, text(count), fields, is_cancelled(id, fields) and 'CANCELLED' or '',
+    some_uncounted and count > 1 and redis.call('HGET', KEYS[4], group .. ' ' .. id) or '0'}
   return true
 end
 
