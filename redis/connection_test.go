@@ -46,9 +46,50 @@ func work(t *testing.T, config redis.Config) {
 	if err != nil || len(jobs) != 1 || jobs[0].JobID != "job" || jobs[0].Status != redis.StatusCompleted {
 		t.Error(jobs, err)
 	}
+	b.everything(t)
 	if policy, err := client.EvictionPolicy(ctx); err != nil || policy != "noeviction" {
 		t.Error(policy, err)
 	}
+}
+
+// everything runs what work does not.
+func (b *bundle) everything(t *testing.T) {
+	t.Helper()
+	must := func(what any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Error(what, err)
+		}
+	}
+	read := func() string {
+		t.Helper()
+		return b.readOne(t, "w").Lease.Token()
+	}
+	for _, job := range []string{"dead", "cancelled", "released", "purged"} {
+		b.publish(t, redis.Task{JobID: job})
+	}
+	must("nack", b.nack(redis.NackRequest{Token: read(), DeadLetter: true}))
+	b.cancel(t, "cancelled", redis.StatusPending)
+	must("release", b.nack(redis.NackRequest{Token: read(), Release: true}))
+	token := read()
+	must(b.broker.Extend(b.ctx, token, map[string]string{"progress": "1"}))
+	must("state", b.broker.SetState(b.ctx, "released", map[string]string{"a": "b"}, token))
+	must(b.broker.Ack(b.ctx, []string{token}))
+	must("pause", b.broker.Pause(b.ctx, ""))
+	must("resume", b.broker.Resume(b.ctx, ""))
+	must(b.broker.Queues(b.ctx))
+	must(b.broker.Job(b.ctx, "dead"))
+	must(b.broker.Consumers(b.ctx, "", ""))
+	must("clean", b.broker.Clean(b.ctx))
+	must(b.broker.Redrive(b.ctx, "", true, nil))
+	if p, err := b.broker.Purge(b.ctx, ""); err != nil || p.Waiting != 2 {
+		t.Error(p, err)
+	}
+	b.withParts(t, "parts", "one")
+	if r, err := b.broker.Complete(b.ctx, read(), redis.Result{Status: redis.StatusFailed, Part: "one"}); err != nil || r.Already {
+		t.Error(r, err)
+	}
+	must(b.broker.DeleteState(b.ctx, "parts"))
 }
 
 func TestACLUser(t *testing.T) {
@@ -56,7 +97,7 @@ func TestACLUser(t *testing.T) {
 	server := redistest.Own(t)
 	raw := server.Engine().Raw(t)
 	for _, rule := range [][]any{
-		{"ACL", "SETUSER", "argus", "on", ">secret", "~argus:*", "+@connection", "+@read", "+@write", "-@dangerous", "+eval", "+evalsha", "+time", "+config|get"},
+		{"ACL", "SETUSER", "argus", "on", ">secret", "~argus:*", "+@connection", "+@read", "+@write", "-@dangerous", "+eval", "+evalsha", "+time", "+config|get", "+publish", "&argus:argus_cancel:*"},
 		{"ACL", "SETUSER", "default", "off"},
 	} {
 		if err := raw.Do(redistest.Context(t), rule...).Err(); err != nil {
