@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -113,6 +114,10 @@ type Broker struct {
 	due    *alarm // for the next delayed task
 	claims claims
 	known  knownQueues
+	reads  *readQueue
+	// tracker is there while Redis itself rings the bell.
+	tracker atomic.Pointer[tracker]
+	closed  chan struct{}
 	stop   context.CancelFunc
 	tasks  sync.WaitGroup
 }
@@ -132,9 +137,13 @@ func NewBroker(client *Client, config BrokerConfig) (*Broker, error) {
 		states: NewStateManager(client, StateManagerConfig{DefaultTTL: config.StateTTL}),
 		bell:   newDoorbell(),
 		due:    newAlarm(),
+		reads:  newReadQueue(),
+		closed: make(chan struct{}),
 		stop:   stop,
 	}
-	b.log.Debug("what others write is found by sweeping what is waited for")
+	b.tasks.Go(func() { b.serveReads(ctx) })
+	b.tasks.Go(func() { b.keepTracking(ctx) })
+	b.tasks.Go(func() { b.armTasks(ctx) })
 	b.tasks.Go(func() { b.sweepCompletions(ctx) })
 	b.tasks.Go(func() { b.pollTasks(ctx) })
 	b.tasks.Go(func() { b.moveDelayed(ctx) })
@@ -198,6 +207,7 @@ func (c BrokerConfig) Validate() error {
 // are their contexts' owners' to end.
 func (b *Broker) Close() {
 	b.stop()
+	close(b.closed)
 	b.tasks.Wait()
 }
 

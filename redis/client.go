@@ -119,6 +119,7 @@ func (c Config) options() *goredis.UniversalOptions {
 // Client is a connection pool to one Redis, and a key prefix. It is safe for
 // concurrent use.
 type Client struct {
+	config   Config
 	keys     keys
 	commands goredis.UniversalClient
 	// blocking is for XREADGROUP BLOCK: such a read would starve the command pool.
@@ -135,6 +136,7 @@ func NewClient(config Config) (*Client, error) {
 	blocking := config.options()
 	blocking.PoolSize = 1000 // a ceiling; connections are made as loops need them
 	client := &Client{
+		config:   config,
 		keys:     keys{config.Prefix},
 		commands: goredis.NewUniversalClient(config.options()),
 		blocking: goredis.NewUniversalClient(blocking),

@@ -71,6 +71,7 @@ func (b *Broker) Redrive(ctx context.Context, queue string, all bool, ids []stri
 		}
 		b.bell.ringEach(b.keys.tasks(queue), 1)
 		b.bell.ringAll(events)
+		b.bell.ringAll(b.keys.state(d.Task.JobID))
 		return true, nil
 	})
 }

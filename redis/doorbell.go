@@ -9,159 +9,311 @@ import (
 // whoever waits registers first, then looks, then waits, so no ring is missed; and a
 // ring too many costs one look. It never blocks.
 //
-// A key has lines: its waiters in the order of their arrival. A task stream has a line
-// for each consumer group, a completion stream one line, "".
+// Workers wait for a task stream in lines, one for each consumer group, in the order of
+// their arrival; a ring wakes as many as there may be entries. Watches listen for
+// completion streams and states with ears, which all hear a ring.
 type doorbell struct {
-	mu   sync.Mutex
-	keys map[string]map[string]*list.List // key → line → *wait
-	// busy has an element when there may be someone to sweep for.
+	mu    sync.Mutex
+	lines map[string]map[string]*list.List // key → group → *wait
+	ears  map[string]*ear                  // key → the first of a list
+	// unarmed are the task streams whose change may not be heard.
+	unarmed map[string]bool
+	arm     chan struct{} // holds one signal that there are unarmed streams
+	// busy holds one signal that there may be someone who waits.
 	busy chan struct{}
 }
 
 // wait is a place in a line.
 type wait struct {
-	bell      *doorbell
-	key, line string
-	place     *list.Element
-	rung      chan struct{} // holds one ring
-	seen      string        // guarded by bell.mu: the last entry that the waiter knows
+	bell       *doorbell
+	key, group string
+	place      *list.Element
+	rung       chan struct{} // holds one ring
 }
 
 func newDoorbell() *doorbell {
-	return &doorbell{keys: make(map[string]map[string]*list.List), busy: make(chan struct{}, 1)}
+	return &doorbell{lines: make(map[string]map[string]*list.List), ears: make(map[string]*ear),
+		unarmed: make(map[string]bool), arm: make(chan struct{}, 1), busy: make(chan struct{}, 1)}
 }
 
-// join takes the last place in a line. The caller must leave.
-func (d *doorbell) join(key, line string) *wait {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	lines := d.keys[key]
-	if lines == nil {
-		lines = make(map[string]*list.List)
-		d.keys[key] = lines
-	}
-	if lines[line] == nil {
-		lines[line] = list.New()
-	}
-	w := &wait{bell: d, key: key, line: line, rung: make(chan struct{}, 1), seen: firstCursor}
-	w.place = lines[line].PushBack(w)
+// signal puts a signal into a channel that holds one.
+func signal(c chan struct{}) bool {
 	select {
-	case d.busy <- struct{}{}:
-	default:
-	}
-	return w
-}
-
-// leave gives up the place. A ring that was not heeded goes to the next in line of a
-// task stream: it may have been for an entry that is still there.
-func (w *wait) leave() {
-	d := w.bell
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	line := d.keys[w.key][w.line]
-	line.Remove(w.place)
-	select {
-	case <-w.rung:
-		if w.line != "" {
-			ringFirst(line, 1)
-		}
-	default:
-	}
-	if line.Len() == 0 {
-		delete(d.keys[w.key], w.line)
-	}
-	if len(d.keys[w.key]) == 0 {
-		delete(d.keys, w.key)
-	}
-}
-
-// saw tells the sweep which entry the waiter knows already.
-func (w *wait) saw(id string) {
-	w.bell.mu.Lock()
-	defer w.bell.mu.Unlock()
-	w.seen = id
-}
-
-func (w *wait) ring() bool {
-	select {
-	case w.rung <- struct{}{}:
+	case c <- struct{}{}:
 		return true
 	default:
 		return false
 	}
 }
 
-// ringAll wakes everyone who waits for a key.
-func (d *doorbell) ringAll(key string) {
+// join takes the last place in a line. The caller must leave.
+func (d *doorbell) join(key, group string) *wait {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, line := range d.keys[key] {
-		ringFirst(line, line.Len())
+	lines := d.lines[key]
+	if lines == nil {
+		lines = make(map[string]*list.List)
+		d.lines[key] = lines
+		d.disarm(key)
+	}
+	if lines[group] == nil {
+		lines[group] = list.New()
+	}
+	w := &wait{bell: d, key: key, group: group, rung: make(chan struct{}, 1)}
+	w.place = lines[group].PushBack(w)
+	signal(d.busy)
+	return w
+}
+
+// leave gives up the place. A ring that was not heeded goes to the next in line: it may
+// have been for an entry that is still there.
+func (w *wait) leave() {
+	d := w.bell
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	line := d.lines[w.key][w.group]
+	line.Remove(w.place)
+	select {
+	case <-w.rung:
+		ringFirst(line, 1)
+	default:
+	}
+	if line.Len() == 0 {
+		delete(d.lines[w.key], w.group)
+	}
+	if len(d.lines[w.key]) == 0 {
+		delete(d.lines, w.key)
 	}
 }
 
-// ringEach wakes the first n of each line of a key who are not awake already.
+// ringEach wakes the first n of each line of a task stream who are not awake already.
 func (d *doorbell) ringEach(key string, n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, line := range d.keys[key] {
+	for _, line := range d.lines[key] {
 		ringFirst(line, n)
 	}
 }
 
 // ringLine wakes the first of one line.
-func (d *doorbell) ringLine(key, name string) {
+func (d *doorbell) ringLine(key, group string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if line := d.keys[key][name]; line != nil {
+	if line := d.lines[key][group]; line != nil {
 		ringFirst(line, 1)
 	}
 }
 
 func ringFirst(line *list.List, n int) {
 	for e := line.Front(); e != nil && n > 0; e = e.Next() {
-		if e.Value.(*wait).ring() {
+		if signal(e.Value.(*wait).rung) {
 			n--
 		}
 	}
 }
 
-// ringTasks wakes the first of every line of every task stream, and says how many.
+// ringTasks wakes the first of every line, and says how many lines there are.
 func (d *doorbell) ringTasks() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	n := 0
-	for _, lines := range d.keys {
-		for name, line := range lines {
-			if name != "" {
-				ringFirst(line, 1)
-				n++
-			}
+	for _, lines := range d.lines {
+		for _, line := range lines {
+			ringFirst(line, 1)
+			n++
 		}
 	}
 	return n
 }
 
-// position is a stream and the entry up to which all its waiters know it.
+// disarm notes that a change of a task stream may not be heard. The caller holds mu.
+func (d *doorbell) disarm(key string) {
+	d.unarmed[key] = true
+	signal(d.arm)
+}
+
+// disarmed takes the streams that are to be armed: those that are waited for.
+func (d *doorbell) disarmed() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var keys []string
+	for key := range d.unarmed {
+		if d.lines[key] != nil {
+			keys = append(keys, key)
+		}
+	}
+	clear(d.unarmed)
+	return keys
+}
+
+// changed rings for keys that someone has written to.
+func (d *doorbell) changed(keys []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, key := range keys {
+		for e := d.ears[key]; e != nil; e = e.next {
+			e.ring()
+		}
+		if d.lines[key] != nil {
+			d.disarm(key)
+		}
+	}
+}
+
+// ringEverything wakes whoever waits for anything: rings may have been missed.
+func (d *doorbell) ringEverything() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, e := range d.ears {
+		for ; e != nil; e = e.next {
+			e.ring()
+		}
+	}
+	for key := range d.lines {
+		d.disarm(key)
+	}
+	for _, lines := range d.lines {
+		for _, line := range lines {
+			ringFirst(line, 1)
+		}
+	}
+}
+
+// waiters counts who waits: workers in lines, and ears.
+func (d *doorbell) waiters() (workers, keys int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, lines := range d.lines {
+		for _, line := range lines {
+			workers += line.Len()
+		}
+	}
+	return workers, len(d.ears)
+}
+
+// mailbox collects the ears of one listener that have heard a ring.
+type mailbox struct {
+	mu   sync.Mutex
+	rung []*ear
+	mail chan struct{} // holds one signal that there is something
+}
+
+func newMailbox() *mailbox { return &mailbox{mail: make(chan struct{}, 1)} }
+
+// take empties the mailbox, up to n ears.
+func (m *mailbox) take(n int) []*ear {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n = min(n, len(m.rung))
+	rung := m.rung[:n:n]
+	if m.rung = m.rung[n:]; len(m.rung) == 0 {
+		m.rung = nil
+	} else {
+		signal(m.mail)
+	}
+	for _, e := range rung {
+		e.isRung = false
+	}
+	return rung
+}
+
+// ear listens for one key.
+type ear struct {
+	box        *mailbox
+	key        string
+	prev, next *ear // of the same key, guarded by doorbell.mu
+	isRung     bool // in the mailbox, guarded by box.mu
+	isState    bool // of a state: it has no entries
+	seen       string
+	follower   *follower
+}
+
+// listen adds an ear. The caller must mute it.
+func (d *doorbell) listen(e *ear) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if e.next = d.ears[e.key]; e.next != nil {
+		e.next.prev = e
+	}
+	d.ears[e.key] = e
+	signal(d.busy)
+}
+
+// mute removes an ear.
+func (d *doorbell) mute(e *ear) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if e.next != nil {
+		e.next.prev = e.prev
+	}
+	switch {
+	case e.prev != nil:
+		e.prev.next = e.next
+	case e.next != nil:
+		d.ears[e.key] = e.next
+	default:
+		delete(d.ears, e.key)
+	}
+}
+
+// ring puts the ear into its mailbox.
+func (e *ear) ring() {
+	e.box.mu.Lock()
+	defer e.box.mu.Unlock()
+	if e.isRung {
+		return
+	}
+	e.isRung = true
+	e.box.rung = append(e.box.rung, e)
+	signal(e.box.mail)
+}
+
+// ringAll wakes every ear of a key.
+func (d *doorbell) ringAll(key string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for e := d.ears[key]; e != nil; e = e.next {
+		e.ring()
+	}
+}
+
+// saw tells the sweep which entry the ear knows already.
+func (d *doorbell) saw(e *ear, id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e.seen = id
+}
+
+// position is a stream and the entry up to which all its ears know it.
 type position struct{ key, seen string }
 
-// positions lists the completion streams that are waited for.
+// positions lists the completion streams that are listened for.
 func (d *doorbell) positions() []position {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var all []position
-	for key, lines := range d.keys {
-		line := lines[""]
-		if line == nil {
+	for key, e := range d.ears {
+		if e.isState {
 			continue
 		}
-		seen := ""
-		for e := line.Front(); e != nil; e = e.Next() {
-			if w := e.Value.(*wait); seen == "" || cursorLess(w.seen, seen) {
-				seen = w.seen
+		seen := e.seen
+		for ; e != nil; e = e.next {
+			if cursorLess(e.seen, seen) {
+				seen = e.seen
 			}
 		}
 		all = append(all, position{key, seen})
 	}
 	return all
+}
+
+// ringStates wakes the ears of all states.
+func (d *doorbell) ringStates() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, e := range d.ears {
+		for ; e != nil && e.isState; e = e.next {
+			e.ring()
+		}
+	}
 }

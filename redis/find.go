@@ -92,9 +92,8 @@ func (b *Broker) result(ctx context.Context, jobID string) (*Event, error) {
 	if err != nil {
 		return nil, translate("read events", err, repeatable)
 	}
-	w := Watch{jobID: jobID}
 	for _, entry := range entries {
-		if event := w.event(entry); event.Status.Terminal() {
+		if event := decodeEvent(jobID, entry.ID, textFields(entry.Values)); event.Status.Terminal() {
 			return &event, nil
 		}
 	}

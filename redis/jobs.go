@@ -37,6 +37,7 @@ func (b *Broker) InitState(ctx context.Context, r InitRequest) (created bool, er
 	if r.OnConflict == "" {
 		r.OnConflict = ConflictFail
 	}
+	defer b.bell.ringAll(b.keys.state(r.JobID))
 	return b.states.write(ctx, stateWrite{jobID: r.JobID, mode: string(r.OnConflict), ttl: r.TTL, fields: r.flat()})
 }
 
@@ -76,6 +77,7 @@ func (b *Broker) SetState(ctx context.Context, jobID string, fields map[string]s
 		w.lease = &lease
 	}
 	_, err := b.states.write(ctx, w)
+	b.bell.ringAll(b.keys.state(jobID))
 	return err
 }
 
@@ -130,6 +132,7 @@ func (b *Broker) State(ctx context.Context, jobID string, names []string) (JobSt
 
 // DeleteState removes a job's state and says whether there was one.
 func (b *Broker) DeleteState(ctx context.Context, jobID string) (bool, error) {
+	defer b.bell.ringAll(b.keys.state(jobID))
 	return b.states.remove(ctx, jobID)
 }
 

@@ -189,3 +189,5 @@ func values(entry goredis.XMessage) map[string]string {
 	}
 	return fields
 }
+
+func newLog(to *logged) *slog.Logger { return slog.New(slog.NewTextHandler(to, nil)) }

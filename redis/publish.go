@@ -142,6 +142,9 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 	for pair := range slices.Chunk(reply[1:], 2) {
 		published = append(published, Published{EntryID: pair[0], JobID: pair[1]})
 	}
+	if p.State != nil {
+		b.bell.ringAll(keys[4])
+	}
 	if published[0].EntryID == "" {
 		b.due.set(max(p.Delay, time.Until(p.RunAt)))
 	} else {

@@ -53,7 +53,7 @@ func (b *Broker) Read(ctx context.Context, r ReadRequest) ([]Delivery, error) {
 		}
 		if len(deliveries) > 0 {
 			if len(deliveries) == r.Max { // there may be more
-				b.bell.ringLine(place.key, place.line)
+				b.bell.ringLine(place.key, place.group)
 			}
 			return deliveries, nil
 		}

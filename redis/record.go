@@ -42,10 +42,8 @@ func (b *Broker) record(ctx context.Context, s *script, e effect, r recording, k
 			r.parts = reply[1]
 		case "PART":
 			r.part = reply[1]
-		case "OK":
-			b.bell.ringAll(keys[1])
-			return reply, nil
-		case "DEAD", "CANCELLED", "DROPPED": // perhaps with a result
+		case "OK", "DEAD", "CANCELLED", "DROPPED": // of the last three, perhaps with a result
+			b.bell.ringAll(keys[0])
 			b.bell.ringAll(keys[1])
 			return reply, nil
 		default:

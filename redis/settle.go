@@ -102,6 +102,9 @@ func (b *Broker) Extend(ctx context.Context, token string, fields map[string]str
 	if reply[0] != "OK" {
 		return Extended{}, ErrLeaseLost
 	}
+	if len(fields) > 0 {
+		b.bell.ringAll(b.keys.state(lease.JobID))
+	}
 	now, err := number(reply[1])
 	return Extended{
 		ExpiresAt: time.UnixMilli(now).Add(b.queueConfig(lease.Queue).Lease),

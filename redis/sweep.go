@@ -8,35 +8,141 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// The broker rings its own bell for what it writes itself. What others write, raw
-// peers and other servers, is found by sweeping what is waited for, as often as a
-// small share of time allows: every few milliseconds for a few keys, every second for
-// very many.
+// The broker rings its own bell for what it writes itself. What others write, raw peers
+// and other servers, Redis rings for (tracker.go). Where it doesn't, it is found by sweeping
+// what is waited for, as often as a small share of time allows: every few milliseconds for a
+// few keys, every second for very many.
 const (
 	sweepPeriod = 10 * time.Millisecond
 	sweepChunk  = 500
 	// A sweep that took t is followed by a pause of sweepShare × t.
 	sweepShare = 20
-	pollPeriod = 25 * time.Millisecond
+	// statePeriod is how often the states that are watched are read.
+	statePeriod = 100 * time.Millisecond
+	// lookPeriod is how often every watch looks for itself: a sweep does not see that events
+	// were deleted. Each watched key adds lookCost.
+	lookPeriod = 2 * time.Second
+	lookCost   = time.Millisecond
+	pollPeriod  = 25 * time.Millisecond
+	// While Redis rings, workers are woken for leases that ran out only.
+	trackedPollPeriod = 250 * time.Millisecond
 	// Each task line adds this much to the period.
 	pollCost   = 500 * time.Microsecond
 	longPeriod = time.Second
+	// untrackedPeriod is how long a Redis that doesn't track keys is left alone.
+	untrackedPeriod = time.Minute
 )
 
-// sweepCompletions rings for completion streams that have something new.
-func (b *Broker) sweepCompletions(ctx context.Context) {
+// keepTracking has Redis ring the bell, from the first time that someone waits. After
+// each connection it wakes everyone: rings may have been missed, and what is not read
+// anew is not rung for.
+func (b *Broker) keepTracking(ctx context.Context) {
+	select {
+	case <-b.bell.busy:
+	case <-ctx.Done():
+		return
+	}
+	told := ""
+	tell := func(mode string, args ...any) {
+		if told != mode {
+			b.log.Info(mode, args...)
+		}
+		told = mode
+	}
 	for {
-		positions := b.bell.positions()
-		if len(positions) == 0 {
-			select {
-			case <-b.bell.busy:
-				continue
-			case <-ctx.Done():
+		t, err := b.client.track(ctx)
+		period := retryPeriod
+		switch {
+		case ctx.Err() != nil:
+		case errors.Is(err, errUntracked):
+			tell("what others write is found by sweeping: Redis does not track keys", "reason", err)
+			period = untrackedPeriod
+		case err != nil:
+			b.log.Debug("could not have Redis track keys", "error", err)
+		default:
+			tell("what others write is rung for by Redis")
+			b.tracker.Store(t)
+			b.bell.ringEverything()
+			err := t.run(ctx, b.bell.changed, func() error { return b.client.stillMaster(ctx, t) })
+			b.tracker.Store(nil)
+			b.bell.ringEverything()
+			b.log.Debug("the tracker ended", "error", err)
+		}
+		if t != nil {
+			t.close()
+		}
+		if !pause(ctx, period) {
+			return
+		}
+	}
+}
+
+// armTasks has Redis ring for the task streams that workers wait for. Reading a group does
+// not ask for a ring, so the stream's last entry is looked at; when it is another than the
+// last time, there is work. Most rings are for entries that were deleted.
+func (b *Broker) armTasks(ctx context.Context) {
+	last := make(map[string]string)
+	for {
+		select {
+		case <-b.bell.arm:
+		case <-ctx.Done():
+			return
+		}
+		t := b.tracker.Load()
+		if t == nil {
+			clear(last)
+			continue // everything is disarmed when there is one
+		}
+		keys := b.bell.disarmed()
+		pipe := t.reader.Pipeline()
+		newest := make([]*goredis.XMessageSliceCmd, len(keys))
+		for i, key := range keys {
+			newest[i] = pipe.XRevRangeN(ctx, key, "+", "-", 1)
+		}
+		if _, err := pipe.Exec(ctx); broken(err) != nil {
+			t.fail()
+			continue
+		}
+		for i, key := range keys {
+			id := ""
+			if entries := newest[i].Val(); len(entries) > 0 {
+				id = entries[0].ID
+			}
+			if id != last[key] || newest[i].Err() != nil {
+				b.bell.ringEach(key, 1)
+			}
+			last[key] = id
+		}
+		if len(last) > 10000 {
+			clear(last)
+		}
+	}
+}
+
+// sweepCompletions rings for completion streams that have something new, and now and
+// then for all states, while Redis does not ring.
+func (b *Broker) sweepCompletions(ctx context.Context) {
+	states, look := time.Now(), time.Now()
+	for {
+		if b.tracker.Load() != nil {
+			if !pause(ctx, sweepPeriod*5) {
 				return
 			}
+			continue
 		}
-		start := time.Now()
-		period := sweepPeriod
+		start, period := time.Now(), sweepPeriod
+		if start.Sub(states) > statePeriod {
+			b.bell.ringStates()
+			states = start
+		}
+		positions := b.bell.positions()
+		if len(positions) == 0 {
+			period *= 5
+		}
+		if start.Sub(look) > max(lookPeriod, time.Duration(len(positions))*lookCost) {
+			b.bell.ringEverything()
+			look = start
+		}
 		for len(positions) > 0 {
 			chunk := positions[:min(sweepChunk, len(positions))]
 			positions = positions[len(chunk):]
@@ -77,13 +183,15 @@ func (b *Broker) sweep(ctx context.Context, positions []position) error {
 	return nil
 }
 
-// pollTasks wakes the first worker of each line now and then: he looks for tasks that
-// others published and for leases that ran out.
+// pollTasks wakes the first worker of each line now and then: he looks for leases that ran
+// out, and, while Redis does not ring, for tasks that others published.
 func (b *Broker) pollTasks(ctx context.Context) {
 	for {
-		lines := b.bell.ringTasks()
-		period := pollPeriod
-		if lines == 0 {
+		lines, period := b.bell.ringTasks(), pollPeriod
+		switch {
+		case b.tracker.Load() != nil:
+			period = trackedPollPeriod
+		case lines == 0:
 			period *= 2
 		}
 		if !pause(ctx, min(longPeriod, max(period, time.Duration(lines)*pollCost))) {

@@ -3,6 +3,9 @@ package redis
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -16,77 +19,139 @@ type Snapshot struct {
 	Status Status
 }
 
-// Watch follows a job's events. It belongs to one goroutine.
-type Watch struct {
+// Frame is what a watch tells of one job: one of Snapshot, Event, State and Err.
+type Frame struct {
+	JobID string
+	// Cursor is where to go on from after this frame.
+	Cursor   string
+	Snapshot *Snapshot
+	Event    *Event
+	State    *StateChange
+	// Err ends the watch of this job: *CursorExpiredError, ErrKeyType.
+	Err error
+	// Done: the job has its result, and its watch has ended.
+	Done bool
+}
+
+// StateChange is what has changed in a job's state since the last one that was told. The
+// first one has the whole state.
+type StateChange struct {
+	Fields  map[string]string
+	Removed []string
+}
+
+// WatchOptions say what to watch of a job.
+type WatchOptions struct {
+	// After is the cursor to start after; "" means from the first event.
+	After string
+	// State: tell changes of the job's state too, the newest value of each field.
+	State bool
+}
+
+// Watches follows any number of jobs. It belongs to one goroutine. A job that it follows
+// costs it some 500 bytes, and Redis 130.
+type Watches struct {
 	broker *Broker
+	box    *mailbox
+	jobs   map[string]*follower
+	out    []Frame
+	// isStrict: a job that can't be read at first has failed.
+	isStrict bool
+}
+
+// follower is one job of Watches.
+type follower struct {
 	jobID  string
-	key    string
-	cursor string
-	place  *wait
-	queue  []Event // read, not yet returned
-	done   bool
+	cursor string // after the last event that was read
+	events ear
+	state  *ear // nil when its state is not watched
+	told   map[string]string
+	isNew  bool      // nothing of it was told
+	held   *keyReply // its state, which is told after its snapshot
 }
 
-// watchPage is how many events one read gets.
-const watchPage = 100
-
-// Watch starts to follow a job's events after a cursor; "" means from the first. The
-// caller must Close it. Errors: ErrInvalid, *CursorExpiredError.
-func (b *Broker) Watch(ctx context.Context, jobID, after string) (*Watch, Snapshot, error) {
-	if err := CheckID("job_id", jobID); err != nil {
-		return nil, Snapshot{}, err
-	}
-	cursor, err := checkCursor("after_cursor", after)
-	if err != nil {
-		return nil, Snapshot{}, err
-	}
-	key := b.keys.completion(jobID)
-	w := &Watch{broker: b, jobID: jobID, key: key, cursor: cursor, place: b.bell.join(key, "")}
-	snapshot, err := b.snapshot(ctx, jobID)
-	if err == nil {
-		err = w.read(ctx)
-	}
-	if err != nil {
-		w.Close()
-		return nil, Snapshot{}, err
-	}
-	return w, snapshot, nil
+// Watches makes one without jobs. The caller must Close it.
+func (b *Broker) Watches() *Watches {
+	return &Watches{broker: b, box: newMailbox(), jobs: make(map[string]*follower)}
 }
 
-// Close ends the watch.
-func (w *Watch) Close() { w.place.leave() }
+// Len is how many jobs it follows.
+func (w *Watches) Len() int { return len(w.jobs) }
 
-// Cursor is where the watch stands: after the last event that Next returned.
-func (w *Watch) Cursor() string { return w.cursor }
+// Close ends all watches.
+func (w *Watches) Close() {
+	for _, f := range w.jobs {
+		w.drop(f)
+	}
+}
 
-// Done is true when the terminal event lies behind the cursor: no other follows.
-func (w *Watch) Done() bool { return w.done }
+// Add starts to follow a job. A job that is followed already starts anew. ErrInvalid.
+func (w *Watches) Add(jobID string, options WatchOptions) error {
+	cursor, err := checkCursor("after_cursor", options.After)
+	if err := errors.Join(CheckID("job_id", jobID), err); err != nil {
+		return err
+	}
+	w.Remove(jobID)
+	f := &follower{jobID: jobID, cursor: cursor, isNew: true}
+	f.events = ear{box: w.box, key: w.broker.keys.completion(jobID), seen: cursor, follower: f}
+	w.jobs[jobID] = f
+	w.broker.bell.listen(&f.events)
+	f.events.ring() // look at once
+	if options.State {
+		f.state = &ear{box: w.box, key: w.broker.keys.state(jobID), isState: true, follower: f}
+		w.broker.bell.listen(f.state)
+		f.state.ring()
+	}
+	return nil
+}
+
+// Remove stops to follow a job. What was found of it and not returned yet is forgotten.
+func (w *Watches) Remove(jobID string) {
+	f := w.jobs[jobID]
+	if f == nil {
+		return
+	}
+	w.drop(f)
+	w.out = slices.DeleteFunc(w.out, func(frame Frame) bool { return frame.JobID == jobID })
+}
+
+func (w *Watches) drop(f *follower) {
+	delete(w.jobs, f.jobID)
+	w.broker.bell.mute(&f.events)
+	if f.state != nil {
+		w.broker.bell.mute(f.state)
+	}
+}
 
 // retryPeriod is how long a watch leaves Redis alone after a failure.
 const retryPeriod = 250 * time.Millisecond
 
-// Next returns the next event; nil when there is none until wait is over. While Redis
-// is away it waits for it to come back. Errors: the context's, *CursorExpiredError.
-func (w *Watch) Next(ctx context.Context, wait time.Duration) (*Event, error) {
+// Next returns the next frame; nil when there is none until wait is over. While Redis is
+// away it waits for it to come back. It fails when the context ends.
+func (w *Watches) Next(ctx context.Context, wait time.Duration) (*Frame, error) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for {
-		if len(w.queue) == 0 && !w.done {
-			if err := w.read(ctx); errors.Is(err, ErrUnavailable) {
-				w.broker.log.Debug("watch can't read its events", "job_id", w.jobID, "error", err)
-				time.AfterFunc(retryPeriod, func() { w.place.ring() })
-			} else if err != nil {
-				return nil, err
+		if len(w.out) > 0 {
+			frame := w.out[0]
+			if w.out = w.out[1:]; len(w.out) == 0 {
+				w.out = nil
 			}
-		}
-		if len(w.queue) > 0 {
-			event := w.queue[0]
-			w.queue = w.queue[1:]
-			w.cursor, w.done = event.Cursor, event.Status.Terminal()
-			return &event, nil
+			return &frame, nil
 		}
 		select {
-		case <-w.place.rung:
+		case <-w.box.mail:
+			if err := w.look(ctx); err != nil {
+				return nil, err
+			}
+			continue
+		default:
+		}
+		select {
+		case <-w.box.mail:
+			if err := w.look(ctx); err != nil {
+				return nil, err
+			}
 		case <-timer.C:
 			return nil, nil
 		case <-ctx.Done():
@@ -95,78 +160,217 @@ func (w *Watch) Next(ctx context.Context, wait time.Duration) (*Event, error) {
 	}
 }
 
-// read gets the events after the cursor. It reads from the cursor's own event on, so
-// that one read also tells whether that is still there: if it is gone, so may others
-// be that came after it.
-func (w *Watch) read(ctx context.Context) error {
-	entries, err := w.broker.client.commands.XRangeN(ctx, w.key, w.cursor, "+", watchPage+1).Result()
-	if err != nil {
-		return translate("read events", err, repeatable)
-	}
-	if w.cursor != firstCursor {
-		if len(entries) == 0 || entries[0].ID != w.cursor {
-			return w.resume(ctx, entries)
+// look reads what rang.
+func (w *Watches) look(ctx context.Context) error {
+	var ears []*ear
+	var reads []keyRead
+	for _, e := range w.box.take(readPage) {
+		f := e.follower
+		if w.jobs[f.jobID] != f {
+			continue // it was removed since
 		}
-		w.done = w.event(entries[0]).Status.Terminal()
-		entries = entries[1:]
+		r := keyRead{key: e.key}
+		if !e.isState {
+			r.from = f.cursor
+			if f.isNew {
+				r.about = f.jobID
+			}
+		}
+		ears, reads = append(ears, e), append(reads, r)
 	}
-	w.take(entries)
+	if len(reads) == 0 {
+		return nil
+	}
+	replies, err := w.broker.readKeys(ctx, reads)
+	if err != nil {
+		return err
+	}
+	for i, e := range ears { // states first: an event may be the last word
+		if e.isState {
+			w.state(e, replies[i])
+		}
+	}
+	for i, e := range ears {
+		if !e.isState {
+			w.events(ctx, e, replies[i])
+		}
+	}
 	return nil
 }
 
-// take queues events and tells the sweep how far this watch has got.
-func (w *Watch) take(entries []goredis.XMessage) {
-	seen := w.cursor
-	for _, entry := range entries {
-		event := w.event(entry)
-		w.queue = append(w.queue, event)
-		seen = entry.ID
-		if event.Status.Terminal() {
-			break
+// failed handles an error of a read; false when there is none.
+func (w *Watches) failed(e *ear, err error) bool {
+	switch {
+	case err == nil:
+		return false
+	case errors.Is(err, ErrUnavailable) && !(w.isStrict && e.follower.isNew):
+		w.broker.log.Debug("watch can't read", "job_id", e.follower.jobID, "error", err)
+		time.AfterFunc(retryPeriod, e.ring)
+	default:
+		w.end(e.follower, err)
+	}
+	return true
+}
+
+// end ends the watch of a job with an error.
+func (w *Watches) end(f *follower, err error) {
+	w.drop(f)
+	w.out = append(w.out, Frame{JobID: f.jobID, Cursor: f.cursor, Err: err})
+}
+
+// state tells what has changed in a job's state.
+func (w *Watches) state(e *ear, reply keyReply) {
+	f := e.follower
+	if w.jobs[f.jobID] != f || w.failed(e, reply.err) {
+		return
+	}
+	if f.isNew {
+		f.held = &reply
+		return
+	}
+	change := StateChange{Fields: make(map[string]string)}
+	for name, value := range reply.fields {
+		if old, known := f.told[name]; (!known || old != value) && !strings.HasPrefix(name, metaPrefix) {
+			change.Fields[name] = value
 		}
 	}
-	w.place.saw(seen)
+	for name := range f.told {
+		if _, there := reply.fields[name]; !there && !strings.HasPrefix(name, metaPrefix) {
+			change.Removed = append(change.Removed, name)
+		}
+	}
+	f.told = maps.Clone(reply.fields)
+	if len(change.Fields)+len(change.Removed) > 0 {
+		w.out = append(w.out, Frame{JobID: f.jobID, Cursor: f.cursor, State: &change})
+	}
+}
+
+// watchPage is how many events one read gets.
+const watchPage = 100
+
+// events tells the events after a job's cursor. They were read from the cursor's own event
+// on, so that one read also tells whether that is still there: if it is gone, so may
+// others be that came after it.
+func (w *Watches) events(ctx context.Context, e *ear, reply keyReply) {
+	f := e.follower
+	if w.jobs[f.jobID] != f || w.failed(e, reply.err) {
+		return
+	}
+	entries, after := reply.entries, false
+	if f.cursor != firstCursor {
+		if after = len(entries) > 0 && entries[0].ID == f.cursor; after {
+			after = f.event(entries[0]).Status.Terminal()
+			entries = entries[1:]
+		} else if err := w.resume(ctx, f); w.failed(e, err) {
+			return
+		}
+	}
+	if f.isNew {
+		f.isNew = false
+		w.out = append(w.out, Frame{JobID: f.jobID, Cursor: f.cursor, Snapshot: &reply.snapshot, Done: after})
+		if f.held != nil {
+			w.state(f.state, *f.held)
+			f.held = nil
+		}
+	}
+	if after {
+		w.drop(f)
+		return
+	}
+	for _, entry := range entries {
+		event := f.event(entry)
+		f.cursor = entry.ID
+		done := event.Status.Terminal()
+		if done && f.state != nil { // it was written in the same step
+			if replies, err := w.broker.readKeys(ctx, []keyRead{{key: f.state.key}}); err == nil {
+				w.state(f.state, replies[0])
+			}
+			if w.jobs[f.jobID] != f {
+				return
+			}
+		}
+		w.out = append(w.out, Frame{JobID: f.jobID, Cursor: f.cursor, Event: &event, Done: done})
+		if done {
+			w.drop(f)
+			return
+		}
+	}
+	w.broker.bell.saw(e, f.cursor)
+	if len(reply.entries) > watchPage {
+		e.ring() // there may be more
+	}
 }
 
 // resume handles a cursor without an event of its own: it is good only when the oldest
 // event there is comes right after it.
-func (w *Watch) resume(ctx context.Context, entries []goredis.XMessage) error {
-	oldest, err := w.broker.client.commands.XRangeN(ctx, w.key, "-", "+", 1).Result()
+func (w *Watches) resume(ctx context.Context, f *follower) error {
+	oldest, err := w.broker.client.commands.XRangeN(ctx, f.events.key, "-", "+", 1).Result()
 	if err != nil {
 		return translate("read events", err, repeatable)
 	}
 	if len(oldest) == 0 {
 		return &CursorExpiredError{Earliest: firstCursor}
 	}
-	if earliest := cursorBefore(oldest[0].ID); earliest != w.cursor {
+	if earliest := cursorBefore(oldest[0].ID); earliest != f.cursor {
 		return &CursorExpiredError{Earliest: earliest}
 	}
-	w.take(entries)
 	return nil
 }
 
-func (w *Watch) event(entry goredis.XMessage) Event {
-	return decodeEvent(w.jobID, entry.ID, textFields(entry.Values))
+func (f *follower) event(entry goredis.XMessage) Event {
+	return decodeEvent(f.jobID, entry.ID, textFields(entry.Values))
 }
 
-// snapshot reads where a job is.
-func (b *Broker) snapshot(ctx context.Context, jobID string) (Snapshot, error) {
-	pipe := b.client.commands.Pipeline()
-	exists := pipe.Exists(ctx, b.keys.state(jobID))
-	status := pipe.HGet(ctx, b.keys.state(jobID), fieldStatus)
-	last := pipe.XRevRangeN(ctx, b.keys.completion(jobID), "+", "-", 1)
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, goredis.Nil) {
-		return Snapshot{}, translate("read job", err, repeatable)
+// Watch follows one job's events. It belongs to one goroutine.
+type Watch struct {
+	all    *Watches
+	cursor string
+	isDone bool
+}
+
+// Watch starts to follow a job's events after a cursor; "" means from the first. The
+// caller must Close it. Errors: ErrInvalid, *CursorExpiredError.
+func (b *Broker) Watch(ctx context.Context, jobID, after string) (*Watch, Snapshot, error) {
+	w := &Watch{all: b.Watches()}
+	w.all.isStrict = true
+	if err := w.all.Add(jobID, WatchOptions{After: after}); err != nil {
+		return nil, Snapshot{}, err
 	}
-	if err := last.Err(); err != nil {
-		return Snapshot{}, translate("read events", err, repeatable)
+	for {
+		frame, err := w.all.Next(ctx, retryPeriod)
+		switch {
+		case err != nil:
+		case frame == nil:
+			continue
+		case frame.Err != nil:
+			err = frame.Err
+		default:
+			w.cursor, w.isDone = frame.Cursor, frame.Done
+			return w, *frame.Snapshot, nil
+		}
+		w.Close()
+		return nil, Snapshot{}, err
 	}
-	s := Snapshot{Known: exists.Val() > 0 || len(last.Val()) > 0, Status: Status(status.Val())}
-	if s.Status == "" && len(last.Val()) > 0 {
-		w := Watch{jobID: jobID}
-		s.Status = w.event(last.Val()[0]).Status
+}
+
+// Close ends the watch.
+func (w *Watch) Close() { w.all.Close() }
+
+// Cursor is where the watch stands: after the last event that Next returned.
+func (w *Watch) Cursor() string { return w.cursor }
+
+// Done is true when the terminal event lies behind the cursor: no other follows.
+func (w *Watch) Done() bool { return w.isDone }
+
+// Next returns the next event; nil when there is none until wait is over. While Redis
+// is away it waits for it to come back. Errors: the context's, *CursorExpiredError.
+func (w *Watch) Next(ctx context.Context, wait time.Duration) (*Event, error) {
+	frame, err := w.all.Next(ctx, wait)
+	if err != nil || frame == nil {
+		return nil, err
 	}
-	return s, nil
+	w.cursor, w.isDone = frame.Cursor, frame.Done
+	return frame.Event, frame.Err
 }
 
 // Await waits for a job's terminal event; nil when there is none until wait is over.

@@ -1,0 +1,184 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// tracker is how Redis itself rings the doorbell, by server-assisted client-side caching
+// (CLIENT TRACKING, Redis 6.0). One connection reads keys, and Redis remembers which; when
+// anyone changes, creates or deletes such a key, it sends the key's name, once, to the other
+// connection, which is subscribed to invalidations. So a read both looks and asks to be told
+// of the next change.
+//
+// Both connections are this tracker's own and are never made again: when one breaks, all
+// that Redis remembered is gone, and a new tracker takes over.
+type tracker struct {
+	reader goredis.UniversalClient
+	ringer goredis.UniversalClient
+	bells  *goredis.PubSub
+	broken atomic.Bool
+	addr   string        // of the node, in Cluster
+}
+
+// invalidations is where Redis tells changed keys under RESP2.
+const invalidations = "__redis__:invalidate"
+
+var (
+	// errUntracked: this Redis has no tracking, or forbids it.
+	errUntracked = errors.New("redis does not track keys")
+	// errTrackerBroken: a connection of the tracker broke.
+	errTrackerBroken = errors.New("the tracker's connection broke")
+)
+
+// track opens a tracker.
+func (c *Client) track(ctx context.Context) (*tracker, error) {
+	options, err := c.single(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t := &tracker{addr: options.Addrs[0]}
+	var id atomic.Int64
+	ringer := *options
+	ringer.OnConnect = func(ctx context.Context, cn *goredis.Conn) error {
+		if id.Load() != 0 {
+			return errTrackerBroken
+		}
+		n, err := cn.ClientID(ctx).Result()
+		id.Store(n)
+		return err
+	}
+	t.ringer = goredis.NewUniversalClient(&ringer)
+	t.bells = t.ringer.Subscribe(ctx, invalidations)
+	if _, err := t.bells.ReceiveTimeout(ctx, c.config.ReadTimeout); err != nil {
+		t.close()
+		return nil, refusal(err)
+	}
+	var isConnected atomic.Bool
+	reader := *options
+	reader.OnConnect = func(ctx context.Context, cn *goredis.Conn) error {
+		if isConnected.Swap(true) {
+			t.fail()
+			return errTrackerBroken
+		}
+		return cn.Process(ctx, goredis.NewCmd(ctx, "client", "tracking", "on", "redirect", id.Load()))
+	}
+	t.reader = goredis.NewUniversalClient(&reader)
+	if err := t.reader.Ping(ctx).Err(); err != nil {
+		t.close()
+		return nil, refusal(err)
+	}
+	return t, nil
+}
+
+// single are the settings of a client for one connection to the node that has the keys.
+func (c *Client) single(ctx context.Context) (*goredis.UniversalOptions, error) {
+	options := c.config.options()
+	options.PoolSize, options.ConnMaxIdleTime = 1, -1
+	if cluster, ok := c.commands.(*goredis.ClusterClient); ok {
+		master, err := cluster.MasterForKey(ctx, c.keys.prefix)
+		if err != nil {
+			return nil, translate("find node", err, repeatable)
+		}
+		options.Addrs, options.IsClusterMode = []string{master.Options().Addr}, false
+	}
+	return options, nil
+}
+
+// refusal tells a Redis that won't from one that can't now.
+func refusal(err error) error {
+	var reply goredis.Error
+	told := translate("track", err, repeatable)
+	if errors.As(err, &reply) && (!errors.Is(told, ErrUnavailable) || strings.Contains(reply.Error(), "NOPERM")) {
+		return fmt.Errorf("%w: %w", errUntracked, err)
+	}
+	return told
+}
+
+func (t *tracker) close() {
+	if t.bells != nil {
+		_ = t.bells.Close()
+	}
+	_ = t.ringer.Close()
+	if t.reader != nil {
+		_ = t.reader.Close()
+	}
+}
+
+// fail ends a tracker whose reader's connection broke.
+func (t *tracker) fail() {
+	t.broken.Store(true)
+	_ = t.bells.Close()
+}
+
+// How a connection that died without a word is noticed: after pingAfter without a bell it
+// is pinged, and after a second silence it is given up.
+const pingAfter = time.Second
+
+// run rings for changed keys until the tracker breaks or ctx ends. It asks stillThere now
+// and then.
+func (t *tracker) run(ctx context.Context, changed func([]string), stillThere func() error) error {
+	stop := context.AfterFunc(ctx, func() { _ = t.bells.Close() })
+	defer stop()
+	asked := false
+	for {
+		message, err := t.bells.ReceiveTimeout(ctx, pingAfter)
+		var timeout net.Error
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case t.broken.Load():
+			return errTrackerBroken
+		case errors.As(err, &timeout) && timeout.Timeout():
+			if asked {
+				return errTrackerBroken
+			}
+			if err := errors.Join(t.bells.Ping(ctx), stillThere()); err != nil {
+				return err
+			}
+			asked = true
+			continue
+		case err != nil: // also a message without keys: all of them changed
+			return err
+		}
+		asked = false
+		if m, ok := message.(*goredis.Message); ok {
+			changed(m.PayloadSlice)
+		}
+	}
+}
+
+// stillMaster fails when the node that has the keys is another than the tracker's.
+func (c *Client) stillMaster(ctx context.Context, t *tracker) error {
+	cluster, ok := c.commands.(*goredis.ClusterClient)
+	if !ok {
+		return nil
+	}
+	master, err := cluster.MasterForKey(ctx, c.keys.prefix)
+	if err == nil && master.Options().Addr != t.addr {
+		err = errTrackerBroken
+	}
+	return err
+}
+
+// WaitStats say who waits at a broker, and how he is woken.
+type WaitStats struct {
+	// Tracking: Redis rings for what others write. Else it is found by sweeping.
+	Tracking bool
+	Workers  int // waiting Reads
+	Keys     int // completion streams and states that are watched
+}
+
+// WaitStats tells who waits.
+func (b *Broker) WaitStats() WaitStats {
+	s := WaitStats{Tracking: b.tracker.Load() != nil}
+	s.Workers, s.Keys = b.bell.waiters()
+	return s
+}
