@@ -126,32 +126,35 @@ func (w *Watches) drop(f *follower) {
 // retryPeriod is how long a watch leaves Redis alone after a failure.
 const retryPeriod = 250 * time.Millisecond
 
+// Mail has a signal when Poll may have something.
+func (w *Watches) Mail() <-chan struct{} { return w.box.mail }
+
+// Poll returns the next frame; nil when there is none now. It fails when the context ends.
+func (w *Watches) Poll(ctx context.Context) (*Frame, error) {
+	for len(w.out) == 0 {
+		isEmpty, err := w.look(ctx)
+		if err != nil || isEmpty {
+			return nil, err
+		}
+	}
+	frame := w.out[0]
+	if w.out = w.out[1:]; len(w.out) == 0 {
+		w.out = nil
+	}
+	return &frame, nil
+}
+
 // Next returns the next frame; nil when there is none until wait is over. While Redis is
 // away it waits for it to come back. It fails when the context ends.
 func (w *Watches) Next(ctx context.Context, wait time.Duration) (*Frame, error) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for {
-		if len(w.out) > 0 {
-			frame := w.out[0]
-			if w.out = w.out[1:]; len(w.out) == 0 {
-				w.out = nil
-			}
-			return &frame, nil
+		if frame, err := w.Poll(ctx); frame != nil || err != nil {
+			return frame, err
 		}
 		select {
-		case <-w.box.mail:
-			if err := w.look(ctx); err != nil {
-				return nil, err
-			}
-			continue
-		default:
-		}
-		select {
-		case <-w.box.mail:
-			if err := w.look(ctx); err != nil {
-				return nil, err
-			}
+		case <-w.Mail():
 		case <-timer.C:
 			return nil, nil
 		case <-ctx.Done():
@@ -160,11 +163,12 @@ func (w *Watches) Next(ctx context.Context, wait time.Duration) (*Frame, error) 
 	}
 }
 
-// look reads what rang.
-func (w *Watches) look(ctx context.Context) error {
+// look reads what rang; isEmpty when nothing did.
+func (w *Watches) look(ctx context.Context) (isEmpty bool, err error) {
 	var ears []*ear
 	var reads []keyRead
-	for _, e := range w.box.take(readPage) {
+	rung := w.box.take(readPage)
+	for _, e := range rung {
 		f := e.follower
 		if w.jobs[f.jobID] != f {
 			continue // it was removed since
@@ -179,11 +183,11 @@ func (w *Watches) look(ctx context.Context) error {
 		ears, reads = append(ears, e), append(reads, r)
 	}
 	if len(reads) == 0 {
-		return nil
+		return len(rung) == 0, nil
 	}
 	replies, err := w.broker.readKeys(ctx, reads)
 	if err != nil {
-		return err
+		return false, err
 	}
 	for i, e := range ears { // states first: an event may be the last word
 		if e.isState {
@@ -195,7 +199,7 @@ func (w *Watches) look(ctx context.Context) error {
 			w.events(ctx, e, replies[i])
 		}
 	}
-	return nil
+	return false, nil
 }
 
 // failed handles an error of a read; false when there is none.
@@ -328,16 +332,23 @@ type Watch struct {
 	isDone bool
 }
 
+// WatchFrames starts to follow one job: Watches that have this job, of which the first
+// read fails when Redis is away.
+func (b *Broker) WatchFrames(jobID string, options WatchOptions) (*Watches, error) {
+	w := b.Watches()
+	w.isStrict = true
+	return w, w.Add(jobID, options)
+}
+
 // Watch starts to follow a job's events after a cursor; "" means from the first. The
 // caller must Close it. Errors: ErrInvalid, *CursorExpiredError.
 func (b *Broker) Watch(ctx context.Context, jobID, after string) (*Watch, Snapshot, error) {
-	w := &Watch{all: b.Watches()}
-	w.all.isStrict = true
-	if err := w.all.Add(jobID, WatchOptions{After: after}); err != nil {
+	all, err := b.WatchFrames(jobID, WatchOptions{After: after})
+	if err != nil {
 		return nil, Snapshot{}, err
 	}
 	for {
-		frame, err := w.all.Next(ctx, retryPeriod)
+		frame, err := all.Next(ctx, longPeriod)
 		switch {
 		case err != nil:
 		case frame == nil:
@@ -345,10 +356,9 @@ func (b *Broker) Watch(ctx context.Context, jobID, after string) (*Watch, Snapsh
 		case frame.Err != nil:
 			err = frame.Err
 		default:
-			w.cursor, w.isDone = frame.Cursor, frame.Done
-			return w, *frame.Snapshot, nil
+			return &Watch{all: all, cursor: frame.Cursor, isDone: frame.Done}, *frame.Snapshot, nil
 		}
-		w.Close()
+		all.Close()
 		return nil, Snapshot{}, err
 	}
 }

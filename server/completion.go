@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
 	"github.com/hikmaai-io/argus-queue/redis"
@@ -26,47 +28,71 @@ const (
 	maxHeartbeat     = time.Hour
 )
 
-func heartbeat(r *argusv1.WatchRequest) (time.Duration, error) {
-	if r.GetHeartbeatInterval() == nil {
+func heartbeat(d *durationpb.Duration) (time.Duration, error) {
+	if d == nil {
 		return defaultHeartbeat, nil
 	}
-	d, err := fromDuration("heartbeat_interval", r.GetHeartbeatInterval())
-	if err == nil && (d < minHeartbeat || d > maxHeartbeat) {
-		err = &redis.ArgumentError{Field: "heartbeat_interval", Problem: fmt.Sprintf("is %s, want %s to %s", d, minHeartbeat, maxHeartbeat)}
+	interval, err := fromDuration("heartbeat_interval", d)
+	if err == nil && (interval < minHeartbeat || interval > maxHeartbeat) {
+		err = &redis.ArgumentError{Field: "heartbeat_interval", Problem: fmt.Sprintf("is %s, want %s to %s", interval, minHeartbeat, maxHeartbeat)}
 	}
-	return d, err
+	return interval, err
 }
 
 func (c *completion) Watch(r *argusv1.WatchRequest, stream grpc.ServerStreamingServer[argusv1.WatchResponse]) error {
-	interval, err := heartbeat(r)
+	interval, err := heartbeat(r.GetHeartbeatInterval())
 	if err != nil {
 		return err
 	}
-	ctx := stream.Context()
-	watch, snapshot, err := c.broker.Watch(ctx, r.GetJobId(), r.GetAfterCursor())
+	watch, err := c.broker.WatchFrames(r.GetJobId(), redis.WatchOptions{After: r.GetAfterCursor(), State: r.GetIncludeState()})
 	if err != nil {
 		return err
 	}
 	defer watch.Close()
-	frame := &argusv1.WatchResponse{Cursor: watch.Cursor(), Frame: &argusv1.WatchResponse_Snapshot{Snapshot: &argusv1.JobSnapshot{
-		JobId: r.GetJobId(), Known: snapshot.Known,
-		Status: toStatusEnum(snapshot.Status), StatusText: valid(string(snapshot.Status)),
-	}}}
+	cursor := r.GetAfterCursor()
 	for {
-		if err := stream.Send(frame); err != nil || watch.Done() {
+		frame, err := watch.Next(stream.Context(), interval)
+		switch {
+		case err != nil:
 			return err
+		case frame == nil:
+			frame = &redis.Frame{Cursor: cursor}
+		case frame.Err != nil:
+			return frame.Err
 		}
-		event, err := watch.Next(ctx, interval)
-		if err != nil {
+		cursor = frame.Cursor
+		response := &argusv1.WatchResponse{Cursor: cursor}
+		switch {
+		case frame.Snapshot != nil:
+			response.Frame = &argusv1.WatchResponse_Snapshot{Snapshot: toSnapshot(frame)}
+		case frame.Event != nil:
+			response.Frame = &argusv1.WatchResponse_Event{Event: toEvent(frame.Event)}
+		case frame.State != nil:
+			response.Frame = &argusv1.WatchResponse_StateChange{StateChange: toStateChange(frame.State)}
+		default:
+			response.Frame = &argusv1.WatchResponse_Heartbeat{Heartbeat: &argusv1.Heartbeat{}}
+		}
+		if err := stream.Send(response); err != nil || frame.Done {
 			return err
-		}
-		frame = &argusv1.WatchResponse{Cursor: watch.Cursor()}
-		if event != nil {
-			frame.Frame = &argusv1.WatchResponse_Event{Event: toEvent(event)}
-		} else {
-			frame.Frame = &argusv1.WatchResponse_Heartbeat{Heartbeat: &argusv1.Heartbeat{}}
 		}
 	}
+}
+
+func toSnapshot(frame *redis.Frame) *argusv1.JobSnapshot {
+	return &argusv1.JobSnapshot{JobId: frame.JobID, Known: frame.Snapshot.Known,
+		Status: toStatusEnum(frame.Snapshot.Status), StatusText: valid(string(frame.Snapshot.Status))}
+}
+
+func toStateChange(s *redis.StateChange) *argusv1.StateChange {
+	change := &argusv1.StateChange{}
+	change.Fields, change.BinaryFields = redis.SplitText(s.Fields)
+	for _, name := range s.Removed {
+		change.Removed = append(change.Removed, valid(name))
+	}
+	if proto.Size(change) > maxMessage-frameOverhead {
+		return &argusv1.StateChange{Truncated: true}
+	}
+	return change
 }
 
 func (c *completion) Publish(ctx context.Context, r *argusv1.CompletionPublishRequest) (*argusv1.CompletionPublishResponse, error) {

@@ -23,6 +23,7 @@ var (
 	errShuttingDown     = errors.New("the server is shutting down")
 	errResponseTooLarge = errors.New("the response is too large")
 	errSlowReader       = errors.New("the caller does not read its stream")
+	errTooManyJobs      = errors.New("the stream watches too many jobs")
 	errPanic            = errors.New("a handler panicked")
 )
 
@@ -71,6 +72,8 @@ var failures = []failure{
 		"the connection to the store broke: the write may or may not have happened; with a request_id it can be repeated safely", false},
 	{redis.ErrTooManyEvents, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_TOO_MANY_EVENTS,
 		"the job has 1000 events that are not terminal; only its terminal event can follow", false},
+	{errTooManyJobs, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_TOO_MANY_JOBS,
+		"the stream watches more than 500000 jobs; use another one", false},
 	{errSlowReader, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_SLOW_READER,
 		"the caller did not read its stream for too long and was cut off; go on from the last cursor", true},
 	{errShuttingDown, codes.Unavailable, argusv1.ErrorReason_ERROR_REASON_SERVER_SHUTTING_DOWN,

@@ -127,7 +127,7 @@ func (c *client) publishOne(ctx context.Context, f publishFlags) error {
 	if err := c.print(response, []string{"JOB", "MESSAGE"}, []string{response.GetJobId(), where}); err != nil || !f.wait {
 		return err
 	}
-	return c.watchJobs(ctx, []string{response.GetJobId()}, "", f.waitTimeout)
+	return c.watchJobs(ctx, []string{response.GetJobId()}, watchOptions{timeout: f.waitTimeout})
 }
 
 // How long a call that may be repeated is repeated, and how long between two tries.

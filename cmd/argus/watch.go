@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ cancelled, 12 when one is partial; 124 when the time was up.`
 func (p *program) watch() *cobra.Command {
 	var after string
 	var timeout time.Duration
+	var state bool
 	command, c := p.command(&cobra.Command{
 		Use:   "watch JOB...",
 		Short: "Print the events of jobs until each has its result",
@@ -30,15 +32,17 @@ func (p *program) watch() *cobra.Command {
 again, and the watch goes on where it stopped.
 ` + watchExits,
 		Example: `  argus watch demo-1
+  argus watch demo-1 --state
   argus watch demo-1 demo-2 --timeout 10m -o jsonl`,
 		Args: atLeast(1, "a job"),
 	}, func(ctx context.Context, c *client, args []string) error {
 		if after != "" && len(args) > 1 {
 			return usageError(errors.New("after: is for a single job"))
 		}
-		return c.watchJobs(ctx, args, after, timeout)
+		return c.watchJobs(ctx, args, watchOptions{after: after, timeout: timeout, state: state})
 	})
 	command.Flags().StringVar(&after, "after", "", "only events after this cursor")
+	command.Flags().BoolVar(&state, "state", false, "print changes of the job's state too")
 	command.Flags().DurationVar(&timeout, "timeout", 0, "give up after this; 0 means never")
 	c.connection()
 	return command
@@ -100,19 +104,26 @@ func ending(ctx context.Context) error {
 	return codedError{code: exitInterrupted, err: errors.New("interrupted")}
 }
 
+// watchOptions are what to watch of jobs, and how long.
+type watchOptions struct {
+	after   string
+	timeout time.Duration
+	state   bool
+}
+
 // watchJobs watches jobs until each has its result.
-func (c *client) watchJobs(ctx context.Context, jobs []string, after string, timeout time.Duration) error {
-	ctx, cancel := withTimeout(ctx, timeout)
+func (c *client) watchJobs(ctx context.Context, jobs []string, o watchOptions) error {
+	ctx, cancel := withTimeout(ctx, o.timeout)
 	defer cancel()
 	var watches sync.WaitGroup
 	var printing sync.Mutex
 	ends := make([]error, len(jobs))
 	for i, job := range jobs {
 		watches.Go(func() {
-			ends[i] = c.watchJob(ctx, job, after, func(event *argusv1.CompletionEvent) error {
+			ends[i] = c.watchJob(ctx, &argusv1.WatchRequest{JobId: job, AfterCursor: o.after, IncludeState: o.state}, func(frame *argusv1.WatchResponse) error {
 				printing.Lock()
 				defer printing.Unlock()
-				return c.print(event, eventRow(event))
+				return c.printFrame(job, frame)
 			})
 		})
 	}
@@ -144,13 +155,12 @@ func worst(ends []error) error {
 }
 
 // watchJob follows one job to its result, over any number of connections.
-func (c *client) watchJob(ctx context.Context, job, after string, show func(*argusv1.CompletionEvent) error) error {
+func (c *client) watchJob(ctx context.Context, r *argusv1.WatchRequest, show func(*argusv1.WatchResponse) error) error {
 	for {
-		event, cursor, err := c.follow(ctx, job, after, show)
+		event, err := c.follow(ctx, r, show)
 		if event != nil {
 			return exitOf(event)
 		}
-		after = cursor
 		switch {
 		case isOver(ctx, err):
 			return ending(ctx)
@@ -163,33 +173,45 @@ func (c *client) watchJob(ctx context.Context, job, after string, show func(*arg
 	}
 }
 
-// follow follows a job over one connection. It returns the terminal event, or the cursor
-// to go on from.
-func (c *client) follow(ctx context.Context, job, after string, show func(*argusv1.CompletionEvent) error) (*argusv1.CompletionEvent, string, error) {
-	stream, err := c.done.Watch(ctx, &argusv1.WatchRequest{JobId: job, AfterCursor: after})
+// follow follows a job over one connection. It returns the terminal event; else r has the
+// cursor to go on from.
+func (c *client) follow(ctx context.Context, r *argusv1.WatchRequest, show func(*argusv1.WatchResponse) error) (*argusv1.CompletionEvent, error) {
+	stream, err := c.done.Watch(ctx, r)
 	if err != nil {
-		return nil, after, err
+		return nil, err
 	}
 	for {
 		frame, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
-			return nil, after, codedError{code: exitError, err: fmt.Errorf("the watch of %s ended after its result", job)}
+			return nil, codedError{code: exitError, err: fmt.Errorf("the watch of %s ended after its result", r.GetJobId())}
 		} else if err != nil {
-			return nil, after, err
+			return nil, err
 		}
 		c.reached.Store(true)
-		after = frame.GetCursor()
-		event := frame.GetEvent()
-		if event == nil {
-			continue
+		r.AfterCursor = frame.GetCursor()
+		if err := show(frame); err != nil {
+			return nil, codedError{code: exitError, err: err}
 		}
-		if err := show(event); err != nil {
-			return nil, after, codedError{code: exitError, err: err}
-		}
-		if event.GetTerminal() {
-			return event, after, nil
+		if event := frame.GetEvent(); event.GetTerminal() {
+			return event, nil
 		}
 	}
+}
+
+// printFrame prints what a watch says: events, and changes of the state if they were asked
+// for.
+func (c *client) printFrame(job string, frame *argusv1.WatchResponse) error {
+	switch {
+	case frame.GetEvent() != nil:
+		return c.print(frame.GetEvent(), eventRow(frame.GetEvent()))
+	case frame.GetStateChange() != nil:
+		changed := joined(frame.GetStateChange().GetFields())
+		for _, name := range frame.GetStateChange().GetRemoved() {
+			changed += " " + name + " (removed)"
+		}
+		return c.print(frame.GetStateChange(), []string{job, "state", strings.TrimSpace(changed)})
+	}
+	return nil
 }
 
 func eventRow(e *argusv1.CompletionEvent) []string {

@@ -155,8 +155,11 @@ type WatchRequest struct {
 	// How often to send a heartbeat while nothing happens, 10 ms to 1 hour. Unset:
 	// 15 s.
 	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,3,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Tell changes of the job's state as well. The first StateChange is the whole state.
+	// A caller that is slow gets fewer, with the newest values.
+	IncludeState  bool `protobuf:"varint,4,opt,name=include_state,json=includeState,proto3" json:"include_state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WatchRequest) Reset() {
@@ -210,6 +213,13 @@ func (x *WatchRequest) GetHeartbeatInterval() *durationpb.Duration {
 	return nil
 }
 
+func (x *WatchRequest) GetIncludeState() bool {
+	if x != nil {
+		return x.IncludeState
+	}
+	return false
+}
+
 // WatchResponse is one frame of a watch.
 type WatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -222,6 +232,7 @@ type WatchResponse struct {
 	//	*WatchResponse_Snapshot
 	//	*WatchResponse_Event
 	//	*WatchResponse_Heartbeat
+	//	*WatchResponse_StateChange
 	Frame         isWatchResponse_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -298,6 +309,15 @@ func (x *WatchResponse) GetHeartbeat() *Heartbeat {
 	return nil
 }
 
+func (x *WatchResponse) GetStateChange() *StateChange {
+	if x != nil {
+		if x, ok := x.Frame.(*WatchResponse_StateChange); ok {
+			return x.StateChange
+		}
+	}
+	return nil
+}
+
 type isWatchResponse_Frame interface {
 	isWatchResponse_Frame()
 }
@@ -317,11 +337,451 @@ type WatchResponse_Heartbeat struct {
 	Heartbeat *Heartbeat `protobuf:"bytes,4,opt,name=heartbeat,proto3,oneof"`
 }
 
+type WatchResponse_StateChange struct {
+	// The job's state has changed; with `include_state` only. The cursor is that of
+	// the frame before.
+	StateChange *StateChange `protobuf:"bytes,5,opt,name=state_change,json=stateChange,proto3,oneof"`
+}
+
 func (*WatchResponse_Snapshot) isWatchResponse_Frame() {}
 
 func (*WatchResponse_Event) isWatchResponse_Frame() {}
 
 func (*WatchResponse_Heartbeat) isWatchResponse_Frame() {}
+
+func (*WatchResponse_StateChange) isWatchResponse_Frame() {}
+
+// StateChange is what has changed in a job's state since the last one that was sent.
+type StateChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Fields that are new or have another value, and their values now.
+	Fields map[string]string `protobuf:"bytes,1,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Of these, what is not UTF-8.
+	BinaryFields map[string][]byte `protobuf:"bytes,2,rep,name=binary_fields,json=binaryFields,proto3" json:"binary_fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Names of fields that are gone.
+	Removed []string `protobuf:"bytes,3,rep,name=removed,proto3" json:"removed,omitempty"`
+	// The changed fields are more than a message can hold, and were left out: read them
+	// by JobState.GetAll.
+	Truncated     bool `protobuf:"varint,4,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StateChange) Reset() {
+	*x = StateChange{}
+	mi := &file_argus_v1_completion_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StateChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StateChange) ProtoMessage() {}
+
+func (x *StateChange) ProtoReflect() protoreflect.Message {
+	mi := &file_argus_v1_completion_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StateChange.ProtoReflect.Descriptor instead.
+func (*StateChange) Descriptor() ([]byte, []int) {
+	return file_argus_v1_completion_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StateChange) GetFields() map[string]string {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+func (x *StateChange) GetBinaryFields() map[string][]byte {
+	if x != nil {
+		return x.BinaryFields
+	}
+	return nil
+}
+
+func (x *StateChange) GetRemoved() []string {
+	if x != nil {
+		return x.Removed
+	}
+	return nil
+}
+
+func (x *StateChange) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+// WatchManyRequest adds and removes jobs.
+type WatchManyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Jobs to watch from now on, up to 10,000 a request. A job that is watched already
+	// starts anew.
+	Add []*WatchJob `protobuf:"bytes,1,rep,name=add,proto3" json:"add,omitempty"`
+	// Jobs to watch no longer. Frames of them may still be on their way.
+	Remove []string `protobuf:"bytes,2,rep,name=remove,proto3" json:"remove,omitempty"`
+	// As in WatchRequest, for the stream as a whole; the last one given counts.
+	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,3,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *WatchManyRequest) Reset() {
+	*x = WatchManyRequest{}
+	mi := &file_argus_v1_completion_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchManyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchManyRequest) ProtoMessage() {}
+
+func (x *WatchManyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_argus_v1_completion_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchManyRequest.ProtoReflect.Descriptor instead.
+func (*WatchManyRequest) Descriptor() ([]byte, []int) {
+	return file_argus_v1_completion_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *WatchManyRequest) GetAdd() []*WatchJob {
+	if x != nil {
+		return x.Add
+	}
+	return nil
+}
+
+func (x *WatchManyRequest) GetRemove() []string {
+	if x != nil {
+		return x.Remove
+	}
+	return nil
+}
+
+func (x *WatchManyRequest) GetHeartbeatInterval() *durationpb.Duration {
+	if x != nil {
+		return x.HeartbeatInterval
+	}
+	return nil
+}
+
+// WatchJob is a job to watch; its fields are those of WatchRequest.
+type WatchJob struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The job. Required.
+	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	// Only events after this cursor.
+	AfterCursor string `protobuf:"bytes,2,opt,name=after_cursor,json=afterCursor,proto3" json:"after_cursor,omitempty"`
+	// Tell changes of its state as well.
+	IncludeState  bool `protobuf:"varint,3,opt,name=include_state,json=includeState,proto3" json:"include_state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchJob) Reset() {
+	*x = WatchJob{}
+	mi := &file_argus_v1_completion_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchJob) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchJob) ProtoMessage() {}
+
+func (x *WatchJob) ProtoReflect() protoreflect.Message {
+	mi := &file_argus_v1_completion_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchJob.ProtoReflect.Descriptor instead.
+func (*WatchJob) Descriptor() ([]byte, []int) {
+	return file_argus_v1_completion_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *WatchJob) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *WatchJob) GetAfterCursor() string {
+	if x != nil {
+		return x.AfterCursor
+	}
+	return ""
+}
+
+func (x *WatchJob) GetIncludeState() bool {
+	if x != nil {
+		return x.IncludeState
+	}
+	return false
+}
+
+// WatchManyResponse is one frame of one job, or a heartbeat of the stream.
+type WatchManyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The job; empty for a heartbeat.
+	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	// Where to resume this job from after this frame.
+	Cursor string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// What the frame says.
+	//
+	// Types that are valid to be assigned to Frame:
+	//
+	//	*WatchManyResponse_Snapshot
+	//	*WatchManyResponse_Event
+	//	*WatchManyResponse_Heartbeat
+	//	*WatchManyResponse_StateChange
+	//	*WatchManyResponse_Failure
+	Frame isWatchManyResponse_Frame `protobuf_oneof:"frame"`
+	// This is the last frame of the job.
+	Done          bool `protobuf:"varint,8,opt,name=done,proto3" json:"done,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchManyResponse) Reset() {
+	*x = WatchManyResponse{}
+	mi := &file_argus_v1_completion_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchManyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchManyResponse) ProtoMessage() {}
+
+func (x *WatchManyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_argus_v1_completion_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchManyResponse.ProtoReflect.Descriptor instead.
+func (*WatchManyResponse) Descriptor() ([]byte, []int) {
+	return file_argus_v1_completion_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *WatchManyResponse) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *WatchManyResponse) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+func (x *WatchManyResponse) GetFrame() isWatchManyResponse_Frame {
+	if x != nil {
+		return x.Frame
+	}
+	return nil
+}
+
+func (x *WatchManyResponse) GetSnapshot() *JobSnapshot {
+	if x != nil {
+		if x, ok := x.Frame.(*WatchManyResponse_Snapshot); ok {
+			return x.Snapshot
+		}
+	}
+	return nil
+}
+
+func (x *WatchManyResponse) GetEvent() *CompletionEvent {
+	if x != nil {
+		if x, ok := x.Frame.(*WatchManyResponse_Event); ok {
+			return x.Event
+		}
+	}
+	return nil
+}
+
+func (x *WatchManyResponse) GetHeartbeat() *Heartbeat {
+	if x != nil {
+		if x, ok := x.Frame.(*WatchManyResponse_Heartbeat); ok {
+			return x.Heartbeat
+		}
+	}
+	return nil
+}
+
+func (x *WatchManyResponse) GetStateChange() *StateChange {
+	if x != nil {
+		if x, ok := x.Frame.(*WatchManyResponse_StateChange); ok {
+			return x.StateChange
+		}
+	}
+	return nil
+}
+
+func (x *WatchManyResponse) GetFailure() *WatchFailure {
+	if x != nil {
+		if x, ok := x.Frame.(*WatchManyResponse_Failure); ok {
+			return x.Failure
+		}
+	}
+	return nil
+}
+
+func (x *WatchManyResponse) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+type isWatchManyResponse_Frame interface {
+	isWatchManyResponse_Frame()
+}
+
+type WatchManyResponse_Snapshot struct {
+	// The first frame of a job: the job as it is.
+	Snapshot *JobSnapshot `protobuf:"bytes,3,opt,name=snapshot,proto3,oneof"`
+}
+
+type WatchManyResponse_Event struct {
+	// An event.
+	Event *CompletionEvent `protobuf:"bytes,4,opt,name=event,proto3,oneof"`
+}
+
+type WatchManyResponse_Heartbeat struct {
+	// Nothing happened on the whole stream.
+	Heartbeat *Heartbeat `protobuf:"bytes,5,opt,name=heartbeat,proto3,oneof"`
+}
+
+type WatchManyResponse_StateChange struct {
+	// The job's state has changed.
+	StateChange *StateChange `protobuf:"bytes,6,opt,name=state_change,json=stateChange,proto3,oneof"`
+}
+
+type WatchManyResponse_Failure struct {
+	// The job's watch has failed and is over; the others go on.
+	Failure *WatchFailure `protobuf:"bytes,7,opt,name=failure,proto3,oneof"`
+}
+
+func (*WatchManyResponse_Snapshot) isWatchManyResponse_Frame() {}
+
+func (*WatchManyResponse_Event) isWatchManyResponse_Frame() {}
+
+func (*WatchManyResponse_Heartbeat) isWatchManyResponse_Frame() {}
+
+func (*WatchManyResponse_StateChange) isWatchManyResponse_Frame() {}
+
+func (*WatchManyResponse_Failure) isWatchManyResponse_Frame() {}
+
+// WatchFailure says why a job can't be watched.
+type WatchFailure struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// CURSOR_EXPIRED: events after the cursor are gone. KEY_TYPE_CONFLICT.
+	Reason ErrorReason `protobuf:"varint,1,opt,name=reason,proto3,enum=argus.v1.ErrorReason" json:"reason,omitempty"`
+	// In words.
+	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// For CURSOR_EXPIRED, the earliest cursor that can be resumed from.
+	EarliestCursor string `protobuf:"bytes,3,opt,name=earliest_cursor,json=earliestCursor,proto3" json:"earliest_cursor,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *WatchFailure) Reset() {
+	*x = WatchFailure{}
+	mi := &file_argus_v1_completion_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchFailure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchFailure) ProtoMessage() {}
+
+func (x *WatchFailure) ProtoReflect() protoreflect.Message {
+	mi := &file_argus_v1_completion_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchFailure.ProtoReflect.Descriptor instead.
+func (*WatchFailure) Descriptor() ([]byte, []int) {
+	return file_argus_v1_completion_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *WatchFailure) GetReason() ErrorReason {
+	if x != nil {
+		return x.Reason
+	}
+	return ErrorReason_ERROR_REASON_UNSPECIFIED
+}
+
+func (x *WatchFailure) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *WatchFailure) GetEarliestCursor() string {
+	if x != nil {
+		return x.EarliestCursor
+	}
+	return ""
+}
 
 // JobSnapshot is a job when its watch starts.
 type JobSnapshot struct {
@@ -340,7 +800,7 @@ type JobSnapshot struct {
 
 func (x *JobSnapshot) Reset() {
 	*x = JobSnapshot{}
-	mi := &file_argus_v1_completion_proto_msgTypes[3]
+	mi := &file_argus_v1_completion_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -352,7 +812,7 @@ func (x *JobSnapshot) String() string {
 func (*JobSnapshot) ProtoMessage() {}
 
 func (x *JobSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_argus_v1_completion_proto_msgTypes[3]
+	mi := &file_argus_v1_completion_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -365,7 +825,7 @@ func (x *JobSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobSnapshot.ProtoReflect.Descriptor instead.
 func (*JobSnapshot) Descriptor() ([]byte, []int) {
-	return file_argus_v1_completion_proto_rawDescGZIP(), []int{3}
+	return file_argus_v1_completion_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *JobSnapshot) GetJobId() string {
@@ -405,7 +865,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_argus_v1_completion_proto_msgTypes[4]
+	mi := &file_argus_v1_completion_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -417,7 +877,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_argus_v1_completion_proto_msgTypes[4]
+	mi := &file_argus_v1_completion_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -430,7 +890,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_argus_v1_completion_proto_rawDescGZIP(), []int{4}
+	return file_argus_v1_completion_proto_rawDescGZIP(), []int{9}
 }
 
 // CompletionPublishRequest records an event.
@@ -453,7 +913,7 @@ type CompletionPublishRequest struct {
 
 func (x *CompletionPublishRequest) Reset() {
 	*x = CompletionPublishRequest{}
-	mi := &file_argus_v1_completion_proto_msgTypes[5]
+	mi := &file_argus_v1_completion_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -465,7 +925,7 @@ func (x *CompletionPublishRequest) String() string {
 func (*CompletionPublishRequest) ProtoMessage() {}
 
 func (x *CompletionPublishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argus_v1_completion_proto_msgTypes[5]
+	mi := &file_argus_v1_completion_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -478,7 +938,7 @@ func (x *CompletionPublishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompletionPublishRequest.ProtoReflect.Descriptor instead.
 func (*CompletionPublishRequest) Descriptor() ([]byte, []int) {
-	return file_argus_v1_completion_proto_rawDescGZIP(), []int{5}
+	return file_argus_v1_completion_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CompletionPublishRequest) GetJobId() string {
@@ -529,7 +989,7 @@ type CompletionPublishResponse struct {
 
 func (x *CompletionPublishResponse) Reset() {
 	*x = CompletionPublishResponse{}
-	mi := &file_argus_v1_completion_proto_msgTypes[6]
+	mi := &file_argus_v1_completion_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -541,7 +1001,7 @@ func (x *CompletionPublishResponse) String() string {
 func (*CompletionPublishResponse) ProtoMessage() {}
 
 func (x *CompletionPublishResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argus_v1_completion_proto_msgTypes[6]
+	mi := &file_argus_v1_completion_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -554,7 +1014,7 @@ func (x *CompletionPublishResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompletionPublishResponse.ProtoReflect.Descriptor instead.
 func (*CompletionPublishResponse) Descriptor() ([]byte, []int) {
-	return file_argus_v1_completion_proto_rawDescGZIP(), []int{6}
+	return file_argus_v1_completion_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CompletionPublishResponse) GetCursor() string {
@@ -585,7 +1045,7 @@ type AwaitRequest struct {
 
 func (x *AwaitRequest) Reset() {
 	*x = AwaitRequest{}
-	mi := &file_argus_v1_completion_proto_msgTypes[7]
+	mi := &file_argus_v1_completion_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -597,7 +1057,7 @@ func (x *AwaitRequest) String() string {
 func (*AwaitRequest) ProtoMessage() {}
 
 func (x *AwaitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argus_v1_completion_proto_msgTypes[7]
+	mi := &file_argus_v1_completion_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -610,7 +1070,7 @@ func (x *AwaitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitRequest.ProtoReflect.Descriptor instead.
 func (*AwaitRequest) Descriptor() ([]byte, []int) {
-	return file_argus_v1_completion_proto_rawDescGZIP(), []int{7}
+	return file_argus_v1_completion_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AwaitRequest) GetJobId() string {
@@ -640,7 +1100,7 @@ type AwaitResponse struct {
 
 func (x *AwaitResponse) Reset() {
 	*x = AwaitResponse{}
-	mi := &file_argus_v1_completion_proto_msgTypes[8]
+	mi := &file_argus_v1_completion_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -652,7 +1112,7 @@ func (x *AwaitResponse) String() string {
 func (*AwaitResponse) ProtoMessage() {}
 
 func (x *AwaitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argus_v1_completion_proto_msgTypes[8]
+	mi := &file_argus_v1_completion_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -665,7 +1125,7 @@ func (x *AwaitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitResponse.ProtoReflect.Descriptor instead.
 func (*AwaitResponse) Descriptor() ([]byte, []int) {
-	return file_argus_v1_completion_proto_rawDescGZIP(), []int{8}
+	return file_argus_v1_completion_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *AwaitResponse) GetDone() bool {
@@ -686,7 +1146,7 @@ var File_argus_v1_completion_proto protoreflect.FileDescriptor
 
 const file_argus_v1_completion_proto_rawDesc = "" +
 	"\n" +
-	"\x19argus/v1/completion.proto\x12\bargus.v1\x1a\x19argus/v1/job_status.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x04\n" +
+	"\x19argus/v1/completion.proto\x12\bargus.v1\x1a\x1bargus/v1/error_reason.proto\x1a\x19argus/v1/job_status.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x04\n" +
 	"\x0fCompletionEvent\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x16\n" +
 	"\x06cursor\x18\x02 \x01(\tR\x06cursor\x12+\n" +
@@ -703,17 +1163,52 @@ const file_argus_v1_completion_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a?\n" +
 	"\x11BinaryFieldsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"\x92\x01\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"\xb7\x01\n" +
 	"\fWatchRequest\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12!\n" +
 	"\fafter_cursor\x18\x02 \x01(\tR\vafterCursor\x12H\n" +
-	"\x12heartbeat_interval\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\"\xcd\x01\n" +
+	"\x12heartbeat_interval\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\x12#\n" +
+	"\rinclude_state\x18\x04 \x01(\bR\fincludeState\"\x89\x02\n" +
 	"\rWatchResponse\x12\x16\n" +
 	"\x06cursor\x18\x01 \x01(\tR\x06cursor\x123\n" +
 	"\bsnapshot\x18\x02 \x01(\v2\x15.argus.v1.JobSnapshotH\x00R\bsnapshot\x121\n" +
 	"\x05event\x18\x03 \x01(\v2\x19.argus.v1.CompletionEventH\x00R\x05event\x123\n" +
-	"\theartbeat\x18\x04 \x01(\v2\x13.argus.v1.HeartbeatH\x00R\theartbeatB\a\n" +
-	"\x05frame\"\x88\x01\n" +
+	"\theartbeat\x18\x04 \x01(\v2\x13.argus.v1.HeartbeatH\x00R\theartbeat\x12:\n" +
+	"\fstate_change\x18\x05 \x01(\v2\x15.argus.v1.StateChangeH\x00R\vstateChangeB\a\n" +
+	"\x05frame\"\xca\x02\n" +
+	"\vStateChange\x129\n" +
+	"\x06fields\x18\x01 \x03(\v2!.argus.v1.StateChange.FieldsEntryR\x06fields\x12L\n" +
+	"\rbinary_fields\x18\x02 \x03(\v2'.argus.v1.StateChange.BinaryFieldsEntryR\fbinaryFields\x12\x18\n" +
+	"\aremoved\x18\x03 \x03(\tR\aremoved\x12\x1c\n" +
+	"\ttruncated\x18\x04 \x01(\bR\ttruncated\x1a9\n" +
+	"\vFieldsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a?\n" +
+	"\x11BinaryFieldsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"\x9a\x01\n" +
+	"\x10WatchManyRequest\x12$\n" +
+	"\x03add\x18\x01 \x03(\v2\x12.argus.v1.WatchJobR\x03add\x12\x16\n" +
+	"\x06remove\x18\x02 \x03(\tR\x06remove\x12H\n" +
+	"\x12heartbeat_interval\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\"i\n" +
+	"\bWatchJob\x12\x15\n" +
+	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12!\n" +
+	"\fafter_cursor\x18\x02 \x01(\tR\vafterCursor\x12#\n" +
+	"\rinclude_state\x18\x03 \x01(\bR\fincludeState\"\xec\x02\n" +
+	"\x11WatchManyResponse\x12\x15\n" +
+	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x16\n" +
+	"\x06cursor\x18\x02 \x01(\tR\x06cursor\x123\n" +
+	"\bsnapshot\x18\x03 \x01(\v2\x15.argus.v1.JobSnapshotH\x00R\bsnapshot\x121\n" +
+	"\x05event\x18\x04 \x01(\v2\x19.argus.v1.CompletionEventH\x00R\x05event\x123\n" +
+	"\theartbeat\x18\x05 \x01(\v2\x13.argus.v1.HeartbeatH\x00R\theartbeat\x12:\n" +
+	"\fstate_change\x18\x06 \x01(\v2\x15.argus.v1.StateChangeH\x00R\vstateChange\x122\n" +
+	"\afailure\x18\a \x01(\v2\x16.argus.v1.WatchFailureH\x00R\afailure\x12\x12\n" +
+	"\x04done\x18\b \x01(\bR\x04doneB\a\n" +
+	"\x05frame\"\x80\x01\n" +
+	"\fWatchFailure\x12-\n" +
+	"\x06reason\x18\x01 \x01(\x0e2\x15.argus.v1.ErrorReasonR\x06reason\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12'\n" +
+	"\x0fearliest_cursor\x18\x03 \x01(\tR\x0eearliestCursor\"\x88\x01\n" +
 	"\vJobSnapshot\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x14\n" +
 	"\x05known\x18\x02 \x01(\bR\x05known\x12+\n" +
@@ -738,10 +1233,11 @@ const file_argus_v1_completion_proto_rawDesc = "" +
 	"\x04wait\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"T\n" +
 	"\rAwaitResponse\x12\x12\n" +
 	"\x04done\x18\x01 \x01(\bR\x04done\x12/\n" +
-	"\x05event\x18\x02 \x01(\v2\x19.argus.v1.CompletionEventR\x05event2\xd6\x01\n" +
+	"\x05event\x18\x02 \x01(\v2\x19.argus.v1.CompletionEventR\x05event2\xa0\x02\n" +
 	"\n" +
 	"Completion\x12:\n" +
-	"\x05Watch\x12\x16.argus.v1.WatchRequest\x1a\x17.argus.v1.WatchResponse0\x01\x12R\n" +
+	"\x05Watch\x12\x16.argus.v1.WatchRequest\x1a\x17.argus.v1.WatchResponse0\x01\x12H\n" +
+	"\tWatchMany\x12\x1a.argus.v1.WatchManyRequest\x1a\x1b.argus.v1.WatchManyResponse(\x010\x01\x12R\n" +
 	"\aPublish\x12\".argus.v1.CompletionPublishRequest\x1a#.argus.v1.CompletionPublishResponse\x128\n" +
 	"\x05Await\x12\x16.argus.v1.AwaitRequest\x1a\x17.argus.v1.AwaitResponseB8Z6github.com/hikmaai-io/argus-queue/gen/argus/v1;argusv1b\x06proto3"
 
@@ -757,49 +1253,70 @@ func file_argus_v1_completion_proto_rawDescGZIP() []byte {
 	return file_argus_v1_completion_proto_rawDescData
 }
 
-var file_argus_v1_completion_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_argus_v1_completion_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_argus_v1_completion_proto_goTypes = []any{
 	(*CompletionEvent)(nil),           // 0: argus.v1.CompletionEvent
 	(*WatchRequest)(nil),              // 1: argus.v1.WatchRequest
 	(*WatchResponse)(nil),             // 2: argus.v1.WatchResponse
-	(*JobSnapshot)(nil),               // 3: argus.v1.JobSnapshot
-	(*Heartbeat)(nil),                 // 4: argus.v1.Heartbeat
-	(*CompletionPublishRequest)(nil),  // 5: argus.v1.CompletionPublishRequest
-	(*CompletionPublishResponse)(nil), // 6: argus.v1.CompletionPublishResponse
-	(*AwaitRequest)(nil),              // 7: argus.v1.AwaitRequest
-	(*AwaitResponse)(nil),             // 8: argus.v1.AwaitResponse
-	nil,                               // 9: argus.v1.CompletionEvent.FieldsEntry
-	nil,                               // 10: argus.v1.CompletionEvent.BinaryFieldsEntry
-	nil,                               // 11: argus.v1.CompletionPublishRequest.FieldsEntry
-	(JobStatus)(0),                    // 12: argus.v1.JobStatus
-	(*timestamppb.Timestamp)(nil),     // 13: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 14: google.protobuf.Duration
+	(*StateChange)(nil),               // 3: argus.v1.StateChange
+	(*WatchManyRequest)(nil),          // 4: argus.v1.WatchManyRequest
+	(*WatchJob)(nil),                  // 5: argus.v1.WatchJob
+	(*WatchManyResponse)(nil),         // 6: argus.v1.WatchManyResponse
+	(*WatchFailure)(nil),              // 7: argus.v1.WatchFailure
+	(*JobSnapshot)(nil),               // 8: argus.v1.JobSnapshot
+	(*Heartbeat)(nil),                 // 9: argus.v1.Heartbeat
+	(*CompletionPublishRequest)(nil),  // 10: argus.v1.CompletionPublishRequest
+	(*CompletionPublishResponse)(nil), // 11: argus.v1.CompletionPublishResponse
+	(*AwaitRequest)(nil),              // 12: argus.v1.AwaitRequest
+	(*AwaitResponse)(nil),             // 13: argus.v1.AwaitResponse
+	nil,                               // 14: argus.v1.CompletionEvent.FieldsEntry
+	nil,                               // 15: argus.v1.CompletionEvent.BinaryFieldsEntry
+	nil,                               // 16: argus.v1.StateChange.FieldsEntry
+	nil,                               // 17: argus.v1.StateChange.BinaryFieldsEntry
+	nil,                               // 18: argus.v1.CompletionPublishRequest.FieldsEntry
+	(JobStatus)(0),                    // 19: argus.v1.JobStatus
+	(*timestamppb.Timestamp)(nil),     // 20: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 21: google.protobuf.Duration
+	(ErrorReason)(0),                  // 22: argus.v1.ErrorReason
 }
 var file_argus_v1_completion_proto_depIdxs = []int32{
-	12, // 0: argus.v1.CompletionEvent.status:type_name -> argus.v1.JobStatus
-	13, // 1: argus.v1.CompletionEvent.completed_at:type_name -> google.protobuf.Timestamp
-	9,  // 2: argus.v1.CompletionEvent.fields:type_name -> argus.v1.CompletionEvent.FieldsEntry
-	10, // 3: argus.v1.CompletionEvent.binary_fields:type_name -> argus.v1.CompletionEvent.BinaryFieldsEntry
-	14, // 4: argus.v1.WatchRequest.heartbeat_interval:type_name -> google.protobuf.Duration
-	3,  // 5: argus.v1.WatchResponse.snapshot:type_name -> argus.v1.JobSnapshot
+	19, // 0: argus.v1.CompletionEvent.status:type_name -> argus.v1.JobStatus
+	20, // 1: argus.v1.CompletionEvent.completed_at:type_name -> google.protobuf.Timestamp
+	14, // 2: argus.v1.CompletionEvent.fields:type_name -> argus.v1.CompletionEvent.FieldsEntry
+	15, // 3: argus.v1.CompletionEvent.binary_fields:type_name -> argus.v1.CompletionEvent.BinaryFieldsEntry
+	21, // 4: argus.v1.WatchRequest.heartbeat_interval:type_name -> google.protobuf.Duration
+	8,  // 5: argus.v1.WatchResponse.snapshot:type_name -> argus.v1.JobSnapshot
 	0,  // 6: argus.v1.WatchResponse.event:type_name -> argus.v1.CompletionEvent
-	4,  // 7: argus.v1.WatchResponse.heartbeat:type_name -> argus.v1.Heartbeat
-	12, // 8: argus.v1.JobSnapshot.status:type_name -> argus.v1.JobStatus
-	12, // 9: argus.v1.CompletionPublishRequest.status:type_name -> argus.v1.JobStatus
-	11, // 10: argus.v1.CompletionPublishRequest.fields:type_name -> argus.v1.CompletionPublishRequest.FieldsEntry
-	14, // 11: argus.v1.AwaitRequest.wait:type_name -> google.protobuf.Duration
-	0,  // 12: argus.v1.AwaitResponse.event:type_name -> argus.v1.CompletionEvent
-	1,  // 13: argus.v1.Completion.Watch:input_type -> argus.v1.WatchRequest
-	5,  // 14: argus.v1.Completion.Publish:input_type -> argus.v1.CompletionPublishRequest
-	7,  // 15: argus.v1.Completion.Await:input_type -> argus.v1.AwaitRequest
-	2,  // 16: argus.v1.Completion.Watch:output_type -> argus.v1.WatchResponse
-	6,  // 17: argus.v1.Completion.Publish:output_type -> argus.v1.CompletionPublishResponse
-	8,  // 18: argus.v1.Completion.Await:output_type -> argus.v1.AwaitResponse
-	16, // [16:19] is the sub-list for method output_type
-	13, // [13:16] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	9,  // 7: argus.v1.WatchResponse.heartbeat:type_name -> argus.v1.Heartbeat
+	3,  // 8: argus.v1.WatchResponse.state_change:type_name -> argus.v1.StateChange
+	16, // 9: argus.v1.StateChange.fields:type_name -> argus.v1.StateChange.FieldsEntry
+	17, // 10: argus.v1.StateChange.binary_fields:type_name -> argus.v1.StateChange.BinaryFieldsEntry
+	5,  // 11: argus.v1.WatchManyRequest.add:type_name -> argus.v1.WatchJob
+	21, // 12: argus.v1.WatchManyRequest.heartbeat_interval:type_name -> google.protobuf.Duration
+	8,  // 13: argus.v1.WatchManyResponse.snapshot:type_name -> argus.v1.JobSnapshot
+	0,  // 14: argus.v1.WatchManyResponse.event:type_name -> argus.v1.CompletionEvent
+	9,  // 15: argus.v1.WatchManyResponse.heartbeat:type_name -> argus.v1.Heartbeat
+	3,  // 16: argus.v1.WatchManyResponse.state_change:type_name -> argus.v1.StateChange
+	7,  // 17: argus.v1.WatchManyResponse.failure:type_name -> argus.v1.WatchFailure
+	22, // 18: argus.v1.WatchFailure.reason:type_name -> argus.v1.ErrorReason
+	19, // 19: argus.v1.JobSnapshot.status:type_name -> argus.v1.JobStatus
+	19, // 20: argus.v1.CompletionPublishRequest.status:type_name -> argus.v1.JobStatus
+	18, // 21: argus.v1.CompletionPublishRequest.fields:type_name -> argus.v1.CompletionPublishRequest.FieldsEntry
+	21, // 22: argus.v1.AwaitRequest.wait:type_name -> google.protobuf.Duration
+	0,  // 23: argus.v1.AwaitResponse.event:type_name -> argus.v1.CompletionEvent
+	1,  // 24: argus.v1.Completion.Watch:input_type -> argus.v1.WatchRequest
+	4,  // 25: argus.v1.Completion.WatchMany:input_type -> argus.v1.WatchManyRequest
+	10, // 26: argus.v1.Completion.Publish:input_type -> argus.v1.CompletionPublishRequest
+	12, // 27: argus.v1.Completion.Await:input_type -> argus.v1.AwaitRequest
+	2,  // 28: argus.v1.Completion.Watch:output_type -> argus.v1.WatchResponse
+	6,  // 29: argus.v1.Completion.WatchMany:output_type -> argus.v1.WatchManyResponse
+	11, // 30: argus.v1.Completion.Publish:output_type -> argus.v1.CompletionPublishResponse
+	13, // 31: argus.v1.Completion.Await:output_type -> argus.v1.AwaitResponse
+	28, // [28:32] is the sub-list for method output_type
+	24, // [24:28] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_argus_v1_completion_proto_init() }
@@ -807,11 +1324,20 @@ func file_argus_v1_completion_proto_init() {
 	if File_argus_v1_completion_proto != nil {
 		return
 	}
+	file_argus_v1_error_reason_proto_init()
 	file_argus_v1_job_status_proto_init()
 	file_argus_v1_completion_proto_msgTypes[2].OneofWrappers = []any{
 		(*WatchResponse_Snapshot)(nil),
 		(*WatchResponse_Event)(nil),
 		(*WatchResponse_Heartbeat)(nil),
+		(*WatchResponse_StateChange)(nil),
+	}
+	file_argus_v1_completion_proto_msgTypes[6].OneofWrappers = []any{
+		(*WatchManyResponse_Snapshot)(nil),
+		(*WatchManyResponse_Event)(nil),
+		(*WatchManyResponse_Heartbeat)(nil),
+		(*WatchManyResponse_StateChange)(nil),
+		(*WatchManyResponse_Failure)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -819,7 +1345,7 @@ func file_argus_v1_completion_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_argus_v1_completion_proto_rawDesc), len(file_argus_v1_completion_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -87,6 +87,8 @@ const (
 	// RESOURCE_EXHAUSTED: the queue holds as many tasks as it may (the server's setting
 	// max_length). Nothing was written.
 	ErrorReason_ERROR_REASON_QUEUE_FULL ErrorReason = 22
+	// RESOURCE_EXHAUSTED: the stream watches as many jobs as it may.
+	ErrorReason_ERROR_REASON_TOO_MANY_JOBS ErrorReason = 23
 )
 
 // Enum value maps for ErrorReason.
@@ -115,6 +117,7 @@ var (
 		20: "ERROR_REASON_SLOW_READER",
 		21: "ERROR_REASON_JOB_ACTIVE",
 		22: "ERROR_REASON_QUEUE_FULL",
+		23: "ERROR_REASON_TOO_MANY_JOBS",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":          0,
@@ -140,6 +143,7 @@ var (
 		"ERROR_REASON_SLOW_READER":          20,
 		"ERROR_REASON_JOB_ACTIVE":           21,
 		"ERROR_REASON_QUEUE_FULL":           22,
+		"ERROR_REASON_TOO_MANY_JOBS":        23,
 	}
 )
 
@@ -174,7 +178,7 @@ var File_argus_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_argus_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1bargus/v1/error_reason.proto\x12\bargus.v1*\x94\x06\n" +
+	"\x1bargus/v1/error_reason.proto\x12\bargus.v1*\xb4\x06\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dERROR_REASON_INVALID_ARGUMENT\x10\x01\x12$\n" +
@@ -199,7 +203,8 @@ const file_argus_v1_error_reason_proto_rawDesc = "" +
 	"\x1cERROR_REASON_TOO_MANY_EVENTS\x10\x13\x12\x1c\n" +
 	"\x18ERROR_REASON_SLOW_READER\x10\x14\x12\x1b\n" +
 	"\x17ERROR_REASON_JOB_ACTIVE\x10\x15\x12\x1b\n" +
-	"\x17ERROR_REASON_QUEUE_FULL\x10\x16B8Z6github.com/hikmaai-io/argus-queue/gen/argus/v1;argusv1b\x06proto3"
+	"\x17ERROR_REASON_QUEUE_FULL\x10\x16\x12\x1e\n" +
+	"\x1aERROR_REASON_TOO_MANY_JOBS\x10\x17B8Z6github.com/hikmaai-io/argus-queue/gen/argus/v1;argusv1b\x06proto3"
 
 var (
 	file_argus_v1_error_reason_proto_rawDescOnce sync.Once
