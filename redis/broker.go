@@ -118,8 +118,8 @@ type Broker struct {
 	// tracker is there while Redis itself rings the bell.
 	tracker atomic.Pointer[tracker]
 	closed  chan struct{}
-	stop   context.CancelFunc
-	tasks  sync.WaitGroup
+	stop    context.CancelFunc
+	tasks   sync.WaitGroup
 }
 
 // NewBroker starts a broker. The client stays the caller's: close it after the broker.

@@ -30,6 +30,7 @@ func (b *Broker) Cancel(ctx context.Context, jobID, reason string) (Cancelled, e
 	if err != nil {
 		return Cancelled{}, err
 	}
+	b.bell.ringAll(b.keys.cancelledJobs())
 	if reply[0] == "ALREADY" {
 		return Cancelled{Was: Status(reply[2]), Cursor: reply[1]}, nil
 	}

@@ -23,7 +23,7 @@ const (
 	// were deleted. Each watched key adds lookCost.
 	lookPeriod = 2 * time.Second
 	lookCost   = time.Millisecond
-	pollPeriod  = 25 * time.Millisecond
+	pollPeriod = 25 * time.Millisecond
 	// While Redis rings, workers are woken for leases that ran out only.
 	trackedPollPeriod = 250 * time.Millisecond
 	// Each task line adds this much to the period.

@@ -25,7 +25,7 @@ type tracker struct {
 	ringer goredis.UniversalClient
 	bells  *goredis.PubSub
 	broken atomic.Bool
-	addr   string        // of the node, in Cluster
+	addr   string // of the node, in Cluster
 }
 
 // invalidations is where Redis tells changed keys under RESP2.

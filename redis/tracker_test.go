@@ -125,7 +125,9 @@ func TestConnectionsDoNotGrow(t *testing.T) {
 			t.Fatal(frame, err)
 		}
 	}
-	await(t, b.ctx, func() bool { return b.broker.WaitStats() == redis.WaitStats{Tracking: true, Workers: workers, Keys: watches} })
+	await(t, b.ctx, func() bool {
+		return b.broker.WaitStats() == redis.WaitStats{Tracking: true, Workers: workers, Keys: watches}
+	})
 	// The pool of 10, two of the tracker, and this test's own two.
 	if n := len(b.connections(t, "normal")) + len(b.connections(t, "pubsub")); n > 14 {
 		t.Error(n, "connections")

@@ -169,6 +169,16 @@ func collect(err error, into *[]*redis.ArgumentError) {
 	}
 }
 
+// retryable is whether a status says that the call may be repeated.
+func retryable(err error) bool {
+	for _, detail := range status.Convert(err).Details() {
+		if _, ok := detail.(*errdetails.RetryInfo); ok {
+			return true
+		}
+	}
+	return false
+}
+
 // reasonOf is the reason that a status carries, for the log.
 func reasonOf(err error) string {
 	for _, detail := range status.Convert(err).Details() {

@@ -1402,11 +1402,657 @@ func (x *CancelResponse) GetCursor() string {
 	return ""
 }
 
+// ConsumeRequest is one frame of a worker.
+type ConsumeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Comes back in the answer. Any number.
+	Id uint32 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// What the worker wants.
+	//
+	// Types that are valid to be assigned to Request:
+	//
+	//	*ConsumeRequest_Start
+	//	*ConsumeRequest_Ack
+	//	*ConsumeRequest_Nack
+	//	*ConsumeRequest_ExtendLease
+	//	*ConsumeRequest_Complete
+	//	*ConsumeRequest_SetMaxOutstanding
+	//	*ConsumeRequest_Heartbeat
+	Request       isConsumeRequest_Request `protobuf_oneof:"request"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsumeRequest) Reset() {
+	*x = ConsumeRequest{}
+	mi := &file_argus_v1_task_queue_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsumeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsumeRequest) ProtoMessage() {}
+
+func (x *ConsumeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_argus_v1_task_queue_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsumeRequest.ProtoReflect.Descriptor instead.
+func (*ConsumeRequest) Descriptor() ([]byte, []int) {
+	return file_argus_v1_task_queue_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ConsumeRequest) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *ConsumeRequest) GetRequest() isConsumeRequest_Request {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *ConsumeRequest) GetStart() *ConsumeStart {
+	if x != nil {
+		if x, ok := x.Request.(*ConsumeRequest_Start); ok {
+			return x.Start
+		}
+	}
+	return nil
+}
+
+func (x *ConsumeRequest) GetAck() *AckRequest {
+	if x != nil {
+		if x, ok := x.Request.(*ConsumeRequest_Ack); ok {
+			return x.Ack
+		}
+	}
+	return nil
+}
+
+func (x *ConsumeRequest) GetNack() *NackRequest {
+	if x != nil {
+		if x, ok := x.Request.(*ConsumeRequest_Nack); ok {
+			return x.Nack
+		}
+	}
+	return nil
+}
+
+func (x *ConsumeRequest) GetExtendLease() *ExtendLeaseRequest {
+	if x != nil {
+		if x, ok := x.Request.(*ConsumeRequest_ExtendLease); ok {
+			return x.ExtendLease
+		}
+	}
+	return nil
+}
+
+func (x *ConsumeRequest) GetComplete() *CompleteRequest {
+	if x != nil {
+		if x, ok := x.Request.(*ConsumeRequest_Complete); ok {
+			return x.Complete
+		}
+	}
+	return nil
+}
+
+func (x *ConsumeRequest) GetSetMaxOutstanding() int32 {
+	if x != nil {
+		if x, ok := x.Request.(*ConsumeRequest_SetMaxOutstanding); ok {
+			return x.SetMaxOutstanding
+		}
+	}
+	return 0
+}
+
+func (x *ConsumeRequest) GetHeartbeat() *Heartbeat {
+	if x != nil {
+		if x, ok := x.Request.(*ConsumeRequest_Heartbeat); ok {
+			return x.Heartbeat
+		}
+	}
+	return nil
+}
+
+type isConsumeRequest_Request interface {
+	isConsumeRequest_Request()
+}
+
+type ConsumeRequest_Start struct {
+	// The first frame, and only that: what to consume. It has no answer.
+	Start *ConsumeStart `protobuf:"bytes,2,opt,name=start,proto3,oneof"`
+}
+
+type ConsumeRequest_Ack struct {
+	// As the unary call; answered by `ack`.
+	Ack *AckRequest `protobuf:"bytes,3,opt,name=ack,proto3,oneof"`
+}
+
+type ConsumeRequest_Nack struct {
+	// As the unary call; answered by `nack`.
+	Nack *NackRequest `protobuf:"bytes,4,opt,name=nack,proto3,oneof"`
+}
+
+type ConsumeRequest_ExtendLease struct {
+	// As the unary call; answered by `extend_lease`.
+	ExtendLease *ExtendLeaseRequest `protobuf:"bytes,5,opt,name=extend_lease,json=extendLease,proto3,oneof"`
+}
+
+type ConsumeRequest_Complete struct {
+	// As the unary call; answered by `complete`.
+	Complete *CompleteRequest `protobuf:"bytes,6,opt,name=complete,proto3,oneof"`
+}
+
+type ConsumeRequest_SetMaxOutstanding struct {
+	// How many tasks it may have from now on, 0 to 1000; 0 stops the deliveries. It
+	// has no answer. What it has already stays.
+	SetMaxOutstanding int32 `protobuf:"varint,7,opt,name=set_max_outstanding,json=setMaxOutstanding,proto3,oneof"`
+}
+
+type ConsumeRequest_Heartbeat struct {
+	// Nothing: shows that the worker is alive. It has no answer.
+	Heartbeat *Heartbeat `protobuf:"bytes,8,opt,name=heartbeat,proto3,oneof"`
+}
+
+func (*ConsumeRequest_Start) isConsumeRequest_Request() {}
+
+func (*ConsumeRequest_Ack) isConsumeRequest_Request() {}
+
+func (*ConsumeRequest_Nack) isConsumeRequest_Request() {}
+
+func (*ConsumeRequest_ExtendLease) isConsumeRequest_Request() {}
+
+func (*ConsumeRequest_Complete) isConsumeRequest_Request() {}
+
+func (*ConsumeRequest_SetMaxOutstanding) isConsumeRequest_Request() {}
+
+func (*ConsumeRequest_Heartbeat) isConsumeRequest_Request() {}
+
+// ConsumeStart says what to consume.
+type ConsumeStart struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The queue; empty means the default queue.
+	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
+	// The consumer group; empty means the default group.
+	Group string `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
+	// The worker's name within the group. Required. What it held before the stream
+	// counts towards `max_outstanding` until it is settled or its lease runs out.
+	Consumer string `protobuf:"bytes,3,opt,name=consumer,proto3" json:"consumer,omitempty"`
+	// How many tasks it may have that are not settled, 1 to 1000. Required.
+	MaxOutstanding int32 `protobuf:"varint,4,opt,name=max_outstanding,json=maxOutstanding,proto3" json:"max_outstanding,omitempty"`
+	// How often the server sends a heartbeat while it has nothing else to send, 10 ms to
+	// 1 hour. Unset: 15 s.
+	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,5,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *ConsumeStart) Reset() {
+	*x = ConsumeStart{}
+	mi := &file_argus_v1_task_queue_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsumeStart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsumeStart) ProtoMessage() {}
+
+func (x *ConsumeStart) ProtoReflect() protoreflect.Message {
+	mi := &file_argus_v1_task_queue_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsumeStart.ProtoReflect.Descriptor instead.
+func (*ConsumeStart) Descriptor() ([]byte, []int) {
+	return file_argus_v1_task_queue_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ConsumeStart) GetQueue() string {
+	if x != nil {
+		return x.Queue
+	}
+	return ""
+}
+
+func (x *ConsumeStart) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *ConsumeStart) GetConsumer() string {
+	if x != nil {
+		return x.Consumer
+	}
+	return ""
+}
+
+func (x *ConsumeStart) GetMaxOutstanding() int32 {
+	if x != nil {
+		return x.MaxOutstanding
+	}
+	return 0
+}
+
+func (x *ConsumeStart) GetHeartbeatInterval() *durationpb.Duration {
+	if x != nil {
+		return x.HeartbeatInterval
+	}
+	return nil
+}
+
+// ConsumeResponse is one frame to a worker.
+type ConsumeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the request that this answers; 0 where it answers none.
+	Id uint32 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// What the frame says.
+	//
+	// Types that are valid to be assigned to Response:
+	//
+	//	*ConsumeResponse_Deliveries
+	//	*ConsumeResponse_Ack
+	//	*ConsumeResponse_Nack
+	//	*ConsumeResponse_ExtendLease
+	//	*ConsumeResponse_Complete
+	//	*ConsumeResponse_Failure
+	//	*ConsumeResponse_CancelRequested
+	//	*ConsumeResponse_LeaseLost
+	//	*ConsumeResponse_Heartbeat
+	Response      isConsumeResponse_Response `protobuf_oneof:"response"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsumeResponse) Reset() {
+	*x = ConsumeResponse{}
+	mi := &file_argus_v1_task_queue_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsumeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsumeResponse) ProtoMessage() {}
+
+func (x *ConsumeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_argus_v1_task_queue_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsumeResponse.ProtoReflect.Descriptor instead.
+func (*ConsumeResponse) Descriptor() ([]byte, []int) {
+	return file_argus_v1_task_queue_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ConsumeResponse) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *ConsumeResponse) GetResponse() isConsumeResponse_Response {
+	if x != nil {
+		return x.Response
+	}
+	return nil
+}
+
+func (x *ConsumeResponse) GetDeliveries() *Deliveries {
+	if x != nil {
+		if x, ok := x.Response.(*ConsumeResponse_Deliveries); ok {
+			return x.Deliveries
+		}
+	}
+	return nil
+}
+
+func (x *ConsumeResponse) GetAck() *AckResponse {
+	if x != nil {
+		if x, ok := x.Response.(*ConsumeResponse_Ack); ok {
+			return x.Ack
+		}
+	}
+	return nil
+}
+
+func (x *ConsumeResponse) GetNack() *NackResponse {
+	if x != nil {
+		if x, ok := x.Response.(*ConsumeResponse_Nack); ok {
+			return x.Nack
+		}
+	}
+	return nil
+}
+
+func (x *ConsumeResponse) GetExtendLease() *ExtendLeaseResponse {
+	if x != nil {
+		if x, ok := x.Response.(*ConsumeResponse_ExtendLease); ok {
+			return x.ExtendLease
+		}
+	}
+	return nil
+}
+
+func (x *ConsumeResponse) GetComplete() *CompleteResponse {
+	if x != nil {
+		if x, ok := x.Response.(*ConsumeResponse_Complete); ok {
+			return x.Complete
+		}
+	}
+	return nil
+}
+
+func (x *ConsumeResponse) GetFailure() *ConsumeFailure {
+	if x != nil {
+		if x, ok := x.Response.(*ConsumeResponse_Failure); ok {
+			return x.Failure
+		}
+	}
+	return nil
+}
+
+func (x *ConsumeResponse) GetCancelRequested() *LeaseNotice {
+	if x != nil {
+		if x, ok := x.Response.(*ConsumeResponse_CancelRequested); ok {
+			return x.CancelRequested
+		}
+	}
+	return nil
+}
+
+func (x *ConsumeResponse) GetLeaseLost() *LeaseNotice {
+	if x != nil {
+		if x, ok := x.Response.(*ConsumeResponse_LeaseLost); ok {
+			return x.LeaseLost
+		}
+	}
+	return nil
+}
+
+func (x *ConsumeResponse) GetHeartbeat() *Heartbeat {
+	if x != nil {
+		if x, ok := x.Response.(*ConsumeResponse_Heartbeat); ok {
+			return x.Heartbeat
+		}
+	}
+	return nil
+}
+
+type isConsumeResponse_Response interface {
+	isConsumeResponse_Response()
+}
+
+type ConsumeResponse_Deliveries struct {
+	// Tasks to work on.
+	Deliveries *Deliveries `protobuf:"bytes,2,opt,name=deliveries,proto3,oneof"`
+}
+
+type ConsumeResponse_Ack struct {
+	// The answer to `ack`.
+	Ack *AckResponse `protobuf:"bytes,3,opt,name=ack,proto3,oneof"`
+}
+
+type ConsumeResponse_Nack struct {
+	// The answer to `nack`.
+	Nack *NackResponse `protobuf:"bytes,4,opt,name=nack,proto3,oneof"`
+}
+
+type ConsumeResponse_ExtendLease struct {
+	// The answer to `extend_lease`.
+	ExtendLease *ExtendLeaseResponse `protobuf:"bytes,5,opt,name=extend_lease,json=extendLease,proto3,oneof"`
+}
+
+type ConsumeResponse_Complete struct {
+	// The answer to `complete`.
+	Complete *CompleteResponse `protobuf:"bytes,6,opt,name=complete,proto3,oneof"`
+}
+
+type ConsumeResponse_Failure struct {
+	// The request failed.
+	Failure *ConsumeFailure `protobuf:"bytes,7,opt,name=failure,proto3,oneof"`
+}
+
+type ConsumeResponse_CancelRequested struct {
+	// A job was cancelled: stop working on it, nobody waits for the result.
+	CancelRequested *LeaseNotice `protobuf:"bytes,8,opt,name=cancel_requested,json=cancelRequested,proto3,oneof"`
+}
+
+type ConsumeResponse_LeaseLost struct {
+	// A lease was lost: stop working on the task.
+	LeaseLost *LeaseNotice `protobuf:"bytes,9,opt,name=lease_lost,json=leaseLost,proto3,oneof"`
+}
+
+type ConsumeResponse_Heartbeat struct {
+	// Nothing happened, the connection is alive.
+	Heartbeat *Heartbeat `protobuf:"bytes,10,opt,name=heartbeat,proto3,oneof"`
+}
+
+func (*ConsumeResponse_Deliveries) isConsumeResponse_Response() {}
+
+func (*ConsumeResponse_Ack) isConsumeResponse_Response() {}
+
+func (*ConsumeResponse_Nack) isConsumeResponse_Response() {}
+
+func (*ConsumeResponse_ExtendLease) isConsumeResponse_Response() {}
+
+func (*ConsumeResponse_Complete) isConsumeResponse_Response() {}
+
+func (*ConsumeResponse_Failure) isConsumeResponse_Response() {}
+
+func (*ConsumeResponse_CancelRequested) isConsumeResponse_Response() {}
+
+func (*ConsumeResponse_LeaseLost) isConsumeResponse_Response() {}
+
+func (*ConsumeResponse_Heartbeat) isConsumeResponse_Response() {}
+
+// Deliveries are tasks under lease, in the order in which they are to be worked on.
+type Deliveries struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The deliveries.
+	Deliveries    []*Delivery `protobuf:"bytes,1,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Deliveries) Reset() {
+	*x = Deliveries{}
+	mi := &file_argus_v1_task_queue_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Deliveries) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Deliveries) ProtoMessage() {}
+
+func (x *Deliveries) ProtoReflect() protoreflect.Message {
+	mi := &file_argus_v1_task_queue_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Deliveries.ProtoReflect.Descriptor instead.
+func (*Deliveries) Descriptor() ([]byte, []int) {
+	return file_argus_v1_task_queue_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Deliveries) GetDeliveries() []*Delivery {
+	if x != nil {
+		return x.Deliveries
+	}
+	return nil
+}
+
+// ConsumeFailure says why a request failed: what the unary call's error says.
+type ConsumeFailure struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The reason.
+	Reason ErrorReason `protobuf:"varint,1,opt,name=reason,proto3,enum=argus.v1.ErrorReason" json:"reason,omitempty"`
+	// In words.
+	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// The call may be repeated as it is.
+	Retryable     bool `protobuf:"varint,3,opt,name=retryable,proto3" json:"retryable,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsumeFailure) Reset() {
+	*x = ConsumeFailure{}
+	mi := &file_argus_v1_task_queue_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsumeFailure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsumeFailure) ProtoMessage() {}
+
+func (x *ConsumeFailure) ProtoReflect() protoreflect.Message {
+	mi := &file_argus_v1_task_queue_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsumeFailure.ProtoReflect.Descriptor instead.
+func (*ConsumeFailure) Descriptor() ([]byte, []int) {
+	return file_argus_v1_task_queue_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ConsumeFailure) GetReason() ErrorReason {
+	if x != nil {
+		return x.Reason
+	}
+	return ErrorReason_ERROR_REASON_UNSPECIFIED
+}
+
+func (x *ConsumeFailure) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *ConsumeFailure) GetRetryable() bool {
+	if x != nil {
+		return x.Retryable
+	}
+	return false
+}
+
+// LeaseNotice is about a task that the worker has.
+type LeaseNotice struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its lease.
+	LeaseToken string `protobuf:"bytes,1,opt,name=lease_token,json=leaseToken,proto3" json:"lease_token,omitempty"`
+	// Its job.
+	JobId         string `protobuf:"bytes,2,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseNotice) Reset() {
+	*x = LeaseNotice{}
+	mi := &file_argus_v1_task_queue_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseNotice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseNotice) ProtoMessage() {}
+
+func (x *LeaseNotice) ProtoReflect() protoreflect.Message {
+	mi := &file_argus_v1_task_queue_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseNotice.ProtoReflect.Descriptor instead.
+func (*LeaseNotice) Descriptor() ([]byte, []int) {
+	return file_argus_v1_task_queue_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *LeaseNotice) GetLeaseToken() string {
+	if x != nil {
+		return x.LeaseToken
+	}
+	return ""
+}
+
+func (x *LeaseNotice) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
 var File_argus_v1_task_queue_proto protoreflect.FileDescriptor
 
 const file_argus_v1_task_queue_proto_rawDesc = "" +
 	"\n" +
-	"\x19argus/v1/task_queue.proto\x12\bargus.v1\x1a\x19argus/v1/job_status.proto\x1a\x13argus/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc8\x01\n" +
+	"\x19argus/v1/task_queue.proto\x12\bargus.v1\x1a\x19argus/v1/completion.proto\x1a\x1bargus/v1/error_reason.proto\x1a\x19argus/v1/job_status.proto\x1a\x13argus/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc8\x01\n" +
 	"\fInitialState\x12:\n" +
 	"\x06fields\x18\x01 \x03(\v2\".argus.v1.InitialState.FieldsEntryR\x06fields\x12+\n" +
 	"\x03ttl\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12\x14\n" +
@@ -1509,7 +2155,53 @@ const file_argus_v1_task_queue_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"O\n" +
 	"\x0eCancelResponse\x12%\n" +
 	"\x03was\x18\x01 \x01(\x0e2\x13.argus.v1.JobStatusR\x03was\x12\x16\n" +
-	"\x06cursor\x18\x02 \x01(\tR\x06cursor*\x92\x01\n" +
+	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"\x95\x03\n" +
+	"\x0eConsumeRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\rR\x02id\x12.\n" +
+	"\x05start\x18\x02 \x01(\v2\x16.argus.v1.ConsumeStartH\x00R\x05start\x12(\n" +
+	"\x03ack\x18\x03 \x01(\v2\x14.argus.v1.AckRequestH\x00R\x03ack\x12+\n" +
+	"\x04nack\x18\x04 \x01(\v2\x15.argus.v1.NackRequestH\x00R\x04nack\x12A\n" +
+	"\fextend_lease\x18\x05 \x01(\v2\x1c.argus.v1.ExtendLeaseRequestH\x00R\vextendLease\x127\n" +
+	"\bcomplete\x18\x06 \x01(\v2\x19.argus.v1.CompleteRequestH\x00R\bcomplete\x120\n" +
+	"\x13set_max_outstanding\x18\a \x01(\x05H\x00R\x11setMaxOutstanding\x123\n" +
+	"\theartbeat\x18\b \x01(\v2\x13.argus.v1.HeartbeatH\x00R\theartbeatB\t\n" +
+	"\arequest\"\xc9\x01\n" +
+	"\fConsumeStart\x12\x14\n" +
+	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x14\n" +
+	"\x05group\x18\x02 \x01(\tR\x05group\x12\x1a\n" +
+	"\bconsumer\x18\x03 \x01(\tR\bconsumer\x12'\n" +
+	"\x0fmax_outstanding\x18\x04 \x01(\x05R\x0emaxOutstanding\x12H\n" +
+	"\x12heartbeat_interval\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\"\xa3\x04\n" +
+	"\x0fConsumeResponse\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\rR\x02id\x126\n" +
+	"\n" +
+	"deliveries\x18\x02 \x01(\v2\x14.argus.v1.DeliveriesH\x00R\n" +
+	"deliveries\x12)\n" +
+	"\x03ack\x18\x03 \x01(\v2\x15.argus.v1.AckResponseH\x00R\x03ack\x12,\n" +
+	"\x04nack\x18\x04 \x01(\v2\x16.argus.v1.NackResponseH\x00R\x04nack\x12B\n" +
+	"\fextend_lease\x18\x05 \x01(\v2\x1d.argus.v1.ExtendLeaseResponseH\x00R\vextendLease\x128\n" +
+	"\bcomplete\x18\x06 \x01(\v2\x1a.argus.v1.CompleteResponseH\x00R\bcomplete\x124\n" +
+	"\afailure\x18\a \x01(\v2\x18.argus.v1.ConsumeFailureH\x00R\afailure\x12B\n" +
+	"\x10cancel_requested\x18\b \x01(\v2\x15.argus.v1.LeaseNoticeH\x00R\x0fcancelRequested\x126\n" +
+	"\n" +
+	"lease_lost\x18\t \x01(\v2\x15.argus.v1.LeaseNoticeH\x00R\tleaseLost\x123\n" +
+	"\theartbeat\x18\n" +
+	" \x01(\v2\x13.argus.v1.HeartbeatH\x00R\theartbeatB\n" +
+	"\n" +
+	"\bresponse\"@\n" +
+	"\n" +
+	"Deliveries\x122\n" +
+	"\n" +
+	"deliveries\x18\x01 \x03(\v2\x12.argus.v1.DeliveryR\n" +
+	"deliveries\"w\n" +
+	"\x0eConsumeFailure\x12-\n" +
+	"\x06reason\x18\x01 \x01(\x0e2\x15.argus.v1.ErrorReasonR\x06reason\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12\x1c\n" +
+	"\tretryable\x18\x03 \x01(\bR\tretryable\"E\n" +
+	"\vLeaseNotice\x12\x1f\n" +
+	"\vlease_token\x18\x01 \x01(\tR\n" +
+	"leaseToken\x12\x15\n" +
+	"\x06job_id\x18\x02 \x01(\tR\x05jobId*\x92\x01\n" +
 	"\n" +
 	"AckOutcome\x12\x1b\n" +
 	"\x17ACK_OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n" +
@@ -1521,11 +2213,12 @@ const file_argus_v1_task_queue_proto_rawDesc = "" +
 	"\x18NACK_OUTCOME_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12NACK_OUTCOME_RETRY\x10\x01\x12\x15\n" +
 	"\x11NACK_OUTCOME_DEAD\x10\x02\x12\x1a\n" +
-	"\x16NACK_OUTCOME_CANCELLED\x10\x032\x88\x04\n" +
+	"\x16NACK_OUTCOME_CANCELLED\x10\x032\xcc\x04\n" +
 	"\tTaskQueue\x12>\n" +
 	"\aPublish\x12\x18.argus.v1.PublishRequest\x1a\x19.argus.v1.PublishResponse\x12M\n" +
 	"\fPublishBatch\x12\x1d.argus.v1.PublishBatchRequest\x1a\x1e.argus.v1.PublishBatchResponse\x125\n" +
-	"\x04Read\x12\x15.argus.v1.ReadRequest\x1a\x16.argus.v1.ReadResponse\x122\n" +
+	"\x04Read\x12\x15.argus.v1.ReadRequest\x1a\x16.argus.v1.ReadResponse\x12B\n" +
+	"\aConsume\x12\x18.argus.v1.ConsumeRequest\x1a\x19.argus.v1.ConsumeResponse(\x010\x01\x122\n" +
 	"\x03Ack\x12\x14.argus.v1.AckRequest\x1a\x15.argus.v1.AckResponse\x125\n" +
 	"\x04Nack\x12\x15.argus.v1.NackRequest\x1a\x16.argus.v1.NackResponse\x12J\n" +
 	"\vExtendLease\x12\x1c.argus.v1.ExtendLeaseRequest\x1a\x1d.argus.v1.ExtendLeaseResponse\x12A\n" +
@@ -1545,7 +2238,7 @@ func file_argus_v1_task_queue_proto_rawDescGZIP() []byte {
 }
 
 var file_argus_v1_task_queue_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_argus_v1_task_queue_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_argus_v1_task_queue_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_argus_v1_task_queue_proto_goTypes = []any{
 	(AckOutcome)(0),               // 0: argus.v1.AckOutcome
 	(NackOutcome)(0),              // 1: argus.v1.NackOutcome
@@ -1568,58 +2261,86 @@ var file_argus_v1_task_queue_proto_goTypes = []any{
 	(*CompleteResponse)(nil),      // 18: argus.v1.CompleteResponse
 	(*CancelRequest)(nil),         // 19: argus.v1.CancelRequest
 	(*CancelResponse)(nil),        // 20: argus.v1.CancelResponse
-	nil,                           // 21: argus.v1.InitialState.FieldsEntry
-	nil,                           // 22: argus.v1.ExtendLeaseRequest.ProgressFieldsEntry
-	nil,                           // 23: argus.v1.CompleteRequest.FieldsEntry
-	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
-	(*Task)(nil),                  // 25: argus.v1.Task
-	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
-	(JobStatus)(0),                // 27: argus.v1.JobStatus
+	(*ConsumeRequest)(nil),        // 21: argus.v1.ConsumeRequest
+	(*ConsumeStart)(nil),          // 22: argus.v1.ConsumeStart
+	(*ConsumeResponse)(nil),       // 23: argus.v1.ConsumeResponse
+	(*Deliveries)(nil),            // 24: argus.v1.Deliveries
+	(*ConsumeFailure)(nil),        // 25: argus.v1.ConsumeFailure
+	(*LeaseNotice)(nil),           // 26: argus.v1.LeaseNotice
+	nil,                           // 27: argus.v1.InitialState.FieldsEntry
+	nil,                           // 28: argus.v1.ExtendLeaseRequest.ProgressFieldsEntry
+	nil,                           // 29: argus.v1.CompleteRequest.FieldsEntry
+	(*durationpb.Duration)(nil),   // 30: google.protobuf.Duration
+	(*Task)(nil),                  // 31: argus.v1.Task
+	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
+	(JobStatus)(0),                // 33: argus.v1.JobStatus
+	(*Heartbeat)(nil),             // 34: argus.v1.Heartbeat
+	(ErrorReason)(0),              // 35: argus.v1.ErrorReason
 }
 var file_argus_v1_task_queue_proto_depIdxs = []int32{
-	21, // 0: argus.v1.InitialState.fields:type_name -> argus.v1.InitialState.FieldsEntry
-	24, // 1: argus.v1.InitialState.ttl:type_name -> google.protobuf.Duration
-	25, // 2: argus.v1.PublishRequest.task:type_name -> argus.v1.Task
-	24, // 3: argus.v1.PublishRequest.delay:type_name -> google.protobuf.Duration
-	26, // 4: argus.v1.PublishRequest.run_at:type_name -> google.protobuf.Timestamp
+	27, // 0: argus.v1.InitialState.fields:type_name -> argus.v1.InitialState.FieldsEntry
+	30, // 1: argus.v1.InitialState.ttl:type_name -> google.protobuf.Duration
+	31, // 2: argus.v1.PublishRequest.task:type_name -> argus.v1.Task
+	30, // 3: argus.v1.PublishRequest.delay:type_name -> google.protobuf.Duration
+	32, // 4: argus.v1.PublishRequest.run_at:type_name -> google.protobuf.Timestamp
 	2,  // 5: argus.v1.PublishRequest.initial_state:type_name -> argus.v1.InitialState
-	25, // 6: argus.v1.PublishBatchRequest.tasks:type_name -> argus.v1.Task
-	24, // 7: argus.v1.ReadRequest.wait:type_name -> google.protobuf.Duration
+	31, // 6: argus.v1.PublishBatchRequest.tasks:type_name -> argus.v1.Task
+	30, // 7: argus.v1.ReadRequest.wait:type_name -> google.protobuf.Duration
 	9,  // 8: argus.v1.ReadResponse.deliveries:type_name -> argus.v1.Delivery
-	26, // 9: argus.v1.Delivery.lease_expire_time:type_name -> google.protobuf.Timestamp
-	26, // 10: argus.v1.Delivery.publish_time:type_name -> google.protobuf.Timestamp
-	25, // 11: argus.v1.Delivery.task:type_name -> argus.v1.Task
+	32, // 9: argus.v1.Delivery.lease_expire_time:type_name -> google.protobuf.Timestamp
+	32, // 10: argus.v1.Delivery.publish_time:type_name -> google.protobuf.Timestamp
+	31, // 11: argus.v1.Delivery.task:type_name -> argus.v1.Task
 	0,  // 12: argus.v1.AckResult.outcome:type_name -> argus.v1.AckOutcome
 	11, // 13: argus.v1.AckResponse.results:type_name -> argus.v1.AckResult
-	24, // 14: argus.v1.NackRequest.delay:type_name -> google.protobuf.Duration
+	30, // 14: argus.v1.NackRequest.delay:type_name -> google.protobuf.Duration
 	1,  // 15: argus.v1.NackResponse.outcome:type_name -> argus.v1.NackOutcome
-	24, // 16: argus.v1.NackResponse.delay:type_name -> google.protobuf.Duration
-	22, // 17: argus.v1.ExtendLeaseRequest.progress_fields:type_name -> argus.v1.ExtendLeaseRequest.ProgressFieldsEntry
-	26, // 18: argus.v1.ExtendLeaseResponse.lease_expire_time:type_name -> google.protobuf.Timestamp
-	27, // 19: argus.v1.CompleteRequest.status:type_name -> argus.v1.JobStatus
-	23, // 20: argus.v1.CompleteRequest.fields:type_name -> argus.v1.CompleteRequest.FieldsEntry
-	27, // 21: argus.v1.CancelResponse.was:type_name -> argus.v1.JobStatus
-	3,  // 22: argus.v1.TaskQueue.Publish:input_type -> argus.v1.PublishRequest
-	5,  // 23: argus.v1.TaskQueue.PublishBatch:input_type -> argus.v1.PublishBatchRequest
-	7,  // 24: argus.v1.TaskQueue.Read:input_type -> argus.v1.ReadRequest
-	10, // 25: argus.v1.TaskQueue.Ack:input_type -> argus.v1.AckRequest
-	13, // 26: argus.v1.TaskQueue.Nack:input_type -> argus.v1.NackRequest
-	15, // 27: argus.v1.TaskQueue.ExtendLease:input_type -> argus.v1.ExtendLeaseRequest
-	17, // 28: argus.v1.TaskQueue.Complete:input_type -> argus.v1.CompleteRequest
-	19, // 29: argus.v1.TaskQueue.Cancel:input_type -> argus.v1.CancelRequest
-	4,  // 30: argus.v1.TaskQueue.Publish:output_type -> argus.v1.PublishResponse
-	6,  // 31: argus.v1.TaskQueue.PublishBatch:output_type -> argus.v1.PublishBatchResponse
-	8,  // 32: argus.v1.TaskQueue.Read:output_type -> argus.v1.ReadResponse
-	12, // 33: argus.v1.TaskQueue.Ack:output_type -> argus.v1.AckResponse
-	14, // 34: argus.v1.TaskQueue.Nack:output_type -> argus.v1.NackResponse
-	16, // 35: argus.v1.TaskQueue.ExtendLease:output_type -> argus.v1.ExtendLeaseResponse
-	18, // 36: argus.v1.TaskQueue.Complete:output_type -> argus.v1.CompleteResponse
-	20, // 37: argus.v1.TaskQueue.Cancel:output_type -> argus.v1.CancelResponse
-	30, // [30:38] is the sub-list for method output_type
-	22, // [22:30] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	30, // 16: argus.v1.NackResponse.delay:type_name -> google.protobuf.Duration
+	28, // 17: argus.v1.ExtendLeaseRequest.progress_fields:type_name -> argus.v1.ExtendLeaseRequest.ProgressFieldsEntry
+	32, // 18: argus.v1.ExtendLeaseResponse.lease_expire_time:type_name -> google.protobuf.Timestamp
+	33, // 19: argus.v1.CompleteRequest.status:type_name -> argus.v1.JobStatus
+	29, // 20: argus.v1.CompleteRequest.fields:type_name -> argus.v1.CompleteRequest.FieldsEntry
+	33, // 21: argus.v1.CancelResponse.was:type_name -> argus.v1.JobStatus
+	22, // 22: argus.v1.ConsumeRequest.start:type_name -> argus.v1.ConsumeStart
+	10, // 23: argus.v1.ConsumeRequest.ack:type_name -> argus.v1.AckRequest
+	13, // 24: argus.v1.ConsumeRequest.nack:type_name -> argus.v1.NackRequest
+	15, // 25: argus.v1.ConsumeRequest.extend_lease:type_name -> argus.v1.ExtendLeaseRequest
+	17, // 26: argus.v1.ConsumeRequest.complete:type_name -> argus.v1.CompleteRequest
+	34, // 27: argus.v1.ConsumeRequest.heartbeat:type_name -> argus.v1.Heartbeat
+	30, // 28: argus.v1.ConsumeStart.heartbeat_interval:type_name -> google.protobuf.Duration
+	24, // 29: argus.v1.ConsumeResponse.deliveries:type_name -> argus.v1.Deliveries
+	12, // 30: argus.v1.ConsumeResponse.ack:type_name -> argus.v1.AckResponse
+	14, // 31: argus.v1.ConsumeResponse.nack:type_name -> argus.v1.NackResponse
+	16, // 32: argus.v1.ConsumeResponse.extend_lease:type_name -> argus.v1.ExtendLeaseResponse
+	18, // 33: argus.v1.ConsumeResponse.complete:type_name -> argus.v1.CompleteResponse
+	25, // 34: argus.v1.ConsumeResponse.failure:type_name -> argus.v1.ConsumeFailure
+	26, // 35: argus.v1.ConsumeResponse.cancel_requested:type_name -> argus.v1.LeaseNotice
+	26, // 36: argus.v1.ConsumeResponse.lease_lost:type_name -> argus.v1.LeaseNotice
+	34, // 37: argus.v1.ConsumeResponse.heartbeat:type_name -> argus.v1.Heartbeat
+	9,  // 38: argus.v1.Deliveries.deliveries:type_name -> argus.v1.Delivery
+	35, // 39: argus.v1.ConsumeFailure.reason:type_name -> argus.v1.ErrorReason
+	3,  // 40: argus.v1.TaskQueue.Publish:input_type -> argus.v1.PublishRequest
+	5,  // 41: argus.v1.TaskQueue.PublishBatch:input_type -> argus.v1.PublishBatchRequest
+	7,  // 42: argus.v1.TaskQueue.Read:input_type -> argus.v1.ReadRequest
+	21, // 43: argus.v1.TaskQueue.Consume:input_type -> argus.v1.ConsumeRequest
+	10, // 44: argus.v1.TaskQueue.Ack:input_type -> argus.v1.AckRequest
+	13, // 45: argus.v1.TaskQueue.Nack:input_type -> argus.v1.NackRequest
+	15, // 46: argus.v1.TaskQueue.ExtendLease:input_type -> argus.v1.ExtendLeaseRequest
+	17, // 47: argus.v1.TaskQueue.Complete:input_type -> argus.v1.CompleteRequest
+	19, // 48: argus.v1.TaskQueue.Cancel:input_type -> argus.v1.CancelRequest
+	4,  // 49: argus.v1.TaskQueue.Publish:output_type -> argus.v1.PublishResponse
+	6,  // 50: argus.v1.TaskQueue.PublishBatch:output_type -> argus.v1.PublishBatchResponse
+	8,  // 51: argus.v1.TaskQueue.Read:output_type -> argus.v1.ReadResponse
+	23, // 52: argus.v1.TaskQueue.Consume:output_type -> argus.v1.ConsumeResponse
+	12, // 53: argus.v1.TaskQueue.Ack:output_type -> argus.v1.AckResponse
+	14, // 54: argus.v1.TaskQueue.Nack:output_type -> argus.v1.NackResponse
+	16, // 55: argus.v1.TaskQueue.ExtendLease:output_type -> argus.v1.ExtendLeaseResponse
+	18, // 56: argus.v1.TaskQueue.Complete:output_type -> argus.v1.CompleteResponse
+	20, // 57: argus.v1.TaskQueue.Cancel:output_type -> argus.v1.CancelResponse
+	49, // [49:58] is the sub-list for method output_type
+	40, // [40:49] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_argus_v1_task_queue_proto_init() }
@@ -1627,15 +2348,37 @@ func file_argus_v1_task_queue_proto_init() {
 	if File_argus_v1_task_queue_proto != nil {
 		return
 	}
+	file_argus_v1_completion_proto_init()
+	file_argus_v1_error_reason_proto_init()
 	file_argus_v1_job_status_proto_init()
 	file_argus_v1_task_proto_init()
+	file_argus_v1_task_queue_proto_msgTypes[19].OneofWrappers = []any{
+		(*ConsumeRequest_Start)(nil),
+		(*ConsumeRequest_Ack)(nil),
+		(*ConsumeRequest_Nack)(nil),
+		(*ConsumeRequest_ExtendLease)(nil),
+		(*ConsumeRequest_Complete)(nil),
+		(*ConsumeRequest_SetMaxOutstanding)(nil),
+		(*ConsumeRequest_Heartbeat)(nil),
+	}
+	file_argus_v1_task_queue_proto_msgTypes[21].OneofWrappers = []any{
+		(*ConsumeResponse_Deliveries)(nil),
+		(*ConsumeResponse_Ack)(nil),
+		(*ConsumeResponse_Nack)(nil),
+		(*ConsumeResponse_ExtendLease)(nil),
+		(*ConsumeResponse_Complete)(nil),
+		(*ConsumeResponse_Failure)(nil),
+		(*ConsumeResponse_CancelRequested)(nil),
+		(*ConsumeResponse_LeaseLost)(nil),
+		(*ConsumeResponse_Heartbeat)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_argus_v1_task_queue_proto_rawDesc), len(file_argus_v1_task_queue_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   22,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,7 @@ const (
 	TaskQueue_Publish_FullMethodName      = "/argus.v1.TaskQueue/Publish"
 	TaskQueue_PublishBatch_FullMethodName = "/argus.v1.TaskQueue/PublishBatch"
 	TaskQueue_Read_FullMethodName         = "/argus.v1.TaskQueue/Read"
+	TaskQueue_Consume_FullMethodName      = "/argus.v1.TaskQueue/Consume"
 	TaskQueue_Ack_FullMethodName          = "/argus.v1.TaskQueue/Ack"
 	TaskQueue_Nack_FullMethodName         = "/argus.v1.TaskQueue/Nack"
 	TaskQueue_ExtendLease_FullMethodName  = "/argus.v1.TaskQueue/ExtendLease"
@@ -57,6 +58,18 @@ type TaskQueueClient interface {
 	// is an empty answer, never an error. An answer holds about 2.5 MiB of
 	// tasks, or one larger one; what does not fit stays in the queue.
 	Read(ctx context.Context, in *ReadRequest, opts ...grpc.CallOption) (*ReadResponse, error)
+	// Consume is a worker on one stream: it is given tasks as long as it has fewer than
+	// `max_outstanding` that are not settled, and settles them by frames, each of which
+	// is answered. The first request is `start`. Requests are worked on at the same
+	// time, so answers come in any order; `id` tells which is which. After the client's
+	// half-close no more tasks are given, what it sent is answered, and the stream ends
+	// with OK. What was delivered and not settled stays leased, and can still be settled
+	// by the unary calls.
+	//
+	// Errors, of the stream: INVALID_ARGUMENT for a bad `start`; UNAVAILABLE /
+	// SERVER_SHUTTING_DOWN; RESOURCE_EXHAUSTED / SLOW_READER. Errors of one request are
+	// its answer.
+	Consume(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ConsumeRequest, ConsumeResponse], error)
 	// Ack settles tasks without recording a result: each is taken out of the queue
 	// when its lease is still held. Every token gets its own outcome.
 	Ack(ctx context.Context, in *AckRequest, opts ...grpc.CallOption) (*AckResponse, error)
@@ -128,6 +141,19 @@ func (c *taskQueueClient) Read(ctx context.Context, in *ReadRequest, opts ...grp
 	}
 	return out, nil
 }
+
+func (c *taskQueueClient) Consume(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ConsumeRequest, ConsumeResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TaskQueue_ServiceDesc.Streams[0], TaskQueue_Consume_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ConsumeRequest, ConsumeResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TaskQueue_ConsumeClient = grpc.BidiStreamingClient[ConsumeRequest, ConsumeResponse]
 
 func (c *taskQueueClient) Ack(ctx context.Context, in *AckRequest, opts ...grpc.CallOption) (*AckResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -207,6 +233,18 @@ type TaskQueueServer interface {
 	// is an empty answer, never an error. An answer holds about 2.5 MiB of
 	// tasks, or one larger one; what does not fit stays in the queue.
 	Read(context.Context, *ReadRequest) (*ReadResponse, error)
+	// Consume is a worker on one stream: it is given tasks as long as it has fewer than
+	// `max_outstanding` that are not settled, and settles them by frames, each of which
+	// is answered. The first request is `start`. Requests are worked on at the same
+	// time, so answers come in any order; `id` tells which is which. After the client's
+	// half-close no more tasks are given, what it sent is answered, and the stream ends
+	// with OK. What was delivered and not settled stays leased, and can still be settled
+	// by the unary calls.
+	//
+	// Errors, of the stream: INVALID_ARGUMENT for a bad `start`; UNAVAILABLE /
+	// SERVER_SHUTTING_DOWN; RESOURCE_EXHAUSTED / SLOW_READER. Errors of one request are
+	// its answer.
+	Consume(grpc.BidiStreamingServer[ConsumeRequest, ConsumeResponse]) error
 	// Ack settles tasks without recording a result: each is taken out of the queue
 	// when its lease is still held. Every token gets its own outcome.
 	Ack(context.Context, *AckRequest) (*AckResponse, error)
@@ -257,6 +295,9 @@ func (UnimplementedTaskQueueServer) PublishBatch(context.Context, *PublishBatchR
 }
 func (UnimplementedTaskQueueServer) Read(context.Context, *ReadRequest) (*ReadResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Read not implemented")
+}
+func (UnimplementedTaskQueueServer) Consume(grpc.BidiStreamingServer[ConsumeRequest, ConsumeResponse]) error {
+	return status.Error(codes.Unimplemented, "method Consume not implemented")
 }
 func (UnimplementedTaskQueueServer) Ack(context.Context, *AckRequest) (*AckResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Ack not implemented")
@@ -347,6 +388,13 @@ func _TaskQueue_Read_Handler(srv interface{}, ctx context.Context, dec func(inte
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _TaskQueue_Consume_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(TaskQueueServer).Consume(&grpc.GenericServerStream[ConsumeRequest, ConsumeResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TaskQueue_ConsumeServer = grpc.BidiStreamingServer[ConsumeRequest, ConsumeResponse]
 
 func _TaskQueue_Ack_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(AckRequest)
@@ -478,6 +526,13 @@ var TaskQueue_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _TaskQueue_Cancel_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Consume",
+			Handler:       _TaskQueue_Consume_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+	},
 	Metadata: "argus/v1/task_queue.proto",
 }

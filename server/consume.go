@@ -1,0 +1,301 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
+
+	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
+	"github.com/hikmaai-io/argus-queue/redis"
+)
+
+// Bounds of a Consume stream.
+const (
+	maxOutstanding = 1000
+	// maxSettling is how many requests of a stream are worked on at once.
+	maxSettling = 256
+	// consumeWait is how long one Read waits; the next follows at once.
+	consumeWait = 30 * time.Second
+	// auditPeriod is how often a stream looks whether its leases are still its own, and its
+	// jobs still wanted.
+	auditPeriod = time.Second
+	// retryConsume is how long a stream leaves a store alone that is away.
+	retryConsume = 250 * time.Millisecond
+)
+
+// consumer is one Consume stream. Its goroutines: the handler's, which receives; one that
+// reads tasks; one that audits; one that sends; and one for each request that is settled.
+type consumer struct {
+	queue  *taskQueue
+	start  *argusv1.ConsumeStart
+	out    chan *argusv1.ConsumeResponse
+	ctx    context.Context // ends with the stream
+	end    context.CancelCauseFunc
+	credit *credit
+	beat   time.Duration
+	tasks  sync.WaitGroup
+}
+
+func (q *taskQueue) Consume(stream grpc.BidiStreamingServer[argusv1.ConsumeRequest, argusv1.ConsumeResponse]) error {
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	c := &consumer{queue: q, start: first.GetStart(), out: make(chan *argusv1.ConsumeResponse, 16)}
+	if c.start == nil {
+		return &redis.ArgumentError{Field: "start", Problem: "must be the first request"}
+	}
+	if err := checkOutstanding("start.max_outstanding", c.start.GetMaxOutstanding(), 1); err != nil {
+		return err
+	}
+	if c.beat, err = heartbeat(c.start.GetHeartbeatInterval()); err != nil {
+		return inList("start.", err)
+	}
+	held, err := q.held(stream.Context(), c.start)
+	if err != nil {
+		return inList("start.", err)
+	}
+	c.credit = newCredit(int(c.start.GetMaxOutstanding()), held)
+	c.ctx, c.end = context.WithCancelCause(stream.Context())
+	defer c.end(nil)
+	reading, stopReading := context.WithCancel(c.ctx)
+	defer stopReading()
+
+	var sender sync.WaitGroup
+	sender.Go(func() { c.send(stream) })
+	c.tasks.Go(func() { c.read(reading) })
+	c.tasks.Go(func() { c.audit(reading) })
+	err = c.receive(stream)
+	stopReading()
+	c.tasks.Wait() // what was received is answered
+	close(c.out)
+	sender.Wait()
+	if cause := context.Cause(c.ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// held checks the names of a start, and finds what the consumer holds already.
+func (q *taskQueue) held(ctx context.Context, start *argusv1.ConsumeStart) (map[string]int, error) {
+	if err := redis.CheckID("consumer", start.GetConsumer()); err != nil {
+		return nil, err
+	}
+	if start.GetGroup() != "" {
+		if err := redis.CheckID("group", start.GetGroup()); err != nil {
+			return nil, err
+		}
+	}
+	return q.broker.Held(ctx, start.GetQueue(), start.GetGroup(), start.GetConsumer())
+}
+
+func checkOutstanding(field string, n int32, least int32) error {
+	if n < least || n > maxOutstanding {
+		return &redis.ArgumentError{Field: field, Problem: fmt.Sprintf("is %d, want %d to %d", n, least, maxOutstanding)}
+	}
+	return nil
+}
+
+// send sends what the others have to say, and heartbeats in between. The end of out is
+// the end of the stream.
+func (c *consumer) send(stream grpc.BidiStreamingServer[argusv1.ConsumeRequest, argusv1.ConsumeResponse]) {
+	beat := time.NewTimer(c.beat)
+	defer beat.Stop()
+	broken := false
+	for {
+		response := &argusv1.ConsumeResponse{Response: &argusv1.ConsumeResponse_Heartbeat{Heartbeat: &argusv1.Heartbeat{}}}
+		select {
+		case r, more := <-c.out:
+			if !more {
+				return
+			}
+			response = r
+		case <-beat.C:
+		}
+		if broken {
+			continue // someone may wait to get rid of it
+		}
+		if err := stream.Send(response); err != nil {
+			broken = true
+			c.end(err)
+		}
+		beat.Reset(c.beat)
+	}
+}
+
+// say has a frame sent; false when the stream has ended.
+func (c *consumer) say(response *argusv1.ConsumeResponse) bool {
+	select {
+	case c.out <- response:
+		return true
+	case <-c.ctx.Done():
+		return false
+	}
+}
+
+// receive takes requests until the client has no more.
+func (c *consumer) receive(stream grpc.BidiStreamingServer[argusv1.ConsumeRequest, argusv1.ConsumeResponse]) error {
+	settling := make(chan struct{}, maxSettling)
+	for {
+		r, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			c.end(err)
+			return err
+		}
+		switch request := r.GetRequest().(type) {
+		case *argusv1.ConsumeRequest_Heartbeat:
+		case *argusv1.ConsumeRequest_SetMaxOutstanding:
+			if err := checkOutstanding("set_max_outstanding", request.SetMaxOutstanding, 0); err != nil {
+				c.end(err)
+				return err
+			}
+			c.credit.set(int(request.SetMaxOutstanding))
+		case nil, *argusv1.ConsumeRequest_Start:
+			err := &redis.ArgumentError{Field: "request", Problem: "must be set, and start only in the first frame"}
+			c.end(err)
+			return err
+		default:
+			select {
+			case settling <- struct{}{}:
+			case <-c.ctx.Done():
+				return nil
+			}
+			c.tasks.Go(func() {
+				defer func() { <-settling }()
+				c.say(c.answer(r))
+			})
+		}
+	}
+}
+
+// answer works on one request, and gives back the credit of what it settled.
+func (c *consumer) answer(r *argusv1.ConsumeRequest) *argusv1.ConsumeResponse {
+	ctx := context.WithoutCancel(c.ctx) // what was asked for is done, also when the client leaves
+	response := &argusv1.ConsumeResponse{Id: r.GetId()}
+	var err error
+	var settled []string
+	switch request := r.GetRequest().(type) {
+	case *argusv1.ConsumeRequest_Ack:
+		var ack *argusv1.AckResponse
+		ack, err = c.queue.Ack(ctx, request.Ack)
+		response.Response = &argusv1.ConsumeResponse_Ack{Ack: ack}
+		settled = request.Ack.GetLeaseTokens()
+	case *argusv1.ConsumeRequest_Nack:
+		var nack *argusv1.NackResponse
+		nack, err = c.queue.Nack(ctx, request.Nack)
+		response.Response = &argusv1.ConsumeResponse_Nack{Nack: nack}
+		settled = []string{request.Nack.GetLeaseToken()}
+	case *argusv1.ConsumeRequest_Complete:
+		var complete *argusv1.CompleteResponse
+		complete, err = c.queue.Complete(ctx, request.Complete)
+		response.Response = &argusv1.ConsumeResponse_Complete{Complete: complete}
+		settled = []string{request.Complete.GetLeaseToken()}
+	case *argusv1.ConsumeRequest_ExtendLease:
+		var extend *argusv1.ExtendLeaseResponse
+		extend, err = c.queue.ExtendLease(ctx, request.ExtendLease)
+		response.Response = &argusv1.ConsumeResponse_ExtendLease{ExtendLease: extend}
+		if errors.Is(err, redis.ErrLeaseLost) {
+			settled = []string{request.ExtendLease.GetLeaseToken()}
+		}
+	}
+	if err == nil || errors.Is(err, redis.ErrLeaseLost) {
+		c.credit.settled(settled)
+	}
+	if err != nil {
+		s := toStatus(err, subject{})
+		response.Response = &argusv1.ConsumeResponse_Failure{Failure: &argusv1.ConsumeFailure{
+			Reason:  argusv1.ErrorReason(argusv1.ErrorReason_value["ERROR_REASON_"+reasonOf(s)]),
+			Message: status.Convert(s).Message(), Retryable: retryable(s),
+		}}
+	}
+	return response
+}
+
+// read gives the worker tasks while it has credit, until ctx ends.
+func (c *consumer) read(ctx context.Context) {
+	for {
+		n, ok := c.credit.wait(ctx)
+		if !ok {
+			return
+		}
+		deliveries, err := c.queue.broker.Read(ctx, redis.ReadRequest{Queue: c.start.GetQueue(), Group: c.start.GetGroup(),
+			Consumer: c.start.GetConsumer(), Max: n, Wait: consumeWait})
+		switch {
+		case ctx.Err() != nil && err != nil:
+			return
+		case errors.Is(err, redis.ErrUnavailable):
+			pause(ctx, retryConsume)
+			continue
+		case err != nil:
+			c.end(err)
+			return
+		case len(deliveries) == 0:
+			continue
+		}
+		frame := &argusv1.Deliveries{}
+		tokens := make([]string, len(deliveries))
+		for i, d := range deliveries {
+			delivery := toDelivery(d)
+			frame.Deliveries, tokens[i] = append(frame.Deliveries, delivery), delivery.GetLeaseToken()
+		}
+		c.credit.took(tokens, deliveries)
+		if !c.say(&argusv1.ConsumeResponse{Response: &argusv1.ConsumeResponse_Deliveries{Deliveries: frame}}) {
+			c.queue.broker.Release(ctx, deliveries)
+			return
+		}
+	}
+}
+
+// audit tells the worker of leases that were lost and of jobs that were cancelled, and
+// gives back the credit of what is not pending any more, until ctx ends.
+func (c *consumer) audit(ctx context.Context) {
+	cancelled := c.queue.broker.Cancellations()
+	defer cancelled.Close()
+	ticker := time.NewTicker(auditPeriod)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			held, err := c.queue.held(ctx, c.start)
+			if err != nil {
+				continue
+			}
+			for token, lease := range c.credit.audit(held) {
+				c.say(&argusv1.ConsumeResponse{Response: &argusv1.ConsumeResponse_LeaseLost{
+					LeaseLost: &argusv1.LeaseNotice{LeaseToken: token, JobId: lease.JobID}}})
+			}
+		case <-cancelled.Mail():
+		case <-ctx.Done():
+			return
+		}
+		jobs, err := c.queue.broker.CancelledAmong(ctx, c.credit.jobs())
+		if err != nil {
+			continue
+		}
+		for token, lease := range c.credit.cancelled(jobs) {
+			c.say(&argusv1.ConsumeResponse{Response: &argusv1.ConsumeResponse_CancelRequested{
+				CancelRequested: &argusv1.LeaseNotice{LeaseToken: token, JobId: lease.JobID}}})
+		}
+	}
+}
+
+// pause waits; false when the context ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

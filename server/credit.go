@@ -1,0 +1,134 @@
+package server
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/hikmaai-io/argus-queue/redis"
+)
+
+// credit counts what a worker has that is not settled, and so how much more it may get.
+type credit struct {
+	mu  sync.Mutex
+	max int
+	// outstanding are the deliveries of this stream, by their tokens.
+	outstanding map[string]*outstanding
+	// others is what the consumer holds that this stream did not give it.
+	others int
+	more   chan struct{} // holds one signal that there may be credit
+}
+
+// outstanding is a delivery that is not settled.
+type outstanding struct {
+	redis.Lease
+	isMissing bool // it was not pending at the last audit
+	isTold    bool // that its job is cancelled
+}
+
+func newCredit(max int, held map[string]int) *credit {
+	return &credit{max: max, others: len(held), outstanding: make(map[string]*outstanding), more: make(chan struct{}, 1)}
+}
+
+// wait waits for credit, and says how much there is; false when ctx ended first.
+func (c *credit) wait(ctx context.Context) (n int, ok bool) {
+	for {
+		c.mu.Lock()
+		n := c.max - len(c.outstanding) - c.others
+		c.mu.Unlock()
+		if n > 0 {
+			return n, ctx.Err() == nil
+		}
+		select {
+		case <-c.more:
+		case <-ctx.Done():
+			return 0, false
+		}
+	}
+}
+
+// grow says that there may be credit. The caller holds mu.
+func (c *credit) grow() {
+	select {
+	case c.more <- struct{}{}:
+	default:
+	}
+}
+
+func (c *credit) set(max int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.max = max
+	c.grow()
+}
+
+// took notes what was given to the worker.
+func (c *credit) took(tokens []string, deliveries []redis.Delivery) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, token := range tokens {
+		c.outstanding[token] = &outstanding{Lease: deliveries[i].Lease}
+	}
+}
+
+// settled gives back the credit of deliveries.
+func (c *credit) settled(tokens []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, token := range tokens {
+		delete(c.outstanding, token)
+	}
+	c.grow()
+}
+
+// audit compares the count with what the consumer really holds: delivery counts of its
+// pending entries. It returns the leases that were lost, and gives back their credit. A
+// lease must be missing twice: what is settled in this moment is not lost.
+func (c *credit) audit(held map[string]int) map[string]redis.Lease {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	lost, own := make(map[string]redis.Lease), 0
+	for token, o := range c.outstanding {
+		switch count, there := held[o.EntryID]; {
+		case there && count == o.Count:
+			o.isMissing = false
+			own++
+		case o.isMissing:
+			lost[token] = o.Lease
+			delete(c.outstanding, token)
+		default:
+			o.isMissing = true
+		}
+	}
+	c.others = max(0, len(held)-own)
+	c.grow()
+	return lost
+}
+
+// jobs are the jobs that the worker has and was not told to stop.
+func (c *credit) jobs() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	jobs := make(map[string]bool)
+	for _, o := range c.outstanding {
+		if !o.isTold {
+			jobs[o.JobID] = true
+		}
+	}
+	return slices.Collect(maps.Keys(jobs))
+}
+
+// cancelled returns the leases of jobs that were cancelled, each once.
+func (c *credit) cancelled(jobs []string) map[string]redis.Lease {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	found := make(map[string]redis.Lease)
+	for token, o := range c.outstanding {
+		if !o.isTold && slices.Contains(jobs, o.JobID) {
+			o.isTold = true
+			found[token] = o.Lease
+		}
+	}
+	return found
+}
