@@ -18,6 +18,9 @@ type batch struct {
 type unwanted struct {
 	lease Lease
 	giveBack
+	// forGroup is the group that the task is for, and delivery the task.
+	forGroup string
+	delivery Delivery
 }
 
 // add takes one row of the read script's reply: {id, delivery count, {field, value, …},
@@ -37,28 +40,27 @@ func (p *batch) add(row any, lease Lease, config QueueConfig) error {
 	if size := entrySize(list); err == nil && size > MaxTaskBytes {
 		err = fmt.Errorf("%d bytes are more than a delivery can hold", size)
 	}
-	if err != nil {
-		p.unwanted = append(p.unwanted, unwanted{lease, giveBack{action: "lost", cause: CauseMalformed, reason: "malformed: " + err.Error()}})
-		return nil
-	}
 	lease.JobID = task.JobID
-	attempt := m.attempts + lease.Count - int(integer(cells[4]))
-	switch crashes := attempt - 1 - m.failures; {
-	case m.forGroup != "" && m.forGroup != lease.Group:
-		p.unwanted = append(p.unwanted, unwanted{lease: lease})
-		return nil
-	case cells[3] != "":
-		p.unwanted = append(p.unwanted, unwanted{lease, giveBack{action: "cancelled"}})
-		return nil
-	case crashes >= config.MaxCrashes:
-		p.unwanted = append(p.unwanted, unwanted{lease, giveBack{action: "lost", cause: CauseMaxCrashes}})
+	if err != nil {
+		p.unwanted = append(p.unwanted, unwanted{lease: lease, giveBack: giveBack{action: "lost", cause: CauseMalformed, reason: "malformed: " + err.Error()}})
 		return nil
 	}
+	attempt := m.attempts + lease.Count - int(integer(cells[4]))
 	published := m.publishedAt
 	if published.IsZero() {
 		published = entryTime(lease.EntryID)
 	}
-	p.deliveries = append(p.deliveries, Delivery{Lease: lease, Attempt: attempt, Failures: m.failures, PublishedAt: published, Task: task})
+	delivery := Delivery{Lease: lease, Attempt: attempt, Failures: m.failures, PublishedAt: published, Task: task}
+	switch crashes := attempt - 1 - m.failures; {
+	case m.forGroup != "" && m.forGroup != lease.Group:
+		p.unwanted = append(p.unwanted, unwanted{lease: lease, forGroup: m.forGroup, delivery: delivery})
+	case cells[3] != "":
+		p.unwanted = append(p.unwanted, unwanted{lease: lease, giveBack: giveBack{action: "cancelled"}})
+	case crashes >= config.MaxCrashes:
+		p.unwanted = append(p.unwanted, unwanted{lease: lease, giveBack: giveBack{action: "lost", cause: CauseMaxCrashes}})
+	default:
+		p.deliveries = append(p.deliveries, delivery)
+	}
 	return nil
 }
 

@@ -74,6 +74,7 @@ func (c QueueConfig) withDefaults(defaults QueueConfig) QueueConfig {
 	c.RetryMin = orDefault(c.RetryMin, defaults.RetryMin)
 	c.RetryMax = orDefault(c.RetryMax, defaults.RetryMax)
 	c.MaxLength = orDefault(c.MaxLength, defaults.MaxLength)
+	c.UniqueJobs = c.UniqueJobs || defaults.UniqueJobs
 	return c
 }
 

@@ -2,7 +2,7 @@ package redis
 
 import (
 	"context"
-	"fmt"
+	"slices"
 )
 
 // Cancelled says where a job was when it was cancelled.
@@ -35,16 +35,47 @@ func (b *Broker) Cancel(ctx context.Context, jobID, reason string) (Cancelled, e
 		return Cancelled{Was: Status(reply[2]), Cursor: reply[1]}, nil
 	}
 	// From here on no task of the job is delivered: who is not found to have one has none.
-	place, err := b.find(ctx, jobID, reply[1] == "0")
-	switch {
-	case err != nil:
+	isKnown, hasParts := reply[1] == "1", reply[2] == "1"
+	places, err := b.places(ctx, jobID, !isKnown || hasParts)
+	if err != nil {
 		return Cancelled{}, err
-	case place.Where == WhereLeased:
-		return Cancelled{Was: StatusRunning}, nil
-	case place.Where == WhereNowhere && reply[1] == "0":
-		return b.notFound(ctx, jobID)
 	}
-	return b.endCancelled(ctx, jobID, reason, place)
+	isLive := slices.ContainsFunc(places, func(p Place) bool { return p.Where == WhereLeased })
+	switch {
+	case len(places) == 0 && !isKnown:
+		return b.notFound(ctx, jobID)
+	case isLive:
+		return Cancelled{Was: StatusRunning}, b.dropRest(ctx, jobID, reason, places, hasParts)
+	}
+	result := Result{Status: StatusCancelled, Error: reason}
+	reply, err = b.drop(ctx, dropped{place: Place{Queue: b.config.DefaultQueue}, jobID: jobID, result: result})
+	if err != nil {
+		return Cancelled{}, err
+	}
+	c := Cancelled{Was: StatusPending, Cursor: reply[2]}
+	if reply[1] == "ALREADY" { // in this moment
+		c.Was = Status(reply[3])
+	}
+	return c, b.dropRest(ctx, jobID, reason, places, false)
+}
+
+// dropRest removes the tasks of a cancelled job that no worker has. Of a job with parts
+// each is recorded as a cancelled part, so that the job ends when its workers have reported.
+// Others that wait in their queue would be dropped by its next reader, too.
+func (b *Broker) dropRest(ctx context.Context, jobID, reason string, places []Place, hasParts bool) error {
+	for _, p := range places {
+		if p.Where != WhereDelayed && (p.Where != WhereWaiting || !hasParts) {
+			continue
+		}
+		d := dropped{place: p, result: Result{Status: StatusCancelled, Error: reason}}
+		if hasParts {
+			d.jobID, d.part = jobID, p.Task.Part
+		}
+		if _, err := b.drop(ctx, d); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // notFound ends the cancellation of a job of which nothing was found: there is no such job,
@@ -54,32 +85,15 @@ func (b *Broker) notFound(ctx context.Context, jobID string) (Cancelled, error) 
 	switch {
 	case err != nil:
 		return Cancelled{}, err
-	case result != nil:
+	case result != nil && result.Status == StatusCancelled:
 		return Cancelled{Was: StatusPending, Cursor: result.Cursor}, nil
+	case result != nil:
+		return Cancelled{Was: result.Status, Cursor: result.Cursor}, nil
 	}
 	if err := b.client.commands.ZRem(ctx, b.keys.cancelledJobs(), jobID).Err(); err != nil {
 		return Cancelled{}, translate("cancel", err, repeatable)
 	}
 	return Cancelled{}, ErrJobNotFound
-}
-
-// endCancelled records the result of a cancelled job that no worker has.
-func (b *Broker) endCancelled(ctx context.Context, jobID, reason string, place Place) (Cancelled, error) {
-	result := Result{Status: StatusCancelled, Error: reason}
-	reply, err := b.drop(ctx, dropped{place: Place{Queue: b.config.DefaultQueue}, jobID: jobID, result: result})
-	if err != nil {
-		return Cancelled{}, err
-	}
-	if reply[0] != "DROPPED" {
-		return Cancelled{}, fmt.Errorf("cancel: unexpected reply %q", reply[0])
-	}
-	// What waits would be dropped by the next reader; a delayed task may wait for long.
-	if place.Where == WhereDelayed {
-		if err := b.client.commands.ZRem(ctx, b.keys.delayed(place.Queue), place.member).Err(); err != nil {
-			b.log.Debug("could not remove a delayed task of a cancelled job", "job_id", jobID, "error", err)
-		}
-	}
-	return Cancelled{Was: StatusPending, Cursor: reply[1]}, nil
 }
 
 // dropped is a task that ends without a worker.
@@ -96,9 +110,16 @@ func (b *Broker) drop(ctx context.Context, d dropped) ([]string, error) {
 	if d.jobID != "" {
 		record = "record"
 	}
+	where, id := "nowhere", ""
+	switch {
+	case d.place.EntryID != "":
+		where, id = "entry", d.place.EntryID
+	case d.place.Where == WhereDelayed:
+		where, id = "delayed", d.place.member
+	}
 	config := b.queueConfig(d.place.Queue)
-	r := recording{jobID: d.jobID, part: d.part, encoding: config.Encoding, results: []Result{d.result}}
+	r := recording{jobID: d.jobID, part: d.part, queue: config, results: []Result{d.result}}
 	return b.record(ctx, dropScript, repeatable, r,
 		[]string{b.keys.tasks(d.place.Queue), b.keys.delayed(d.place.Queue)},
-		[]any{d.place.EntryID, d.place.member, config.Lease.Milliseconds(), record})
+		[]any{where, id, config.Lease.Milliseconds(), record})
 }

@@ -105,7 +105,7 @@ func (b *Broker) Report(ctx context.Context, jobID string, result Result) (Recor
 const maxEvents = 1000
 
 func (b *Broker) complete(ctx context.Context, lease Lease, result Result) (Recorded, error) {
-	r := recording{jobID: lease.JobID, part: result.Part, encoding: b.queueConfig(lease.Queue).Encoding, results: []Result{result}}
+	r := recording{jobID: lease.JobID, part: result.Part, queue: b.queueConfig(lease.Queue), results: []Result{result}}
 	count := ""
 	if lease.EntryID != "" {
 		r.mark, count = lease.mark(), strconv.Itoa(lease.Count)

@@ -60,9 +60,12 @@ func deadLetter(queue string, entry goredis.XMessage) DeadLetter {
 
 // Redrive puts dead letters back into their queue, all of them or those with the ids, as
 // tasks that were never tried. The results that their deaths recorded are withdrawn. It
-// says how many it put back; those that are not there are left out.
+// says how many it put back; those that are not there, or are no tasks, are left out.
 func (b *Broker) Redrive(ctx context.Context, queue string, all bool, ids []string) (int, error) {
 	return b.eachDeadLetter(ctx, queue, all, ids, func(queue string, d DeadLetter) (bool, error) {
+		if !d.IsTask { // it would only die again
+			return false, nil
+		}
 		events := b.keys.completion(d.Task.JobID)
 		reply, err := redriveScript.strings(ctx, b.client, once,
 			[]string{b.keys.state(d.Task.JobID), events, b.keys.tasks(queue), b.keys.deadLetters(queue)}, d.EntryID)
@@ -111,12 +114,12 @@ func (b *Broker) eachDeadLetter(ctx context.Context, queue string, all bool, ids
 		}
 		return n, err
 	}
-	for _, id := range slices.Compact(slices.Sorted(slices.Values(ids))) {
+	for _, id := range ids {
 		if _, _, ok := splitCursor(id); !ok {
 			return n, invalid("ids", "%q is not the id of a dead letter", clip(id))
 		}
 	}
-	for _, id := range ids {
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(ids))) {
 		entries, readErr := b.client.commands.XRangeN(ctx, key, id, id, 1).Result()
 		if readErr != nil {
 			return n, translate("read dead letter", readErr, repeatable)

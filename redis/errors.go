@@ -59,6 +59,14 @@ func (e *ArgumentError) Error() string { return e.Field + ": " + e.Problem }
 // Unwrap makes errors.Is(err, ErrInvalid) true.
 func (e *ArgumentError) Unwrap() error { return ErrInvalid }
 
+// JobActiveError says which job has an unfinished task. It is an ErrJobActive.
+type JobActiveError struct{ JobID string }
+
+func (e *JobActiveError) Error() string { return ErrJobActive.Error() + ": " + e.JobID }
+
+// Unwrap makes errors.Is(err, ErrJobActive) true.
+func (e *JobActiveError) Unwrap() error { return ErrJobActive }
+
 func invalid(field, format string, args ...any) error {
 	return &ArgumentError{Field: field, Problem: fmt.Sprintf(format, args...)}
 }

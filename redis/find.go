@@ -72,17 +72,23 @@ func (b *Broker) Job(ctx context.Context, jobID string) (JobInfo, error) {
 	if result != nil {
 		info.Status = result.Status
 	}
-	if info.Place, err = b.find(ctx, jobID, true); err != nil {
+	places, err := b.places(ctx, jobID, true)
+	if err != nil {
 		return JobInfo{}, err
 	}
-	err = b.client.commands.ZScore(ctx, b.keys.cancelledJobs(), jobID).Err()
+	if !isKnown && len(places) == 0 {
+		return JobInfo{}, ErrJobNotFound
+	}
+	for i, p := range places {
+		if i == 0 || p.Where == WhereLeased && info.Place.Where != WhereLeased {
+			info.Place = p
+		}
+	}
+	at, err := b.client.commands.ZScore(ctx, b.keys.cancelledJobs(), jobID).Result()
 	if err != nil && !errors.Is(err, goredis.Nil) {
 		return JobInfo{}, translate("find job", err, repeatable)
 	}
-	info.Cancelled = err == nil
-	if !isKnown && info.Place.Where == WhereNowhere {
-		return JobInfo{}, ErrJobNotFound
-	}
+	info.Cancelled = err == nil && int64(at) >= info.Place.PublishedAt.UnixMilli()
 	return info, nil
 }
 
@@ -100,30 +106,37 @@ func (b *Broker) result(ctx context.Context, jobID string) (*Event, error) {
 	return nil, nil
 }
 
-// searchPage is how many entries one read of a search gets.
-const searchPage = 200
-
-// find looks for a job's task: among the leased and the delayed, and, if deep, among the
-// dead and the waiting.
-func (b *Broker) find(ctx context.Context, jobID string, deep bool) (Place, error) {
+// places finds the tasks of a job: those that are leased or delayed, and, if deep, those
+// that wait or are dead. A queue whose key holds something else is left out.
+func (b *Broker) places(ctx context.Context, jobID string, deep bool) ([]Place, error) {
 	queues, err := b.queueNames(ctx)
 	if err != nil {
-		return Place{}, err
+		return nil, err
 	}
-	ways := []func(context.Context, string, string) (Place, error){b.findLeased, b.findDelayed}
+	ways := []func(context.Context, string, string) ([]Place, error){b.findLeased, b.findDelayed}
 	if deep {
 		ways = append(ways, b.findWaiting, b.findDead)
 	}
+	var found []Place
 	for _, way := range ways {
 		for _, queue := range queues {
-			place, err := way(ctx, queue, jobID)
-			if err != nil || place.Where != WhereNowhere {
-				place.Queue = queue
-				return place, err
+			places, err := way(ctx, queue, jobID)
+			if errors.Is(err, ErrKeyType) {
+				b.log.Warn("a queue's key holds another type", "queue", queue)
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			for _, p := range places {
+				p.Queue = queue
+				if !slices.ContainsFunc(found, func(f Place) bool { return f.EntryID != "" && f.EntryID == p.EntryID && f.Queue == queue }) {
+					found = append(found, p)
+				}
 			}
 		}
 	}
-	return Place{}, nil
+	return found, nil
 }
 
 // placeOf is an entry as a place; false when it is no task.
@@ -146,39 +159,43 @@ func entryTime(id string) time.Time {
 	return time.UnixMilli(int64(ms))
 }
 
-func (b *Broker) findLeased(ctx context.Context, queue, jobID string) (Place, error) {
+func (b *Broker) findLeased(ctx context.Context, queue, jobID string) ([]Place, error) {
 	groups, err := b.groups(ctx, queue)
 	if err != nil {
-		return Place{}, err
+		return nil, err
 	}
+	var found []Place
 	for _, group := range groups {
 		for after := ""; group.Pending > 0; {
-			pending, err := b.Pending(ctx, queue, group.Name, after, searchPage)
+			pending, err := b.Pending(ctx, queue, group.Name, after, MaxBatch)
 			if err != nil {
-				return Place{}, err
+				return nil, err
 			}
 			for _, p := range pending {
-				if p.Place.Task.JobID == jobID {
-					return p.Place, nil
+				if p.Task.JobID == jobID {
+					found = append(found, p.Place)
 				}
 			}
-			if len(pending) < searchPage {
+			if len(pending) < MaxBatch {
 				break
 			}
 			after = pending[len(pending)-1].EntryID
 		}
 	}
-	return Place{}, nil
+	return found, nil
 }
 
-func (b *Broker) findDelayed(ctx context.Context, queue, jobID string) (Place, error) {
-	for from := int64(0); ; from += searchPage {
-		members, err := b.client.commands.ZRangeWithScores(ctx, b.keys.delayed(queue), from, from+searchPage-1).Result()
+func (b *Broker) findDelayed(ctx context.Context, queue, jobID string) ([]Place, error) {
+	var found []Place
+	var page pageSize
+	for from := int64(0); ; {
+		members, err := b.client.commands.ZRangeWithScores(ctx, b.keys.delayed(queue), from, from+page.next()-1).Result()
 		if err != nil {
-			return Place{}, translate("read delayed tasks", err, repeatable)
+			return nil, translate("read delayed tasks", err, repeatable)
 		}
 		for _, m := range members {
 			text, _ := m.Member.(string)
+			page.read(len(text))
 			if !strings.Contains(text, jobID) {
 				continue
 			}
@@ -188,11 +205,11 @@ func (b *Broker) findDelayed(ctx context.Context, queue, jobID string) (Place, e
 			}
 			if p, ok := placeOf(WhereDelayed, "", entryFields(fields[1:])); ok && p.Task.JobID == jobID {
 				p.member, p.DueAt = text, time.UnixMilli(int64(m.Score))
-				return p, nil
+				found = append(found, p)
 			}
 		}
-		if len(members) < searchPage {
-			return Place{}, nil
+		if from += int64(len(members)); len(members) == 0 {
+			return found, nil
 		}
 	}
 }
@@ -211,25 +228,54 @@ func unpack(s string) ([]string, bool) {
 	return list, len(list) > 0
 }
 
-func (b *Broker) findWaiting(ctx context.Context, queue, jobID string) (Place, error) {
+func (b *Broker) findWaiting(ctx context.Context, queue, jobID string) ([]Place, error) {
 	return b.search(ctx, WhereWaiting, b.keys.tasks(queue), jobID)
 }
 
-func (b *Broker) findDead(ctx context.Context, queue, jobID string) (Place, error) {
+func (b *Broker) findDead(ctx context.Context, queue, jobID string) ([]Place, error) {
 	return b.search(ctx, WhereDead, b.keys.deadLetters(queue), jobID)
 }
 
-// search looks for a job's entry in a stream.
-func (b *Broker) search(ctx context.Context, where Where, stream, jobID string) (found Place, err error) {
+// search looks for a job's entries in a stream.
+func (b *Broker) search(ctx context.Context, where Where, stream, jobID string) (found []Place, err error) {
 	err = b.eachEntry(ctx, stream, func(entry goredis.XMessage) bool {
-		p, ok := placeOf(where, entry.ID, textFields(entry.Values))
-		if ok = ok && p.Task.JobID == jobID; ok {
-			found = p
+		if p, ok := placeOf(where, entry.ID, textFields(entry.Values)); ok && p.Task.JobID == jobID {
+			found = append(found, p)
 		}
-		return !ok
+		return true
 	})
 	return found, err
 }
+
+// pageSize is how much a search reads at once: many small entries, or few large ones.
+type pageSize struct {
+	n     int64
+	bytes int
+}
+
+// The bounds of a page; it aims at pageBytes.
+const (
+	minPage   = 10
+	maxPage   = 1000
+	pageBytes = 1 << 20
+)
+
+// next is the size of the next page.
+func (p *pageSize) next() int64 {
+	switch {
+	case p.n == 0:
+		p.n = minPage
+	case p.bytes < pageBytes/2:
+		p.n = min(maxPage, p.n*2)
+	case p.bytes > pageBytes:
+		p.n = max(minPage, p.n/4)
+	}
+	p.bytes = 0
+	return p.n
+}
+
+// read notes how large an entry of the page was.
+func (p *pageSize) read(bytes int) { p.bytes += bytes }
 
 // eachEntry calls visit for the entries that a stream has now, until it returns false.
 func (b *Broker) eachEntry(ctx context.Context, stream string, visit func(goredis.XMessage) bool) error {
@@ -237,21 +283,24 @@ func (b *Broker) eachEntry(ctx context.Context, stream string, visit func(goredi
 	if err != nil || len(last) == 0 {
 		return translate("read stream", err, repeatable)
 	}
-	from := "-"
-	for {
-		entries, err := b.client.commands.XRangeN(ctx, stream, from, last[0].ID, searchPage).Result()
-		if err != nil {
+	var page pageSize
+	for from := "-"; ; {
+		entries, err := b.client.commands.XRangeN(ctx, stream, from, last[0].ID, page.next()).Result()
+		if err != nil || len(entries) == 0 {
 			return translate("read stream", err, repeatable)
 		}
 		for _, entry := range entries {
+			for _, value := range entry.Values {
+				text, _ := value.(string)
+				page.read(len(text))
+			}
 			if !visit(entry) {
 				return nil
 			}
 		}
-		if len(entries) < searchPage {
+		if from = cursorAfter(entries[len(entries)-1].ID); cursorLess(last[0].ID, from) {
 			return nil
 		}
-		from = cursorAfter(entries[len(entries)-1].ID)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -14,6 +15,8 @@ const (
 	cleanPeriod = 30 * time.Second
 	// consumerIdle is how long a consumer that holds nothing is kept.
 	consumerIdle = time.Hour
+	// cancelledPeriod is how long it is remembered that a job was cancelled.
+	cancelledPeriod = 30 * 24 * time.Hour
 	// trimPage is how many settled entries one script call removes.
 	trimPage = 1000
 	// scanPages is how many pages of keys are looked at in each period for those without a
@@ -55,9 +58,9 @@ func (b *Broker) cleanQueues(ctx context.Context) error {
 	}
 	var errs []error
 	for _, queue := range queues {
-		errs = append(errs, b.trim(ctx, queue), b.dismiss(ctx, queue, consumerIdle), b.forgetQueue(ctx, queue))
+		errs = append(errs, b.trim(ctx, queue), b.dismiss(ctx, queue, consumerIdle), b.forgetQueue(ctx, queue), b.tidyUncounted(ctx, queue))
 	}
-	old := strconv.FormatInt(time.Now().Add(-b.config.DeadLetterTTL).UnixMilli(), 10)
+	old := strconv.FormatInt(time.Now().Add(-cancelledPeriod).UnixMilli(), 10)
 	err = b.client.commands.ZRemRangeByScore(ctx, b.keys.cancelledJobs(), "-inf", old).Err()
 	return errors.Join(append(errs, translate("forget cancelled jobs", err, repeatable))...)
 }
@@ -109,6 +112,38 @@ func (b *Broker) dismiss(ctx context.Context, queue string, idle time.Duration) 
 		}
 	}
 	return nil
+}
+
+// tidyUncounted forgets uncounted deliveries of entries that are gone, and keeps the others.
+func (b *Broker) tidyUncounted(ctx context.Context, queue string) error {
+	key := b.keys.uncounted(queue)
+	for cursor := uint64(0); ; {
+		list, next, err := b.client.commands.HScan(ctx, key, cursor, "", scanCount).Result()
+		if err != nil {
+			return translate("tidy uncounted deliveries", err, repeatable)
+		}
+		pipe := b.client.commands.Pipeline()
+		entries := make(map[string]*goredis.XPendingExtCmd)
+		for i := 0; i+1 < len(list); i += 2 {
+			if space := strings.LastIndex(list[i], " "); space >= 0 {
+				id := list[i][space+1:]
+				entries[list[i]] = pipe.XPendingExt(ctx, &goredis.XPendingExtArgs{Stream: b.keys.tasks(queue), Group: list[i][:space], Start: id, End: id, Count: 1})
+			}
+		}
+		_, _ = pipe.Exec(ctx) // each has its own error
+		for field, cmd := range entries {
+			if isNoKey(cmd.Err()) || cmd.Err() == nil && len(cmd.Val()) == 0 {
+				pipe.HDel(ctx, key, field)
+			}
+		}
+		pipe.PExpire(ctx, key, uncountedTTL)
+		if _, err := pipe.Exec(ctx); err != nil {
+			return translate("tidy uncounted deliveries", err, repeatable)
+		}
+		if cursor = next; next == 0 {
+			return nil
+		}
+	}
 }
 
 // forgetQueue takes a queue without any key from the set of known queues.

@@ -100,7 +100,7 @@ func (b *Broker) giveBack(ctx context.Context, lease Lease, g giveBack) (Nacked,
 	head = append(head, g.action, delay, g.reason, lease.Queue, lease.JobID, b.config.DeadLetterTTL.Milliseconds(),
 		uuid.NewString(), config.MaxAttempts, config.RetryMin.Milliseconds(), config.RetryMax.Milliseconds(),
 		rand.Float64(), g.cause)
-	r := recording{jobID: lease.JobID, encoding: config.Encoding, results: []Result{
+	r := recording{jobID: lease.JobID, queue: config, results: []Result{
 		{Status: StatusFailed, Error: g.epitaph(config)}, {Status: StatusCancelled}}}
 	reply, err := b.record(ctx, nackScript, repeatable, r, keys, head)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -121,7 +122,6 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 		p.Queue = queue
 		digest, unknown = p.digest(), repeatable
 	}
-	b.know(ctx, queue)
 	keys := []string{b.keys.tasks(queue), b.keys.delayed(queue), b.keys.delayedQueues(),
 		b.keys.request(p.RequestID), b.keys.state(entries[0].jobID)}
 	reply, err := b.runPublish(ctx, unknown, keys, p.args(b.config, b.queueConfig(queue), queue, digest), entries, b.queueConfig(queue).UniqueJobs)
@@ -135,9 +135,8 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 		return nil, false, ErrJobExists
 	case "FULL":
 		return nil, false, ErrQueueFull
-	case "ACTIVE":
-		return nil, false, ErrJobActive
 	}
+	b.know(ctx, queue)
 	published := make([]Published, 0, len(p.Tasks))
 	for pair := range slices.Chunk(reply[1:], 2) {
 		published = append(published, Published{EntryID: pair[0], JobID: pair[1]})
@@ -171,12 +170,30 @@ func (b *Broker) runPublish(ctx context.Context, e effect, keys []string, head [
 		if err != nil || reply[0] != "ACTIVE" {
 			return reply, err
 		}
-		job, mark := reply[1], reply[2]
-		if result, err := b.result(ctx, job); err != nil || result == nil || stale[job] == mark {
-			return reply, err
+		for pair := range slices.Chunk(reply[1:], 2) {
+			job, mark := pair[0], pair[1]
+			isStale, err := b.isStale(ctx, job, mark)
+			if err != nil {
+				return nil, err
+			}
+			if !isStale || stale[job] == mark {
+				return nil, &JobActiveError{JobID: job}
+			}
+			stale[job] = mark
 		}
-		stale[job] = mark
 	}
+}
+
+// isStale is true of a mark that a job is active when the job got a result since.
+func (b *Broker) isStale(ctx context.Context, job, mark string) (bool, error) {
+	result, err := b.result(ctx, job)
+	if err != nil || result == nil {
+		return false, err
+	}
+	ms, _, _ := splitCursor(result.Cursor)
+	published, _, _ := strings.Cut(mark, " ")
+	at, err := number(published)
+	return err != nil || ms > uint64(at), nil
 }
 
 // args are the script's arguments before the entries.

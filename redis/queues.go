@@ -13,8 +13,9 @@ import (
 // QueueInfo is what a queue holds.
 type QueueInfo struct {
 	Name string
-	// Waiting is how many tasks no worker has, in the group that has most of them. Raw
-	// peers that acknowledge without deleting make it too large until the next clean-up.
+	// Waiting is how many tasks no worker has, in the group that has most of them. What
+	// raw peers acknowledged without deleting is among them until a clean-up removes it,
+	// which it can when all before it is settled.
 	Waiting int64
 	Leased  int64 // delivered and not settled, in all groups
 	Delayed int64
@@ -28,7 +29,9 @@ type QueueInfo struct {
 
 // GroupInfo is a consumer group.
 type GroupInfo struct {
-	Name          string
+	Name string
+	// Waiting is how many tasks it has not read, at most: what other groups have still to
+	// settle is among them.
 	Waiting       int64
 	Pending       int64
 	Consumers     int64
@@ -43,17 +46,24 @@ type ConsumerInfo struct {
 	Idle    time.Duration // since it last asked for work
 }
 
-// Queues lists the known queues in the order of their names.
+// Queues lists the known queues in the order of their names; those whose keys hold
+// something else are left out.
 func (b *Broker) Queues(ctx context.Context) ([]QueueInfo, error) {
 	names, err := b.queueNames(ctx)
 	if err != nil {
 		return nil, err
 	}
-	queues := make([]QueueInfo, len(names))
-	for i, name := range names {
-		if queues[i], err = b.queue(ctx, name); err != nil {
+	var queues []QueueInfo
+	for _, name := range names {
+		q, err := b.queue(ctx, name)
+		if errors.Is(err, ErrKeyType) {
+			b.log.Warn("a queue's key holds another type", "queue", name)
+			continue
+		}
+		if err != nil {
 			return nil, err
 		}
+		queues = append(queues, q)
 	}
 	return queues, nil
 }
@@ -312,7 +322,7 @@ func (b *Broker) Purge(ctx context.Context, queue string) (Purged, error) {
 		return purged, err
 	}
 	for {
-		members, err := b.client.commands.ZRange(ctx, b.keys.delayed(queue), 0, searchPage-1).Result()
+		members, err := b.client.commands.ZRange(ctx, b.keys.delayed(queue), 0, minPage-1).Result()
 		if err != nil || len(members) == 0 {
 			return purged, translate("purge", err, repeatable)
 		}
@@ -321,7 +331,7 @@ func (b *Broker) Purge(ctx context.Context, queue string) (Purged, error) {
 			if !ok {
 				fields = []string{""}
 			}
-			if !count(&purged.Delayed, doomed(Place{member: member}, entryFields(fields[1:]))) {
+			if !count(&purged.Delayed, doomed(Place{Where: WhereDelayed, member: member}, entryFields(fields[1:]))) {
 				return purged, failed
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -38,7 +39,6 @@ func (b *Broker) Read(ctx context.Context, r ReadRequest) ([]Delivery, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.know(ctx, r.Queue)
 	if r.OwnPending || r.Wait <= 0 {
 		return b.take(ctx, r)
 	}
@@ -96,11 +96,34 @@ func (b *Broker) take(ctx context.Context, r ReadRequest) ([]Delivery, error) {
 			b.release(ctx, batch.deliveries)
 			return nil, err
 		}
+		if err := b.adopt(ctx, r, &batch); err != nil {
+			return nil, err
+		}
 		gone := batch.gone + b.turnAway(ctx, batch.unwanted)
 		if len(batch.deliveries) > 0 || gone == 0 {
 			return batch.deliveries, nil
 		}
 	}
+}
+
+// adopt delivers tasks that are for another group when that group is no more: nobody else
+// would.
+func (b *Broker) adopt(ctx context.Context, r ReadRequest, p *batch) error {
+	if !slices.ContainsFunc(p.unwanted, func(u unwanted) bool { return u.forGroup != "" }) {
+		return nil
+	}
+	groups, err := b.groups(context.WithoutCancel(ctx), r.Queue)
+	if err != nil {
+		return err
+	}
+	p.unwanted = slices.DeleteFunc(p.unwanted, func(u unwanted) bool {
+		isOrphan := u.forGroup != "" && !slices.ContainsFunc(groups, func(g GroupInfo) bool { return g.Name == u.forGroup })
+		if isOrphan {
+			p.deliveries = append(p.deliveries, u.delivery)
+		}
+		return isOrphan
+	})
+	return nil
 }
 
 // lease runs the read script. The caller's end does not cut off its answer: what it
@@ -137,6 +160,7 @@ func (b *Broker) lease(ctx context.Context, r ReadRequest) (batch, error) {
 	}
 	health, _ := rows[3].(string)
 	b.known.line(b.log, r.Queue, r.Group, health)
+	b.know(ctx, r.Queue)
 	for _, row := range rows[4:] {
 		if err := p.add(row, Lease{Prefix: b.keys.prefix, Queue: r.Queue, Group: r.Group, Consumer: r.Consumer}, b.queueConfig(r.Queue)); err != nil {
 			return batch{}, err

@@ -12,10 +12,10 @@ import (
 // recording is what may be recorded of a job, as lua/record.lua takes it, and the answers
 // to that script's questions.
 type recording struct {
-	jobID    string
-	part     string // the part of the job that this is a result of, "" for the whole job
-	mark     string // of the lease, "" for none
-	encoding Encoding
+	jobID string
+	part  string // the part of the job that this is a result of, "" for the whole job
+	mark  string // of the lease, "" for none
+	queue QueueConfig
 	// results are the results that the script chooses from.
 	results []Result
 
@@ -28,7 +28,7 @@ const maxQuestions = 20 + MaxParts
 
 // record runs a script that may record a result, until it has no more questions.
 func (b *Broker) record(ctx context.Context, s *script, e effect, r recording, keys []string, head []any) ([]string, error) {
-	keys = append([]string{b.keys.state(r.jobID), b.keys.completion(r.jobID), b.keys.scratch()}, keys...)
+	keys = append([]string{b.keys.state(r.jobID), b.keys.completion(r.jobID), b.keys.scratch(), b.keys.active(r.jobID)}, keys...)
 	now := time.Now()
 	for range maxQuestions {
 		reply, err := s.strings(ctx, b.client, e, keys, r.args(b.config, head, now)...)
@@ -65,7 +65,11 @@ func judge(jobID string, events []string) []string {
 func (r recording) args(config BrokerConfig, head []any, now time.Time) []any {
 	args := append([]any{}, head...)
 	args = counted(args, r.judgements)
-	args = append(args, config.StateTTL.Milliseconds(), config.CompletionTTL.Milliseconds(), r.mark, r.part, r.parts)
+	unique := ""
+	if r.queue.UniqueJobs {
+		unique = "unique"
+	}
+	args = append(args, config.StateTTL.Milliseconds(), config.CompletionTTL.Milliseconds(), r.mark, unique, r.part, r.parts)
 	for _, result := range r.results {
 		w := r.write(result, now)
 		final := ""
@@ -74,7 +78,7 @@ func (r recording) args(config BrokerConfig, head []any, now time.Time) []any {
 		}
 		args = append(args, final, string(result.Status))
 		args = counted(args, pairs(w.state))
-		event := w.event(r.jobID, r.encoding, now)
+		event := w.event(r.jobID, r.queue.Encoding, now)
 		if r.mark != "" {
 			event = append(event, fieldLease, r.mark)
 		}

@@ -100,12 +100,18 @@ type meta struct {
 // at all.
 func DecodeTask(fields map[string]string) (Task, error) {
 	task, _, err := decodeEntry(fields)
-	return task, err
+	if err != nil {
+		return Task{}, err
+	}
+	return task, nil
 }
 
+// decodeEntry is DecodeTask, with what else an entry holds. The task beside an error has
+// its job id, if that much is known.
 func decodeEntry(fields map[string]string) (Task, meta, error) {
 	var t Task
 	var m meta
+	badName := false
 	data, isJSON := fields[fieldData]
 	_, isFlat := fields[fieldJobID]
 	isJSON = isJSON && !isFlat
@@ -117,7 +123,7 @@ func decodeEntry(fields map[string]string) (Task, meta, error) {
 	for name, value := range fields {
 		switch {
 		case !utf8.ValidString(name):
-			return Task{}, m, errors.New("the name of a field is not UTF-8")
+			badName = true
 		case strings.HasPrefix(name, metaPrefix):
 			m.set(name, value)
 		case isJSON && name == fieldData:
@@ -139,8 +145,11 @@ func decodeEntry(fields map[string]string) (Task, meta, error) {
 	if err := CheckID(fieldJobID, t.JobID); err != nil {
 		return Task{}, m, err
 	}
+	if badName {
+		return Task{JobID: t.JobID}, m, errors.New("the name of a field is not UTF-8")
+	}
 	if n := len(t.Attributes) + len(t.BinaryAttributes); n > maxAttributes {
-		return Task{}, m, fmt.Errorf("%d fields are more than the %d that a task can have", n, maxAttributes)
+		return Task{JobID: t.JobID}, m, fmt.Errorf("%d fields are more than the %d that a task can have", n, maxAttributes)
 	}
 	return t, m, nil
 }

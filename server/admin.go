@@ -166,10 +166,11 @@ func toDeadLetter(d redis.DeadLetter) *argusv1.DeadLetter {
 	letter.Info.Group = valid(d.Group)
 	if d.IsTask {
 		letter.Task = toTask(d.Task)
-		return letter
+	} else {
+		letter.Fields, letter.BinaryFields = redis.SplitText(d.Fields)
 	}
-	letter.Fields, letter.BinaryFields = redis.SplitText(d.Fields)
 	if size := proto.Size(letter); size > maxMessage-frameOverhead {
+		letter.Task = nil
 		letter.Fields = map[string]string{truncatedField: fmt.Sprintf("the entry's %d bytes are more than a message can hold", size)}
 		letter.BinaryFields = nil
 	}

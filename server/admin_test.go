@@ -194,7 +194,10 @@ func TestAdminErrors(t *testing.T) {
 			return err
 		},
 		"part": func() error {
-			_, err := b.done.Publish(b.ctx, &argusv1.CompletionPublishRequest{JobId: "j", Status: completed, Part: "x"})
+			if _, err := b.state.Init(b.ctx, &argusv1.InitRequest{JobId: "p", Parts: []string{"a"}}); err != nil {
+				t.Error(err)
+			}
+			_, err := b.done.Publish(b.ctx, &argusv1.CompletionPublishRequest{JobId: "p", Status: completed, Part: "x"})
 			return err
 		},
 		"parts[0]": func() error {

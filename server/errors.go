@@ -101,6 +101,10 @@ func toStatus(err error, about subject) error {
 	var arguments []*redis.ArgumentError
 	collect(err, &arguments)
 	var expired *redis.CursorExpiredError
+	var active *redis.JobActiveError
+	if errors.As(err, &active) {
+		about.jobID = active.JobID
+	}
 	metadata := about.metadata()
 	switch {
 	case len(arguments) > 0:

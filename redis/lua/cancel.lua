@@ -1,19 +1,21 @@
 -- Asks for a job to be cancelled: from now on none of its tasks published so far is
 -- delivered, the workers that have one are told, and its state says so if it has one.
 --
--- KEYS  1 job state   2 completion stream   3 scratch stream   4 cancelled jobs
+-- KEYS  1 job state   2 completion stream   3 scratch stream   4 active mark   5 cancelled jobs
 -- ARGV  1 job id   2 channel for raw workers   3 reason   4 the recording, without results
--- Returns {'MARKED', '1' when the job has a state or events, else '0'},
+-- Returns {'MARKED', '1' when the job has a state or events, else '0', '1' when it has
+--         parts, else '0'},
 --         {'ALREADY', cursor, status} for a job that has its result, or a question
-local r = recording(KEYS[1], KEYS[2], KEYS[3], 4)
+local r = recording(4)
 local question = examine(r)
 if question then return question end
 if r.found then return {'ALREADY', r.found, r.status} end
 local now = text(now_ms())
-redis.call('ZADD', KEYS[4], now, ARGV[1])
+redis.call('ZADD', KEYS[5], now, ARGV[1])
 local known = redis.call('EXISTS', KEYS[1], KEYS[2])
 if redis.call('EXISTS', KEYS[1]) == 1 then
   redis.call('HSET', KEYS[1], 'cancel_requested', now, 'cancel_reason', ARGV[3])
 end
 redis.pcall('PUBLISH', ARGV[2], ARGV[3]) -- an ACL may forbid it
-return {'MARKED', known > 0 and '1' or '0'}
+local parts = redis.call('HEXISTS', KEYS[1], 'argus_parts')
+return {'MARKED', known > 0 and '1' or '0', text(parts)}

@@ -1,16 +1,19 @@
 -- Ends a task that no worker has: takes it from wherever it waits, and records its job's
 -- result.
 --
--- KEYS  1 job state   2 completion stream   3 scratch stream   4 task stream
---       5 delayed set
--- ARGV  1 entry id in the stream, ''   2 member of the delayed set, ''
+-- KEYS  1 job state   2 completion stream   3 scratch stream   4 active mark   5 task stream
+--       6 delayed set
+-- ARGV  1 'entry' in the stream, 'delayed', or 'nowhere'   2 the entry's id, or the
+--       member of the delayed set
 --       3 lease, ms: an entry whose lease is younger is left alone
 --       4 'record', or '' for an entry that is no task   5 the recording, with one result
--- Returns {'DROPPED', cursor of the job's result or ''}, {'GONE'}, {'LEASED'} or a question
-local stream, id, member = KEYS[4], ARGV[1], ARGV[2]
+-- Returns {'DROPPED', 'OK' when the result is the job's now, 'ALREADY' when it had one, or
+--         '' when none was to be recorded, cursor, status}, {'GONE'}, {'LEASED'} or a
+--         question
+local stream, place, id = KEYS[5], ARGV[1], ARGV[2]
 local r
 if ARGV[4] ~= '' then
-  r = recording(KEYS[1], KEYS[2], KEYS[3], 5)
+  r = recording(5)
   local question = examine(r)
   if question and question[1] == 'NO_PART' then
     r = nil
@@ -18,7 +21,7 @@ if ARGV[4] ~= '' then
     return question
   end
 end
-if id ~= '' then
+if place == 'entry' then
   if #redis.call('XRANGE', stream, id, id) == 0 then return {'GONE'} end
   local groups = {}
   for i, list in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
@@ -30,7 +33,9 @@ if id ~= '' then
   end
   for _, group in ipairs(groups) do redis.call('XACK', stream, group, id) end
   redis.call('XDEL', stream, id)
-elseif member ~= '' then
-  if redis.call('ZREM', KEYS[5], member) == 0 then return {'GONE'} end
+elseif place == 'delayed' then
+  if redis.call('ZREM', KEYS[6], id) == 0 then return {'GONE'} end
 end
-return {'DROPPED', r and record(r, 1)[2] or ''}
+if not r then return {'DROPPED', '', '', ''} end
+local recorded = record(r, 1)
+return {'DROPPED', recorded[1], recorded[2], r.status or ''}

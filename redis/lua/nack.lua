@@ -5,9 +5,9 @@
 -- The new entry carries the attempts, the failures and the time of the first publish.
 -- Where the stream has other groups it is for this group only.
 --
--- KEYS  1 job state   2 completion stream   3 scratch stream   4 task stream
---       5 delayed set   6 set of queues with delayed tasks   7 dead-letter stream
---       8 cancelled jobs   9 uncounted deliveries
+-- KEYS  1 job state   2 completion stream   3 scratch stream   4 active mark   5 task stream
+--       6 delayed set   7 set of queues with delayed tasks   8 dead-letter stream
+--       9 cancelled jobs   10 uncounted deliveries
 -- ARGV  1 group   2 entry id   3 consumer   4 delivery count
 --       5 'retry'; 'dead'; 'lost': to the dead letters, this delivery reached nobody;
 --         'cancelled': drop it
@@ -19,7 +19,7 @@
 --       17 the recording, with two results: failed and cancelled
 -- Returns {'RETRY', ms until it is due}, {'DEAD'}, {'CANCELLED'}, {'GONE'} when the entry
 --         was deleted, {'NOT_PENDING'}, {'LEASE_LOST'} or a question
-local stream, group, id, action = KEYS[4], ARGV[1], ARGV[2], ARGV[5]
+local stream, group, id, action = KEYS[5], ARGV[1], ARGV[2], ARGV[5]
 local job, cause = ARGV[9], ARGV[16]
 local lost = fence(stream, group, id, ARGV[3], ARGV[4])
 if lost then return {lost} end
@@ -40,15 +40,15 @@ for i = 1, #entry[2], 2 do
   end
 end
 local uncounted = group .. ' ' .. id
-local attempts = (tonumber(meta.argus_attempt) or 0) + tonumber(ARGV[4]) - (redis.call('HGET', KEYS[9], uncounted) or 0)
+local attempts = (tonumber(meta.argus_attempt) or 0) + tonumber(ARGV[4]) - (redis.call('HGET', KEYS[10], uncounted) or 0)
 local failures = tonumber(meta.argus_failures) or 0
-local published = tonumber(meta.argus_published_at) or tonumber(string.match(id, '^%d+'))
+local published = published_at(id, entry[2])
 if action == 'retry' then failures = failures + 1 end
 if action == 'lost' then
   action, attempts = 'dead', attempts - 1
 end
-if job ~= '' and action ~= 'cancelled' and redis.call('EXISTS', KEYS[8]) == 1 then
-  local at = redis.call('ZSCORE', KEYS[8], job)
+if job ~= '' and action ~= 'cancelled' and redis.call('EXISTS', KEYS[9]) == 1 then
+  local at = redis.call('ZSCORE', KEYS[9], job)
   if at and tonumber(at) >= published then action = 'cancelled' end
 end
 if action == 'retry' and failures >= tonumber(ARGV[12]) then
@@ -59,9 +59,9 @@ end
 -- that is the part's; of a part that the job doesn't have, nothing.
 local r
 if action ~= 'retry' and job ~= '' then
-  r = recording(KEYS[1], KEYS[2], KEYS[3], 17)
+  r = recording(17)
   local _, part = job_of(entry[2])
-  if part ~= r.part and redis.call('HEXISTS', KEYS[1], 'argus_parts') == 1 then return {'PART', part} end
+  if part ~= r.part then return {'PART', part} end
   local question = examine(r)
   if question and question[1] == 'NO_PART' then
     r = nil
@@ -93,13 +93,13 @@ if action == 'dead' then
   add('argus_source_id', id)
   add('argus_group', group)
   add('argus_dead_at', text(now))
-  redis.call('XLEN', KEYS[7]) -- of another type: fail before anything is written
+  redis.call('XLEN', KEYS[8]) -- of another type: fail before anything is written
   settle(stream, group, id)
   if r then
     local recorded = record(r, 1)
     if recorded[1] == 'OK' then add('argus_result', recorded[2]) end
   end
-  bury(KEYS[7], ARGV[10], copy)
+  bury(KEYS[8], ARGV[10], copy)
   return {'DEAD'}
 end
 
@@ -112,11 +112,11 @@ if not delay then
 end
 if delay > 0 then
   table.insert(copy, 1, ARGV[11])
-  redis.call('ZCARD', KEYS[5])
-  redis.call('SCARD', KEYS[6])
+  redis.call('ZCARD', KEYS[6])
+  redis.call('SCARD', KEYS[7])
   settle(stream, group, id)
-  redis.call('ZADD', KEYS[5], text(now + delay), pack(copy))
-  redis.call('SADD', KEYS[6], ARGV[8])
+  redis.call('ZADD', KEYS[6], text(now + delay), pack(copy))
+  redis.call('SADD', KEYS[7], ARGV[8])
 else
   settle(stream, group, id)
   redis.call('XADD', stream, '*', unpack(copy))

@@ -62,6 +62,15 @@ local function hset(key, from)
   end
 end
 
+-- published_at is when a task was published first, in ms.
+local function published_at(id, list)
+  local at
+  for i = 1, #list, 2 do
+    if list[i] == 'argus_published_at' then at = tonumber(list[i + 1]) end
+  end
+  return at or tonumber(string.match(id, '^%d+'))
+end
+
 -- job_of is a task's job and part as its entry says it, in either form; '' where it
 -- doesn't.
 local function job_of(list)
@@ -70,6 +79,7 @@ local function job_of(list)
   if not f.job_id and f.data then
     local ok, object = pcall(cjson.decode, f.data)
     if ok and type(object) == 'table' then f.job_id, f.part = object.job_id, object.part end
+    if type(f.job_id) == 'number' then f.job_id = text(f.job_id) end
   end
   return type(f.job_id) == 'string' and f.job_id or '', type(f.part) == 'string' and f.part or ''
 end

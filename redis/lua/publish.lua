@@ -15,7 +15,8 @@
 --         {'CONFLICT'}  the request id was used with another digest
 --         {'EXISTS'}    an initial state is given, and the job has a state
 --         {'FULL'}      the queue holds too many tasks
---         {'ACTIVE', job id, mark}  there is a task of the job
+--         {'ACTIVE', job id, mark, …}  there are tasks of these jobs; a mark is the time
+--                   of the publish, ms, and a unique id
 local digest = ARGV[1]
 if digest ~= '' then
   local record = redis.call('GET', KEYS[4])
@@ -31,12 +32,17 @@ end
 local unique_ttl, state_ttl, state_args = ARGV[7], ARGV[8], tonumber(ARGV[9])
 local first_task, tasks = 10 + state_args, 0
 local at = first_task
+local active = {'ACTIVE'}
 while at <= #ARGV do
   tasks = tasks + 1
   local mark = unique_ttl ~= '' and redis.call('GET', KEYS[5 + tasks])
-  if mark and mark ~= ARGV[at + 2] then return {'ACTIVE', ARGV[at], mark} end
+  if mark and mark ~= ARGV[at + 2] then
+    active[#active + 1] = ARGV[at]
+    active[#active + 1] = mark
+  end
   at = at + 4 + tonumber(ARGV[at + 3])
 end
+if #active > 1 then return active end
 if ARGV[6] ~= '' and redis.call('XLEN', KEYS[1]) + redis.call('ZCARD', KEYS[2]) + tasks > tonumber(ARGV[6]) then
   return {'FULL'}
 end
@@ -70,7 +76,7 @@ while at <= #ARGV do
   result[#result + 1] = id
   result[#result + 1] = job
   tasks = tasks + 1
-  if unique_ttl ~= '' then redis.call('SET', KEYS[5 + tasks], unique, 'PX', unique_ttl) end
+  if unique_ttl ~= '' then redis.call('SET', KEYS[5 + tasks], text(now) .. ' ' .. unique, 'PX', unique_ttl) end
   at = at + 4 + n
 end
 

@@ -48,12 +48,7 @@ end
 local function is_cancelled(id, fields)
   if not some_cancelled then return false end
   local at = redis.call('ZSCORE', KEYS[3], (job_of(fields)))
-  if not at then return false end
-  local published = string.match(id, '^%d+')
-  for i = 1, #fields, 2 do
-    if fields[i] == 'argus_published_at' then published = fields[i + 1] end
-  end
-  return tonumber(at) >= (tonumber(published) or 0)
+  return at and tonumber(at) >= published_at(id, fields)
 end
 
 -- give adds a leased entry to the answer, if it has room; false when not.

@@ -25,17 +25,20 @@ end
 --   judgements: counted pairs of event id and status, '' for none
 --   TTL of a job state that has none, ms   TTL of the events, ms
 --   mark of the lease in the event, or ''
+--   'unique' when the mark that the job is active ends with its result, or ''
 --   part, or ''   the parts as the results were made for them
 --   for each possible result: 'final' or '', the part's status, counted fields of the
 --   state, counted fields of the event
-local function recording(state, events, scratch, at)
-  local r = {state = state, events = events, scratch = scratch, judged = {}, results = {}}
+-- KEYS 1 to 4 are the job's state, its completion stream, the scratch stream, and the mark
+-- that the job is active.
+local function recording(at)
+  local r = {state = KEYS[1], events = KEYS[2], scratch = KEYS[3], active = KEYS[4], judged = {}, results = {}}
   local first, last
   first, last, at = counted(at)
   for i = first, last, 2 do r.judged[ARGV[i]] = ARGV[i + 1] end
   r.state_ttl, r.events_ttl, r.mark = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-  r.part, r.seen = ARGV[at + 3], ARGV[at + 4]
-  at = at + 5
+  r.unique, r.part, r.seen = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
+  at = at + 6
   while at <= #ARGV do
     local b = {final = ARGV[at] == 'final', part_status = ARGV[at + 1]}
     b.state_first, b.state_last, at = counted(at + 2)
@@ -45,8 +48,14 @@ local function recording(state, events, scratch, at)
   return r
 end
 
--- examine_part finds the result of the recording's part, or what is still to be asked.
+-- examine_part finds the result of the recording's part, or what is still to be asked. A
+-- part of a job that has no parts, or whose state is gone, is the whole job.
 local function examine_part(r)
+  local names = redis.call('HGET', r.state, 'argus_parts')
+  if not names then
+    r.part = ''
+    return nil
+  end
   local report = redis.call('HGET', r.state, 'argus_part:' .. r.part)
   if report then
     local _
@@ -55,7 +64,7 @@ local function examine_part(r)
   end
   if r.found then return nil end
   local parts, is_named = {}, false
-  for name in string.gmatch(redis.call('HGET', r.state, 'argus_parts') or '', '%S+') do
+  for name in string.gmatch(names, '%S+') do
     local done = redis.call('HGET', r.state, 'argus_part:' .. name) or ''
     parts[#parts + 1] = name .. '=' .. string.match(done, '^%S*')
     is_named = is_named or name == r.part
@@ -120,6 +129,7 @@ local function record(r, n)
   local b = r.results[n]
   local cursor = append(r, b)
   redis.call('PEXPIRE', r.events, r.events_ttl)
+  if b.final and r.unique ~= '' then redis.call('DEL', r.active) end
   if b.state_last >= b.state_first then
     redis.call('HSET', r.state, unpack(ARGV, b.state_first, b.state_last))
     if r.part ~= '' then

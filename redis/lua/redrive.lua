@@ -1,5 +1,6 @@
 -- Puts a dead letter back into its queue as a task that was never tried, and withdraws the
--- result that its burial recorded, so that the job can have another.
+-- result that its burial recorded, so that the job can have another. A job that got its
+-- result from elsewhere keeps it.
 --
 -- KEYS  1 job state   2 completion stream   3 task stream   4 dead-letter stream
 -- ARGV  1 id of the dead letter
@@ -10,17 +11,18 @@ local copy, meta = {}, {}
 for i = 1, #letter[2], 2 do
   local name, value = letter[2][i], letter[2][i + 1]
   if string.sub(name, 1, 6) == 'argus_' then meta[name] = value end
-  if string.sub(name, 1, 6) ~= 'argus_' or name == 'argus_published_at' or name == 'argus_for_group' or
-      name == 'argus_packed' then
+  if string.sub(name, 1, 6) ~= 'argus_' or name == 'argus_published_at' or name == 'argus_for_group' then
     copy[#copy + 1] = name
     copy[#copy + 1] = value
   end
 end
 local status = redis.call('HGET', KEYS[1], 'status')
-redis.call('XLEN', KEYS[2])
+local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', '1')[1]
+local is_over = ({completed = true, partial = true, failed = true, cancelled = true})[status or '']
+local is_own = meta.argus_result and (not is_over or last and last[1] == meta.argus_result)
 local id = redis.call('XADD', KEYS[3], '*', unpack(copy))
 redis.call('XDEL', KEYS[4], ARGV[1])
-if meta.argus_result and redis.call('XDEL', KEYS[2], meta.argus_result) == 1 then
+if is_own and redis.call('XDEL', KEYS[2], meta.argus_result) == 1 then
   local _, part = job_of(letter[2])
   if part ~= '' and redis.call('HDEL', KEYS[1], 'argus_part:' .. part) == 1 then
     redis.call('HSET', KEYS[1], part .. '_status', 'pending')
