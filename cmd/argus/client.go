@@ -193,6 +193,16 @@ func reason(s *status.Status) string {
 	return strings.ToUpper(s.Code().String())
 }
 
+// about is what an error says of its subject.
+func about(err error) map[string]string {
+	for _, detail := range status.Convert(err).Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok {
+			return info.GetMetadata()
+		}
+	}
+	return nil
+}
+
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 // isReason is true of an error with that reason.
@@ -213,7 +223,7 @@ func (c *client) transient(err error) bool {
 	if isUnreachable(err) {
 		return c.reached.Load()
 	}
-	return status.Code(err) == codes.Unavailable || isReason(err, "SLOW_READER")
+	return status.Code(err) == codes.Unavailable || isReason(err, "SLOW_READER") || isReason(err, "QUEUE_FULL")
 }
 
 // tlsFiles are the settings of a TLS client.

@@ -366,7 +366,7 @@ echo "$ARGUS_SCANNERS/$ARGUS_ATTEMPT"`)
 	if err := w.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.cmd.Wait(); err != nil || !strings.Contains(w.stderr.String(), "2 completed, 2 failed") {
+	if err := w.cmd.Wait(); err != nil || !strings.Contains(w.stderr.String(), "2 completed, 3 failed") {
 		t.Error(err, &w.stderr)
 	}
 }

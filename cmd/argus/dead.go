@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -77,6 +78,7 @@ their deaths recorded are withdrawn: their jobs are pending again.`,
 		if err := chosen(args, all); err != nil {
 			return err
 		}
+		args = slices.Compact(slices.Sorted(slices.Values(args)))
 		response, err := c.admin.RedriveDeadLetters(ctx, &argusv1.RedriveDeadLettersRequest{Queue: queue, Ids: args, All: all})
 		if err != nil {
 			return err
@@ -95,7 +97,7 @@ their deaths recorded are withdrawn: their jobs are pending again.`,
 // missingLetters is an error when some of the named dead letters were not there.
 func missingLetters(ids []string, found int32) error {
 	if n := len(ids) - int(found); n > 0 {
-		return codedError{code: exitNotFound, err: fmt.Errorf("%d of %d were not there", n, len(ids))}
+		return codedError{code: exitNotFound, err: fmt.Errorf("%d of %d were not there, or are no tasks", n, len(ids))}
 	}
 	return nil
 }
@@ -111,6 +113,7 @@ func (p *program) deadRemove() *cobra.Command {
 		if err := chosen(args, all); err != nil {
 			return err
 		}
+		args = slices.Compact(slices.Sorted(slices.Values(args)))
 		response, err := c.admin.DeleteDeadLetters(ctx, &argusv1.DeleteDeadLettersRequest{Queue: queue, Ids: args, All: all})
 		if err != nil {
 			return err

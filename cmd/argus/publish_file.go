@@ -212,7 +212,7 @@ func (u *upload) flush(ctx context.Context) error {
 		if err == nil {
 			break
 		}
-		bad, ok := badTask(err)
+		bad, ok := u.badTask(err)
 		if !ok || bad >= len(u.batch) {
 			return err
 		}
@@ -225,8 +225,12 @@ func (u *upload) flush(ctx context.Context) error {
 	return nil
 }
 
-// badTask is which task of a batch an INVALID_ARGUMENT is about.
-func badTask(err error) (index int, ok bool) {
+// badTask is which task of the batch an INVALID_ARGUMENT or a JOB_ACTIVE is about.
+func (u *upload) badTask(err error) (index int, ok bool) {
+	if job := about(err)["job_id"]; isReason(err, "JOB_ACTIVE") && job != "" {
+		index = slices.IndexFunc(u.batch, func(t *argusv1.Task) bool { return t.GetJobId() == job })
+		return index, index >= 0
+	}
 	for _, detail := range status.Convert(err).Details() {
 		if bad, is := detail.(*errdetails.BadRequest); is && len(bad.GetFieldViolations()) > 0 {
 			_, scanErr := fmt.Sscanf(bad.GetFieldViolations()[0].GetField(), "tasks[%d]", &index)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -158,7 +159,7 @@ func (p *program) queuePause() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return c.print(response, []string{"paused; 'argus queue resume' ends it"})
+		return c.print(response, []string{strings.TrimSpace("paused; to go on: argus queue resume " + first(args))})
 	})
 	c.connection()
 	return command

@@ -30,8 +30,8 @@ type worker struct {
 	drainTimeout           time.Duration
 	killDelay              time.Duration
 
-	running                          atomic.Int64
-	completed, failed, retried, lost atomic.Int64
+	running                                     atomic.Int64
+	completed, failed, retried, lost, cancelled atomic.Int64
 }
 
 func (p *program) worker() *cobra.Command {
@@ -114,8 +114,12 @@ func (w *worker) run(ctx context.Context) error {
 	if !noDrain() {
 		<-draining
 	}
-	fmt.Fprintf(w.stderr, "argus worker: %d completed, %d failed, %d to be run again, %d lost\n",
-		w.completed.Load(), w.failed.Load(), w.retried.Load(), w.lost.Load())
+	some := ""
+	if n := w.cancelled.Load(); n > 0 {
+		some = fmt.Sprintf(", %d cancelled", n)
+	}
+	fmt.Fprintf(w.stderr, "argus worker: %d completed, %d failed, %d to be run again, %d lost%s\n",
+		w.completed.Load(), w.failed.Load(), w.retried.Load(), w.lost.Load(), some)
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -170,8 +174,12 @@ func (w *worker) work(ctx context.Context, d *argusv1.Delivery) error {
 	// Settling must not be cut off by the end of the worker.
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), retryFor)
 	defer cancel()
-	err := w.retry(settle, func() error { return w.settle(settle, d, how, output, message) })
-	counter := map[outcome]*atomic.Int64{succeeded: &w.completed, failed: &w.failed, tryAgain: &w.retried, givenBack: &w.retried, unfit: &w.retried, leaseGone: &w.lost, cancelled: &w.failed}[how]
+	err := w.retry(settle, func() error { return w.settle(settle, d, &how, output, message) })
+	if isReason(err, "INVALID_ARGUMENT") { // no result of it will ever do
+		how, message = failed, w.told(err).Error()
+		_, err = w.client.queue.Nack(settle, &argusv1.NackRequest{LeaseToken: d.GetLeaseToken(), DeadLetter: true, Reason: clip(message, 4<<10)})
+	}
+	counter := map[outcome]*atomic.Int64{succeeded: &w.completed, failed: &w.failed, tryAgain: &w.retried, givenBack: &w.retried, unfit: &w.retried, leaseGone: &w.lost, cancelled: &w.cancelled}[how]
 	if isReason(err, "LEASE_LOST") {
 		counter, err = &w.lost, nil
 	}
@@ -186,23 +194,31 @@ func (w *worker) work(ctx context.Context, d *argusv1.Delivery) error {
 	return nil
 }
 
-func (w *worker) settle(ctx context.Context, d *argusv1.Delivery, how outcome, output, message string) error {
-	switch how {
+// settle records how a task ended. The queue may have given it up instead of running it
+// again: then how says so.
+func (w *worker) settle(ctx context.Context, d *argusv1.Delivery, how *outcome, output, message string) error {
+	switch *how {
 	case leaseGone:
 		return nil
 	case tryAgain, givenBack, unfit:
-		request := &argusv1.NackRequest{LeaseToken: d.GetLeaseToken(), Release: how != tryAgain}
-		if how == tryAgain {
+		request := &argusv1.NackRequest{LeaseToken: d.GetLeaseToken(), Release: *how != tryAgain}
+		if *how == tryAgain {
 			request.Reason = clip(message, 4<<10)
 		}
-		if how == tryAgain && w.retryDelay > 0 {
+		if *how == tryAgain && w.retryDelay > 0 {
 			request.Delay = durationpb.New(w.retryDelay)
 		}
-		_, err := w.client.queue.Nack(ctx, request)
+		response, err := w.client.queue.Nack(ctx, request)
+		switch response.GetOutcome() {
+		case argusv1.NackOutcome_NACK_OUTCOME_DEAD:
+			*how = failed
+		case argusv1.NackOutcome_NACK_OUTCOME_CANCELLED:
+			*how = cancelled
+		}
 		return err
 	}
 	request := &argusv1.CompleteRequest{LeaseToken: d.GetLeaseToken(), Status: argusv1.JobStatus_JOB_STATUS_COMPLETED, Part: d.GetTask().GetPart()}
-	switch how {
+	switch *how {
 	case failed:
 		request.Status, request.ErrorMessage = argusv1.JobStatus_JOB_STATUS_FAILED, clip(message, 64<<10)
 	case cancelled:

@@ -89,8 +89,9 @@ type Queue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its name.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// How many tasks no worker has: in the group that has most of them. Too large, for up
-	// to a minute, by what raw peers acknowledged without deleting.
+	// How many tasks no worker has: in the group that has most of them. What raw peers
+	// acknowledged without deleting is among them until a clean-up can remove it: when
+	// all before it is settled.
 	Waiting int64 `protobuf:"varint,2,opt,name=waiting,proto3" json:"waiting,omitempty"`
 	// How many were delivered and are not settled, in all groups.
 	Leased int64 `protobuf:"varint,3,opt,name=leased,proto3" json:"leased,omitempty"`
@@ -199,7 +200,8 @@ type ConsumerGroup struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its name.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// How many tasks it has not read yet.
+	// How many tasks it has not read yet, at most: what only other groups have still to
+	// settle is among them.
 	Waiting int64 `protobuf:"varint,2,opt,name=waiting,proto3" json:"waiting,omitempty"`
 	// How many its consumers have.
 	Pending int64 `protobuf:"varint,3,opt,name=pending,proto3" json:"pending,omitempty"`
@@ -1332,7 +1334,8 @@ func (x *RedriveDeadLettersRequest) GetAll() bool {
 // RedriveDeadLettersResponse counts.
 type RedriveDeadLettersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many were put back. Ids that are not there are left out.
+	// How many were put back. Ids that are not there, and entries that are no tasks, are
+	// left out.
 	Redriven      int32 `protobuf:"varint,1,opt,name=redriven,proto3" json:"redriven,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1490,7 +1493,8 @@ type PurgeQueueRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The queue; empty means the default queue.
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
-	// Only count.
+	// Only count. Tasks whose lease ran out are counted as leased, although a purge
+	// removes them.
 	DryRun        bool `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -60,7 +60,8 @@ type AdminClient interface {
 	// ListDeadLetters lists a queue's dead letters, oldest first.
 	ListDeadLetters(ctx context.Context, in *ListDeadLettersRequest, opts ...grpc.CallOption) (*ListDeadLettersResponse, error)
 	// RedriveDeadLetters puts dead letters back into their queue, as tasks that were never
-	// tried. The results that their deaths recorded are withdrawn.
+	// tried. The results that their deaths recorded are withdrawn; a job that got its
+	// result from elsewhere, such as from another part of it, keeps it.
 	RedriveDeadLetters(ctx context.Context, in *RedriveDeadLettersRequest, opts ...grpc.CallOption) (*RedriveDeadLettersResponse, error)
 	// DeleteDeadLetters removes dead letters. Their jobs stay FAILED.
 	DeleteDeadLetters(ctx context.Context, in *DeleteDeadLettersRequest, opts ...grpc.CallOption) (*DeleteDeadLettersResponse, error)
@@ -222,7 +223,8 @@ type AdminServer interface {
 	// ListDeadLetters lists a queue's dead letters, oldest first.
 	ListDeadLetters(context.Context, *ListDeadLettersRequest) (*ListDeadLettersResponse, error)
 	// RedriveDeadLetters puts dead letters back into their queue, as tasks that were never
-	// tried. The results that their deaths recorded are withdrawn.
+	// tried. The results that their deaths recorded are withdrawn; a job that got its
+	// result from elsewhere, such as from another part of it, keeps it.
 	RedriveDeadLetters(context.Context, *RedriveDeadLettersRequest) (*RedriveDeadLettersResponse, error)
 	// DeleteDeadLetters removes dead letters. Their jobs stay FAILED.
 	DeleteDeadLetters(context.Context, *DeleteDeadLettersRequest) (*DeleteDeadLettersResponse, error)

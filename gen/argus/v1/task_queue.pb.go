@@ -1162,7 +1162,8 @@ type CompleteRequest struct {
 	ErrorMessage string `protobuf:"bytes,4,opt,name=error_message,json=errorMessage,proto3" json:"error_message,omitempty"`
 	// The part of the job that this is the result of: the task's `part`. Empty: the whole
 	// job's. The job has its result when all its parts have; the state's field
-	// `<part>_status` says how this one ended.
+	// `<part>_status` says how this one ended. A part of a job that names no parts is
+	// the whole job.
 	Part          string `protobuf:"bytes,5,opt,name=part,proto3" json:"part,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1236,9 +1237,10 @@ func (x *CompleteRequest) GetPart() string {
 // CompleteResponse is where the result stands.
 type CompleteResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The cursor of the job's terminal event.
+	// The cursor of the job's terminal event; of the part's event when a part was
+	// completed.
 	Cursor string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	// The job had its result already, from an earlier call with this token or from
+	// The job, or the part, had its result already, from an earlier call with this token or from
 	// elsewhere; the task was settled, this result was not recorded, and `cursor` is
 	// that of the one that stands.
 	AlreadyCompleted bool `protobuf:"varint,2,opt,name=already_completed,json=alreadyCompleted,proto3" json:"already_completed,omitempty"`
