@@ -1,0 +1,338 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
+	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/redistest"
+)
+
+// stream is a Consume stream as a worker has it.
+type stream struct {
+	argusv1.TaskQueue_ConsumeClient
+	t *testing.T
+}
+
+func (b *bundle) consume(t *testing.T, consumer string, max int32) *stream {
+	t.Helper()
+	s, err := b.queue.Consume(b.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &stream{s, t}
+	c.send(&argusv1.ConsumeRequest{Request: &argusv1.ConsumeRequest_Start{Start: &argusv1.ConsumeStart{
+		Consumer: consumer, MaxOutstanding: max, HeartbeatInterval: durationpb.New(50 * time.Millisecond)}}})
+	return c
+}
+
+func (c *stream) send(r *argusv1.ConsumeRequest) {
+	c.t.Helper()
+	if err := c.Send(r); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *stream) complete(id uint32, token string) {
+	c.t.Helper()
+	c.send(&argusv1.ConsumeRequest{Id: id, Request: &argusv1.ConsumeRequest_Complete{
+		Complete: &argusv1.CompleteRequest{LeaseToken: token, Status: completed}}})
+}
+
+// next is the next frame that is no heartbeat.
+func (c *stream) next() *argusv1.ConsumeResponse {
+	c.t.Helper()
+	for {
+		r, err := c.Recv()
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if r.GetHeartbeat() == nil {
+			return r
+		}
+	}
+}
+
+// deliveries waits for n deliveries, and for nothing else.
+func (c *stream) deliveries(n int) []*argusv1.Delivery {
+	c.t.Helper()
+	var all []*argusv1.Delivery
+	for len(all) < n {
+		r := c.next()
+		if r.GetDeliveries() == nil {
+			c.t.Fatal("want deliveries:", r)
+		}
+		all = append(all, r.GetDeliveries().GetDeliveries()...)
+	}
+	if len(all) != n {
+		c.t.Fatal(len(all), "deliveries, want", n)
+	}
+	return all
+}
+
+// silence checks that there is nothing but heartbeats.
+func (c *stream) silence() {
+	c.t.Helper()
+	for range 3 {
+		if r, err := c.Recv(); err != nil || r.GetHeartbeat() == nil {
+			c.t.Fatal("want silence:", r, err)
+		}
+	}
+}
+
+func TestConsume(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e)
+		for i := range 7 {
+			b.publish(t, fmt.Sprint("job-", i))
+		}
+		c := b.consume(t, "w", 3)
+		first := c.deliveries(3)
+		c.silence() // that is all it may have
+		// Each request gets its answer, and what it settles is made up for.
+		c.complete(1, first[0].GetLeaseToken())
+		answers := func(want int, n int) map[uint32]*argusv1.ConsumeResponse {
+			t.Helper()
+			got := make(map[uint32]*argusv1.ConsumeResponse)
+			var more []*argusv1.Delivery
+			for len(got) < want || len(more) < n {
+				if r := c.next(); r.GetDeliveries() != nil {
+					more = append(more, r.GetDeliveries().GetDeliveries()...)
+				} else {
+					got[r.GetId()] = r
+				}
+			}
+			first = append(first, more...)
+			return got
+		}
+		if r := answers(1, 1)[1]; r.GetComplete().GetCursor() == "" {
+			t.Error(r)
+		}
+		c.send(&argusv1.ConsumeRequest{Id: 2, Request: &argusv1.ConsumeRequest_Ack{Ack: &argusv1.AckRequest{LeaseTokens: []string{first[1].GetLeaseToken(), "x"}}}})
+		c.send(&argusv1.ConsumeRequest{Id: 3, Request: &argusv1.ConsumeRequest_Nack{Nack: &argusv1.NackRequest{LeaseToken: first[2].GetLeaseToken(), DeadLetter: true}}})
+		got := answers(2, 2)
+		if r := got[2].GetAck().GetResults(); len(r) != 2 || r[0].GetOutcome() != argusv1.AckOutcome_ACK_OUTCOME_ACKED || r[1].GetOutcome() != argusv1.AckOutcome_ACK_OUTCOME_INVALID {
+			t.Error(got[2])
+		}
+		if r := got[3].GetNack(); r.GetOutcome() != argusv1.NackOutcome_NACK_OUTCOME_DEAD {
+			t.Error(got[3])
+		}
+		c.send(&argusv1.ConsumeRequest{Id: 4, Request: &argusv1.ConsumeRequest_ExtendLease{ExtendLease: &argusv1.ExtendLeaseRequest{LeaseToken: first[3].GetLeaseToken()}}})
+		c.complete(5, first[0].GetLeaseToken())
+		c.complete(6, "x")
+		c.complete(7, first[2].GetLeaseToken())
+		got = answers(4, 0)
+		if got[4].GetExtendLease().GetLeaseExpireTime() == nil || !got[5].GetComplete().GetAlreadyCompleted() {
+			t.Error(got[4], got[5])
+		}
+		if f := got[6].GetFailure(); f.GetReason() != argusv1.ErrorReason_ERROR_REASON_LEASE_TOKEN_INVALID || f.GetMessage() == "" || f.GetRetryable() {
+			t.Error(f)
+		}
+		if f := got[7].GetFailure(); f.GetReason() != argusv1.ErrorReason_ERROR_REASON_LEASE_LOST {
+			t.Error(f)
+		}
+		// More, less, nothing.
+		c.send(&argusv1.ConsumeRequest{Request: &argusv1.ConsumeRequest_SetMaxOutstanding{SetMaxOutstanding: 0}})
+		c.complete(8, first[3].GetLeaseToken())
+		answers(1, 0)
+		c.silence()
+		c.send(&argusv1.ConsumeRequest{Request: &argusv1.ConsumeRequest_Heartbeat{}})
+		c.send(&argusv1.ConsumeRequest{Request: &argusv1.ConsumeRequest_SetMaxOutstanding{SetMaxOutstanding: 3}})
+		first = append(first, c.deliveries(1)...)
+		// After the half-close nothing more is delivered, and what was sent is answered.
+		c.complete(9, first[6].GetLeaseToken())
+		if err := c.CloseSend(); err != nil {
+			t.Fatal(err)
+		}
+		b.publish(t, "late")
+		answered := false
+		for {
+			r, err := c.Recv()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil || r.GetDeliveries() != nil {
+				t.Fatal(r, err)
+			}
+			answered = answered || r.GetId() == 9 && r.GetComplete() != nil
+		}
+		if !answered {
+			t.Error("the last request has no answer")
+		}
+		if d := b.readOne(t); d.GetTask().GetJobId() != "late" {
+			t.Error(d)
+		}
+		// What it left counts when it comes back under its name.
+		b.publish(t, "next")
+		c = b.consume(t, "w", 2) // two of its leases are left, and "late"
+		c.silence()
+		c.complete(1, first[4].GetLeaseToken())
+		c.complete(2, first[5].GetLeaseToken())
+		answers(2, 1)
+		if d := first[len(first)-1]; d.GetTask().GetJobId() != "next" {
+			t.Error(d)
+		}
+	})
+}
+
+// The worker is told of cancelled jobs and lost leases, and gets others in their place.
+func TestConsumeNotices(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e)
+		b.publish(t, "cancelled")
+		b.publish(t, "stolen")
+		c := b.consume(t, "w", 2)
+		d := c.deliveries(2)
+		if _, err := b.queue.Cancel(b.ctx, &argusv1.CancelRequest{JobId: "cancelled"}); err != nil {
+			t.Fatal(err)
+		}
+		if n := c.next().GetCancelRequested(); n.GetJobId() != "cancelled" || n.GetLeaseToken() != d[0].GetLeaseToken() {
+			t.Error(n)
+		}
+		if err := b.raw.Do(b.ctx, "XCLAIM", b.key("argus_task_queue"), "argus-workers", "thief", 0, d[1].GetMessageId()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if n := c.next().GetLeaseLost(); n.GetJobId() != "stolen" || n.GetLeaseToken() != d[1].GetLeaseToken() {
+			t.Error(n)
+		}
+		b.publish(t, "next")
+		if d := c.deliveries(1); d[0].GetTask().GetJobId() != "next" {
+			t.Error(d)
+		}
+	})
+}
+
+func TestConsumeErrors(t *testing.T) {
+	t.Parallel()
+	b := setup(t, redistest.Embedded(t))
+	start := func(s *argusv1.ConsumeStart) []*argusv1.ConsumeRequest {
+		return []*argusv1.ConsumeRequest{{Request: &argusv1.ConsumeRequest_Start{Start: s}}}
+	}
+	good := &argusv1.ConsumeStart{Consumer: "w", MaxOutstanding: 1}
+	for field, requests := range map[string][]*argusv1.ConsumeRequest{
+		"start":                    {{Request: &argusv1.ConsumeRequest_Heartbeat{}}},
+		"start.max_outstanding":    start(&argusv1.ConsumeStart{Consumer: "w"}),
+		"start.max_outstanding ":   start(&argusv1.ConsumeStart{Consumer: "w", MaxOutstanding: 1001}),
+		"start.consumer":           start(&argusv1.ConsumeStart{MaxOutstanding: 1}),
+		"start.group":              start(&argusv1.ConsumeStart{Consumer: "w", MaxOutstanding: 1, Group: "{"}),
+		"start.queue":              start(&argusv1.ConsumeStart{Consumer: "w", MaxOutstanding: 1, Queue: "{"}),
+		"start.heartbeat_interval": start(&argusv1.ConsumeStart{Consumer: "w", MaxOutstanding: 1, HeartbeatInterval: durationpb.New(1)}),
+		"request":                  append(start(good), start(good)...),
+		"request ":                 append(start(good), &argusv1.ConsumeRequest{}),
+		"set_max_outstanding":      append(start(good), &argusv1.ConsumeRequest{Request: &argusv1.ConsumeRequest_SetMaxOutstanding{SetMaxOutstanding: -1}}),
+	} {
+		t.Run(field, func(t *testing.T) {
+			s, err := b.queue.Consume(b.ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range requests {
+				if err := s.Send(r); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err = s.Recv()
+			w := expect(t, err, codes.InvalidArgument, argusv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT)
+			if len(w.fields) != 1 || w.fields[0] != strings.TrimSpace(field) {
+				t.Errorf("fields %q, want %q", w.fields, field)
+			}
+		})
+	}
+	c := b.consume(t, "w", 1)
+	c.silence()
+	b.shutdown()
+	for {
+		if _, err := c.Recv(); err != nil {
+			expect(t, err, codes.Unavailable, argusv1.ErrorReason_ERROR_REASON_SERVER_SHUTTING_DOWN)
+			break
+		}
+	}
+}
+
+// Workers that come and go work off everything, none has more than its share, and a task
+// that was on its way to one that left is given to another at once.
+func TestConsumeUnderChurn(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setupWith(t, e, redis.BrokerConfig{Queue: redis.QueueConfig{Lease: 500 * time.Millisecond, MaxCrashes: 1000}})
+		const jobs, workers, max = 400, 4, 8
+		keys := make([]string, jobs)
+		for i := range keys {
+			keys[i] = b.key(fmt.Sprint("argus_completion:job-", i))
+		}
+		ctx, cancel := context.WithCancel(b.ctx)
+		var all sync.WaitGroup
+		for i := range workers {
+			all.Go(func() {
+				for ctx.Err() == nil {
+					b.churn(ctx, t, fmt.Sprint("w", i), max)
+				}
+			})
+		}
+		for i := range jobs {
+			b.publish(t, fmt.Sprint("job-", i))
+		}
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for b.raw.Exists(b.ctx, keys...).Val() < jobs {
+			select {
+			case <-tick.C:
+			case <-b.ctx.Done():
+				t.Fatal("not all jobs were done")
+			}
+		}
+		cancel()
+		all.Wait()
+		for _, key := range keys {
+			if n := b.raw.XLen(b.ctx, key).Val(); n != 1 {
+				t.Errorf("%s has %d results", key, n)
+			}
+		}
+	})
+}
+
+// churn works on one stream until it leaves: in an orderly way, or by breaking it off.
+func (b *bundle) churn(ctx context.Context, t *testing.T, name string, max int32) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s, err := b.queue.Consume(ctx)
+	if err != nil {
+		return
+	}
+	_ = s.Send(&argusv1.ConsumeRequest{Request: &argusv1.ConsumeRequest_Start{Start: &argusv1.ConsumeStart{Consumer: name, MaxOutstanding: max}}})
+	left, has := 20+rand.IntN(40), make(map[string]bool)
+	for {
+		r, err := s.Recv()
+		if err != nil {
+			return
+		}
+		for _, d := range r.GetDeliveries().GetDeliveries() {
+			if has[d.GetLeaseToken()] = true; len(has) > int(max) {
+				t.Errorf("%d tasks are outstanding, at most %d may be", len(has), max)
+			}
+			switch left--; {
+			case left > 0:
+				delete(has, d.GetLeaseToken()) // it may be made up for before its answer comes
+				_ = s.Send(&argusv1.ConsumeRequest{Request: &argusv1.ConsumeRequest_Complete{
+					Complete: &argusv1.CompleteRequest{LeaseToken: d.GetLeaseToken(), Status: completed}}})
+			case rand.IntN(2) == 0:
+				cancel()
+			default:
+				_ = s.CloseSend()
+			}
+		}
+	}
+}
