@@ -117,10 +117,11 @@ type Broker struct {
 	known  knownQueues
 	reads  *readQueue
 	// tracker is there while Redis itself rings the bell.
-	tracker atomic.Pointer[tracker]
-	closed  chan struct{}
-	stop    context.CancelFunc
-	tasks   sync.WaitGroup
+	tracker  atomic.Pointer[tracker]
+	trackers atomic.Int64 // how many there were
+	closed   chan struct{}
+	stop     context.CancelFunc
+	tasks    sync.WaitGroup
 }
 
 // NewBroker starts a broker. The client stays the caller's: close it after the broker.

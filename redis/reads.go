@@ -10,11 +10,14 @@ import (
 // keyRead is one look at what a watch waits for.
 type keyRead struct {
 	key string
-	// from is the entry to read from; "" for a state.
+	// from is the entry to read from; "" for a state, newest for a stream's last entry.
 	from string
 	// about, if not "", is a job of which a snapshot is wanted too.
 	about string
 }
+
+// newest, as the entry to read from, means only the last one.
+const newest = "newest"
 
 // keyReply is what a keyRead found.
 type keyReply struct {
@@ -25,7 +28,8 @@ type keyReply struct {
 }
 
 // readQueue makes one pipeline of what many want to read at once. The reads go over the
-// tracker's connection while there is one: there each also asks for the next ring.
+// tracker's connection while there is one: there each also asks for the next ring. Only
+// serveReads uses that connection.
 type readQueue struct {
 	requests chan readRequest
 }
@@ -98,7 +102,10 @@ func (b *Broker) answer(ctx context.Context, page []readRequest) {
 	var replies []keyReply
 	if t := b.tracker.Load(); t != nil {
 		var err error
-		if replies, err = b.pipeline(ctx, t.reader, page); err != nil {
+		t.mu.Lock()
+		replies, err = b.pipeline(ctx, t.reader, page)
+		t.mu.Unlock()
+		if err != nil {
 			t.fail()
 			replies = nil
 		}
@@ -112,15 +119,18 @@ func (b *Broker) answer(ctx context.Context, page []readRequest) {
 }
 
 // pipeline reads a page. Its error is that of the connection; each reply has its own.
-func (b *Broker) pipeline(ctx context.Context, from goredis.UniversalClient, page []readRequest) ([]keyReply, error) {
+func (b *Broker) pipeline(ctx context.Context, from interface{ Pipeline() goredis.Pipeliner }, page []readRequest) ([]keyReply, error) {
 	pipe, extra := from.Pipeline(), b.client.commands.Pipeline()
 	entries := make([]*goredis.XMessageSliceCmd, len(page))
 	fields := make([]*goredis.MapStringStringCmd, len(page))
 	snapshots := make([]*snapshotRead, len(page))
 	for i, r := range page {
-		if r.from == "" {
+		switch r.from {
+		case "":
 			fields[i] = pipe.HGetAll(ctx, r.key)
-		} else {
+		case newest:
+			entries[i] = pipe.XRevRangeN(ctx, r.key, "+", "-", 1)
+		default:
 			entries[i] = pipe.XRangeN(ctx, r.key, r.from, "+", watchPage+1)
 		}
 		if r.about != "" {

@@ -61,6 +61,7 @@ func (b *Broker) keepTracking(ctx context.Context) {
 			b.log.Debug("could not have Redis track keys", "error", err)
 		default:
 			tell("what others write is rung for by Redis")
+			b.trackers.Add(1)
 			b.tracker.Store(t)
 			b.bell.ringEverything()
 			err := t.run(ctx, b.bell.changed, func() error { return b.client.stillMaster(ctx, t) })
@@ -88,27 +89,25 @@ func (b *Broker) armTasks(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		t := b.tracker.Load()
-		if t == nil {
+		if b.tracker.Load() == nil {
 			clear(last)
 			continue // everything is disarmed when there is one
 		}
 		keys := b.bell.disarmed()
-		pipe := t.reader.Pipeline()
-		newest := make([]*goredis.XMessageSliceCmd, len(keys))
+		reads := make([]keyRead, len(keys))
 		for i, key := range keys {
-			newest[i] = pipe.XRevRangeN(ctx, key, "+", "-", 1)
+			reads[i] = keyRead{key: key, from: newest}
 		}
-		if _, err := pipe.Exec(ctx); broken(err) != nil {
-			t.fail()
-			continue
+		replies, err := b.readKeys(ctx, reads)
+		if err != nil {
+			return
 		}
 		for i, key := range keys {
 			id := ""
-			if entries := newest[i].Val(); len(entries) > 0 {
+			if entries := replies[i].entries; len(entries) > 0 {
 				id = entries[0].ID
 			}
-			if id != last[key] || newest[i].Err() != nil {
+			if id != last[key] || replies[i].err != nil {
 				b.bell.ringEach(key, 1)
 			}
 			last[key] = id

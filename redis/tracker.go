@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,7 +22,9 @@ import (
 // Both connections are this tracker's own and are never made again: when one breaks, all
 // that Redis remembered is gone, and a new tracker takes over.
 type tracker struct {
-	reader goredis.UniversalClient
+	client goredis.UniversalClient // of the reader
+	mu     sync.Mutex              // held while reader is used
+	reader *goredis.Conn
 	ringer goredis.UniversalClient
 	bells  *goredis.PubSub
 	broken atomic.Bool
@@ -70,7 +73,13 @@ func (c *Client) track(ctx context.Context) (*tracker, error) {
 		}
 		return cn.Process(ctx, goredis.NewCmd(ctx, "client", "tracking", "on", "redirect", id.Load()))
 	}
-	t.reader = goredis.NewUniversalClient(&reader)
+	t.client = goredis.NewUniversalClient(&reader)
+	single, ok := t.client.(*goredis.Client)
+	if !ok {
+		t.close()
+		return nil, fmt.Errorf("track: unexpected client %T", t.client)
+	}
+	t.reader = single.Conn()
 	if err := t.reader.Ping(ctx).Err(); err != nil {
 		t.close()
 		return nil, refusal(err)
@@ -107,6 +116,11 @@ func (t *tracker) close() {
 		_ = t.bells.Close()
 	}
 	_ = t.ringer.Close()
+	if t.client != nil {
+		_ = t.client.Close() // ends what reader is about
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if t.reader != nil {
 		_ = t.reader.Close()
 	}
@@ -172,13 +186,15 @@ func (c *Client) stillMaster(ctx context.Context, t *tracker) error {
 type WaitStats struct {
 	// Tracking: Redis rings for what others write. Else it is found by sweeping.
 	Tracking bool
+	// Trackers is how often it began to: once, unless its connections broke.
+	Trackers int64
 	Workers  int // waiting Reads
 	Keys     int // completion streams and states that are watched
 }
 
 // WaitStats tells who waits.
 func (b *Broker) WaitStats() WaitStats {
-	s := WaitStats{Tracking: b.tracker.Load() != nil}
+	s := WaitStats{Tracking: b.tracker.Load() != nil, Trackers: b.trackers.Load()}
 	s.Workers, s.Keys = b.bell.waiters()
 	return s
 }

@@ -62,6 +62,9 @@ func TestTracking(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, event, err)
 		}
 	}
+	if s := b.broker.WaitStats(); s.Trackers != 1 {
+		t.Error("the tracker does not last:", s)
+	}
 	b.raw.FlushAll(b.ctx)
 	if _, err := w.Next(b.ctx, longWait); err == nil {
 		t.Error("FLUSHALL was not noticed")
@@ -126,10 +129,10 @@ func TestConnectionsDoNotGrow(t *testing.T) {
 		}
 	}
 	await(t, b.ctx, func() bool {
-		return b.broker.WaitStats() == redis.WaitStats{Tracking: true, Workers: workers, Keys: watches}
+		return b.broker.WaitStats() == redis.WaitStats{Tracking: true, Trackers: 1, Workers: workers, Keys: watches}
 	})
-	// The pool of 10, two of the tracker, and this test's own two.
-	if n := len(b.connections(t, "normal")) + len(b.connections(t, "pubsub")); n > 14 {
+	// The driver's two pools of 10, two of the tracker, and this test's own two.
+	if n := len(b.connections(t, "normal")) + len(b.connections(t, "pubsub")); n > 24 {
 		t.Error(n, "connections")
 	}
 	for i := range watches {

@@ -1,0 +1,256 @@
+// Package rig is what the benchmarks stand on: a redis-server and an argus server as
+// processes of their own, connections to them, and what they use.
+package rig
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+)
+
+// Rig is a Redis and a server.
+type Rig struct {
+	RedisAddr string
+	Addr      string
+	Raw       *goredis.Client
+
+	dir    string
+	redis  *exec.Cmd
+	server *exec.Cmd
+	mu     sync.Mutex
+	conns  map[int]*grpc.ClientConn
+}
+
+// Start builds argus and starts both. The flags are the server's.
+func Start(ctx context.Context, flags ...string) (r *Rig, err error) {
+	r = &Rig{conns: make(map[int]*grpc.ClientConn)}
+	defer func() {
+		if err != nil {
+			r.Close()
+		}
+	}()
+	if r.dir, err = os.MkdirTemp("", "argus-bench-"); err != nil {
+		return r, err
+	}
+	binary := filepath.Join(r.dir, "argus")
+	module, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/hikmaai-io/argus-queue").Output()
+	if err != nil {
+		return r, err
+	}
+	build := exec.Command("go", "build", "-o", binary, "./cmd/argus")
+	build.Dir = strings.TrimSpace(string(module))
+	if out, err := build.CombinedOutput(); err != nil {
+		return r, fmt.Errorf("%w: %s", err, out)
+	}
+	if r.RedisAddr, err = freeAddr(); err != nil {
+		return r, err
+	}
+	_, port, _ := net.SplitHostPort(r.RedisAddr)
+	r.redis = exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", r.dir, "--maxclients", "100000")
+	if err = r.redis.Start(); err != nil {
+		return r, err
+	}
+	r.Raw = goredis.NewClient(&goredis.Options{Addr: r.RedisAddr, Protocol: 2, DisableIdentity: true})
+	if err = until(ctx, func() bool { return r.Raw.Ping(ctx).Err() == nil }); err != nil {
+		return r, err
+	}
+	if r.Addr, err = freeAddr(); err != nil {
+		return r, err
+	}
+	r.server = exec.Command(binary, append([]string{"serve", "--redis-addr", r.RedisAddr, "--grpc-addr", r.Addr, "--log-level", "warn"}, flags...)...)
+	r.server.Stderr = os.Stderr
+	if err = r.server.Start(); err != nil {
+		return r, err
+	}
+	return r, until(ctx, func() bool {
+		c, err := net.Dial("tcp", r.Addr)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	})
+}
+
+func until(ctx context.Context, done func() bool) error {
+	for range 500 {
+		if done() {
+			return nil
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return errors.New("it did not start")
+}
+
+func freeAddr() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// Close stops both.
+func (r *Rig) Close() {
+	for _, conn := range r.conns {
+		_ = conn.Close()
+	}
+	for _, p := range []*exec.Cmd{r.server, r.redis} {
+		if p != nil && p.Process != nil {
+			_ = p.Process.Kill()
+			_ = p.Wait()
+		}
+	}
+	_ = os.RemoveAll(r.dir)
+}
+
+// Conn is the nth connection to the server.
+func (r *Rig) Conn(n int) *grpc.ClientConn {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.conns[n] == nil {
+		conn, err := grpc.NewClient(r.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			panic(err) // the address is a good one
+		}
+		r.conns[n] = conn
+	}
+	return r.conns[n]
+}
+
+func (r *Rig) info(section, field string) int64 {
+	text := r.Raw.Info(context.Background(), section).Val()
+	m := regexp.MustCompile(`(?m)^` + field + `:(\d+)`).FindStringSubmatch(text)
+	if m == nil {
+		return 0
+	}
+	n, _ := strconv.ParseInt(m[1], 10, 64)
+	return n
+}
+
+// Clients is how many connections Redis has.
+func (r *Rig) Clients() int64 { return r.info("clients", "connected_clients") }
+
+// RedisMemory is what Redis uses, in bytes.
+func (r *Rig) RedisMemory() int64 { return r.info("memory", "used_memory") }
+
+// ServerRSS is the server's resident memory, in bytes.
+func (r *Rig) ServerRSS() int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", r.server.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	pages, _ := strconv.ParseInt(strings.Fields(string(text))[1], 10, 64)
+	return pages * int64(os.Getpagesize())
+}
+
+// cpu is the processor time that a process has used.
+func cpu(pid int) time.Duration {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	user, _ := strconv.ParseInt(fields[11], 10, 64)
+	system, _ := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * time.Second / 100
+}
+
+// CPU is the processor time that Redis and the server have used.
+func (r *Rig) CPU() (redis, server time.Duration) {
+	return cpu(r.redis.Process.Pid), cpu(r.server.Process.Pid)
+}
+
+// Idle measures for a while, and gives Redis's commands per second, and the share of a core
+// that Redis and the server use, in percent.
+func (r *Rig) Idle(d time.Duration) []string {
+	commands := r.info("stats", "total_commands_processed")
+	redis, server := r.CPU()
+	time.Sleep(d)
+	redis2, server2 := r.CPU()
+	commands = r.info("stats", "total_commands_processed") - commands
+	percent := func(used time.Duration) string { return fmt.Sprintf("%.1f", 100*float64(used)/float64(d)) }
+	return []string{fmt.Sprintf("%.0f", float64(commands)/d.Seconds()), percent(redis2 - redis), percent(server2 - server)}
+}
+
+// Latencies collects times.
+type Latencies struct {
+	mu  sync.Mutex
+	all []time.Duration
+}
+
+// Add adds one.
+func (l *Latencies) Add(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, d)
+}
+
+// Row is the median, the 99th percentile and the maximum, in milliseconds.
+func (l *Latencies) Row() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	slices.Sort(l.all)
+	at := func(q float64) string {
+		if len(l.all) == 0 {
+			return "-"
+		}
+		return fmt.Sprintf("%.2f", float64(l.all[int(q*float64(len(l.all)-1))])/1e6)
+	}
+	return []string{at(0.5), at(0.99), at(1)}
+}
+
+// Numbers reads a list such as "10,20".
+func Numbers(list string) []int {
+	var all []int
+	for part := range strings.SplitSeq(list, ",") {
+		if n, err := strconv.Atoi(strings.TrimSpace(part)); err == nil {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+// Seconds writes a duration.
+func Seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
+
+// Table collects rows.
+type Table struct{ rows [][]string }
+
+// NewTable makes a table.
+func NewTable(head ...string) *Table { return &Table{rows: [][]string{head}} }
+
+// Row adds a row, and shows progress.
+func (t *Table) Row(cells ...string) {
+	t.rows = append(t.rows, cells)
+	fmt.Fprintln(os.Stderr, strings.Join(cells, "  "))
+}
+
+// Print prints the table.
+func (t *Table) Print(to io.Writer) {
+	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
+	for _, row := range t.rows {
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	_ = w.Flush()
+}
