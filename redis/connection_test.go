@@ -42,6 +42,7 @@ func work(t *testing.T, config redis.Config) {
 	if event := b.next(t, w); event.Status != redis.StatusCompleted {
 		t.Error(event)
 	}
+	await(t, ctx, func() bool { return b.broker.WaitStats().Tracking })
 	jobs, _, err := b.broker.ListJobs(ctx, 0, 10)
 	if err != nil || len(jobs) != 1 || jobs[0].JobID != "job" || jobs[0].Status != redis.StatusCompleted {
 		t.Error(jobs, err)
@@ -97,7 +98,8 @@ func TestACLUser(t *testing.T) {
 	server := redistest.Own(t)
 	raw := server.Engine().Raw(t)
 	for _, rule := range [][]any{
-		{"ACL", "SETUSER", "argus", "on", ">secret", "~argus:*", "+@connection", "+@read", "+@write", "-@dangerous", "+eval", "+evalsha", "+time", "+config|get", "+publish", "&argus:argus_cancel:*"},
+		{"ACL", "SETUSER", "argus", "on", ">secret", "~argus:*", "+@connection", "+@read", "+@write", "-@dangerous", "+eval", "+evalsha", "+time", "+config|get", "+publish", "&argus:argus_cancel:*",
+			"+client|id", "+client|tracking", "+subscribe", "&__redis__:invalidate"},
 		{"ACL", "SETUSER", "default", "off"},
 	} {
 		if err := raw.Do(redistest.Context(t), rule...).Err(); err != nil {

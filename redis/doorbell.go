@@ -18,7 +18,9 @@ type doorbell struct {
 	ears  map[string]*ear                  // key → the first of a list
 	// unarmed are the task streams whose change may not be heard.
 	unarmed map[string]bool
-	arm     chan struct{} // holds one signal that there are unarmed streams
+	// last is the newest entry of each task stream that someone was woken for.
+	last map[string]string
+	arm  chan struct{} // holds one signal that there are unarmed streams
 	// busy holds one signal that there may be someone who waits.
 	busy chan struct{}
 }
@@ -33,7 +35,7 @@ type wait struct {
 
 func newDoorbell() *doorbell {
 	return &doorbell{lines: make(map[string]map[string]*list.List), ears: make(map[string]*ear),
-		unarmed: make(map[string]bool), arm: make(chan struct{}, 1), busy: make(chan struct{}, 1)}
+		unarmed: make(map[string]bool), last: make(map[string]string), arm: make(chan struct{}, 1), busy: make(chan struct{}, 1)}
 }
 
 // signal puts a signal into a channel that holds one.
@@ -90,6 +92,23 @@ func (w *wait) leave() {
 func (d *doorbell) ringEach(key string, n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	for _, line := range d.lines[key] {
+		ringFirst(line, n)
+	}
+}
+
+// ringNew wakes the first n of each line for entries up to id, unless it was done before.
+// Whoever gets as much as he wants wakes the next, so n need not be exact.
+func (d *doorbell) ringNew(key, id string, n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !cursorLess(d.last[key], id) {
+		return
+	}
+	if len(d.last) >= 10000 { // forget; waking someone in vain does no harm
+		clear(d.last)
+	}
+	d.last[key] = id
 	for _, line := range d.lines[key] {
 		ringFirst(line, n)
 	}
@@ -169,6 +188,7 @@ func (d *doorbell) ringEverything() {
 			e.ring()
 		}
 	}
+	clear(d.last)
 	for key := range d.lines {
 		d.disarm(key)
 	}

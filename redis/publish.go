@@ -147,7 +147,7 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 	if published[0].EntryID == "" {
 		b.due.set(max(p.Delay, time.Until(p.RunAt)))
 	} else {
-		b.bell.ringEach(keys[0], len(published))
+		b.bell.ringNew(keys[0], published[len(published)-1].EntryID, len(published))
 	}
 	return published, reply[0] == "DUPLICATE", nil
 }

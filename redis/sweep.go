@@ -79,10 +79,9 @@ func (b *Broker) keepTracking(ctx context.Context) {
 }
 
 // armTasks has Redis ring for the task streams that workers wait for. Reading a group does
-// not ask for a ring, so the stream's last entry is looked at; when it is another than the
-// last time, there is work. Most rings are for entries that were deleted.
+// not ask for a ring, so the stream's last entry is looked at; when it is newer than what
+// was rung for, there is work. Most rings are for entries that were deleted.
 func (b *Broker) armTasks(ctx context.Context) {
-	last := make(map[string]string)
 	for {
 		select {
 		case <-b.bell.arm:
@@ -90,7 +89,6 @@ func (b *Broker) armTasks(ctx context.Context) {
 			return
 		}
 		if b.tracker.Load() == nil {
-			clear(last)
 			continue // everything is disarmed when there is one
 		}
 		keys := b.bell.disarmed()
@@ -103,17 +101,12 @@ func (b *Broker) armTasks(ctx context.Context) {
 			return
 		}
 		for i, key := range keys {
-			id := ""
 			if entries := replies[i].entries; len(entries) > 0 {
-				id = entries[0].ID
+				b.bell.ringNew(key, entries[0].ID, 1)
 			}
-			if id != last[key] || replies[i].err != nil {
+			if replies[i].err != nil { // let someone see what is wrong
 				b.bell.ringEach(key, 1)
 			}
-			last[key] = id
-		}
-		if len(last) > 10000 {
-			clear(last)
 		}
 	}
 }

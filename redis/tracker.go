@@ -91,14 +91,37 @@ func (c *Client) track(ctx context.Context) (*tracker, error) {
 func (c *Client) single(ctx context.Context) (*goredis.UniversalOptions, error) {
 	options := c.config.options()
 	options.PoolSize, options.ConnMaxIdleTime = 1, -1
+	addr, err := c.master(ctx)
+	if addr != "" {
+		options.Addrs, options.IsClusterMode, options.MasterName = []string{addr}, false, ""
+	}
+	return options, err
+}
+
+// master is the address of the node that has the keys, "" for a standalone server.
+func (c *Client) master(ctx context.Context) (string, error) {
 	if cluster, ok := c.commands.(*goredis.ClusterClient); ok {
 		master, err := cluster.MasterForKey(ctx, c.keys.prefix)
 		if err != nil {
-			return nil, translate("find node", err, repeatable)
+			return "", translate("find node", err, repeatable)
 		}
-		options.Addrs, options.IsClusterMode = []string{master.Options().Addr}, false
+		return master.Options().Addr, nil
 	}
-	return options, nil
+	if c.config.MasterName == "" {
+		return "", nil
+	}
+	var errs []error
+	for _, addr := range c.config.options().Addrs {
+		sentinel := goredis.NewSentinelClient(&goredis.Options{Addr: addr, Password: c.config.SentinelPassword, TLSConfig: c.config.TLS,
+			Protocol: 2, DisableIdentity: true, PoolSize: 1, MaxRetries: -1, DialTimeout: time.Second, ReadTimeout: time.Second, ContextTimeoutEnabled: true})
+		host, err := sentinel.GetMasterAddrByName(ctx, c.config.MasterName).Result()
+		_ = sentinel.Close()
+		if err == nil && len(host) == 2 {
+			return net.JoinHostPort(host[0], host[1]), nil
+		}
+		errs = append(errs, err)
+	}
+	return "", translate("find master", errors.Join(errs...), repeatable)
 }
 
 // refusal tells a Redis that won't from one that can't now.
@@ -134,15 +157,25 @@ func (t *tracker) fail() {
 
 // How a connection that died without a word is noticed: after pingAfter without a bell it
 // is pinged, and after a second silence it is given up.
-const pingAfter = time.Second
+const (
+	pingAfter = time.Second
+	// checkPeriod is how often it is asked which node has the keys.
+	checkPeriod = 2 * time.Second
+)
 
 // run rings for changed keys until the tracker breaks or ctx ends. It asks stillThere now
 // and then.
 func (t *tracker) run(ctx context.Context, changed func([]string), stillThere func() error) error {
 	stop := context.AfterFunc(ctx, func() { _ = t.bells.Close() })
 	defer stop()
-	asked := false
+	asked, checked := false, time.Now()
 	for {
+		if time.Since(checked) > checkPeriod {
+			if err := stillThere(); err != nil {
+				return err
+			}
+			checked = time.Now()
+		}
 		message, err := t.bells.ReceiveTimeout(ctx, pingAfter)
 		var timeout net.Error
 		switch {
@@ -154,7 +187,7 @@ func (t *tracker) run(ctx context.Context, changed func([]string), stillThere fu
 			if asked {
 				return errTrackerBroken
 			}
-			if err := errors.Join(t.bells.Ping(ctx), stillThere()); err != nil {
+			if err := t.bells.Ping(ctx); err != nil {
 				return err
 			}
 			asked = true
@@ -171,12 +204,8 @@ func (t *tracker) run(ctx context.Context, changed func([]string), stillThere fu
 
 // stillMaster fails when the node that has the keys is another than the tracker's.
 func (c *Client) stillMaster(ctx context.Context, t *tracker) error {
-	cluster, ok := c.commands.(*goredis.ClusterClient)
-	if !ok {
-		return nil
-	}
-	master, err := cluster.MasterForKey(ctx, c.keys.prefix)
-	if err == nil && master.Options().Addr != t.addr {
+	addr, err := c.master(ctx)
+	if err == nil && addr != "" && addr != t.addr {
 		err = errTrackerBroken
 	}
 	return err

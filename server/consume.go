@@ -265,6 +265,9 @@ func (c *consumer) audit(ctx context.Context) {
 	for {
 		select {
 		case <-ticker.C:
+			if c.credit.isIdle() {
+				continue
+			}
 			held, err := c.queue.held(ctx, c.start)
 			if err != nil {
 				continue
@@ -277,7 +280,11 @@ func (c *consumer) audit(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		jobs, err := c.queue.broker.CancelledAmong(ctx, c.credit.jobs())
+		jobs := c.credit.jobs()
+		if len(jobs) == 0 {
+			continue
+		}
+		jobs, err := c.queue.broker.CancelledAmong(ctx, jobs)
 		if err != nil {
 			continue
 		}

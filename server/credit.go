@@ -106,6 +106,13 @@ func (c *credit) audit(held map[string]int) map[string]redis.Lease {
 	return lost
 }
 
+// isIdle is true of a consumer that holds nothing.
+func (c *credit) isIdle() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.outstanding) == 0 && c.others == 0
+}
+
 // jobs are the jobs that the worker has and was not told to stop.
 func (c *credit) jobs() []string {
 	c.mu.Lock()

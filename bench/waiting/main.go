@@ -23,6 +23,7 @@ import (
 
 var (
 	streams  = flag.String("streams", "1000,10000", "how many Watch streams")
+	sweeps   = flag.String("sweep", "100,10000", "how many Watch streams on a Redis that does not track keys")
 	jobs     = flag.String("jobs", "100000", "how many jobs on WatchMany streams")
 	workers  = flag.Int("workers", 1000, "how many idle workers")
 	naive    = flag.Int("naive", 1000, "how many watchers with a connection each")
@@ -33,21 +34,31 @@ var (
 func main() {
 	flag.Parse()
 	ctx := context.Background()
-	r, err := rig.Start(ctx)
+	r, err := rig.Start(ctx, false)
 	if err != nil {
-		log.Fatal(err)
+		fail(err)
 	}
+	running = append(running, r)
 	defer r.Close()
 	table := rig.NewTable("what", "p50 ms", "p99 ms", "max ms", "Redis connections", "server bytes each", "Redis bytes each", "connected in")
 
 	naiveWatchers(ctx, r, table, *naive)
 	for _, n := range rig.Numbers(*streams) {
 		for _, way := range []string{"gRPC", "raw"} {
-			watchers(ctx, r, table, n, way)
+			watchers(ctx, r, table, n, way, "")
 		}
 	}
 	for _, n := range rig.Numbers(*jobs) {
 		watchMany(ctx, r, table, n)
+	}
+	swept, err := rig.Start(ctx, true)
+	if err != nil {
+		fail(err)
+	}
+	running = append(running, swept)
+	defer swept.Close()
+	for _, n := range rig.Numbers(*sweeps) {
+		watchers(ctx, swept, table, n, "raw", ", by sweep")
 	}
 	table.Print(os.Stdout)
 	fmt.Println()
@@ -56,6 +67,16 @@ func main() {
 	idleWorkers(ctx, r, idle, "Read")
 	idleWorkers(ctx, r, idle, "Consume")
 	idle.Print(os.Stdout)
+}
+
+// running is what is to be stopped when the benchmark fails.
+var running []*rig.Rig
+
+func fail(err error) {
+	for _, r := range running {
+		r.Close()
+	}
+	log.Fatal(err)
 }
 
 func jobID(run string, i int) string { return fmt.Sprintf("%s-%07d", run, i) }
@@ -90,7 +111,7 @@ func (t *times) publish(write func(i int) error) {
 		flights.Go(func() {
 			defer func() { <-slots }()
 			if err := write(n); err != nil {
-				log.Fatal(err)
+				fail(err)
 			}
 		})
 	}
@@ -138,7 +159,7 @@ func naiveWatchers(ctx context.Context, r *rig.Rig, table *rig.Table, n int) {
 }
 
 // watchers have a Watch stream each.
-func watchers(ctx context.Context, r *rig.Rig, table *rig.Table, n int, way string) {
+func watchers(ctx context.Context, r *rig.Rig, table *rig.Table, n int, way, mode string) {
 	ctx, cancel := context.WithCancel(ctx)
 	run := fmt.Sprintf("%s-%d", way, n)
 	t, rss, memory, before := newTimes(n), r.ServerRSS(), r.RedisMemory(), r.Clients()
@@ -147,7 +168,7 @@ func watchers(ctx context.Context, r *rig.Rig, table *rig.Table, n int, way stri
 	open := func(i int) {
 		stream, err := argusv1.NewCompletionClient(r.Conn(i/500)).Watch(ctx, &argusv1.WatchRequest{JobId: jobID(run, i), HeartbeatInterval: durationpb.New(time.Hour)})
 		if err != nil {
-			log.Fatal(err)
+			fail(err)
 		}
 		first := true
 		all.Go(func() {
@@ -186,7 +207,7 @@ func watchers(ctx context.Context, r *rig.Rig, table *rig.Table, n int, way stri
 	if way == "raw" {
 		name = "raw XADD"
 	}
-	table.Row(append([]string{fmt.Sprintf("%d Watch streams, %s", n, name)}, append(t.got.Row(), fmt.Sprint(clients), fmt.Sprint(each), fmt.Sprint(redisEach), rig.Seconds(took))...)...)
+	table.Row(append([]string{fmt.Sprintf("%d Watch streams, %s%s", n, name, mode)}, append(t.got.Row(), fmt.Sprint(clients), fmt.Sprint(each), fmt.Sprint(redisEach), rig.Seconds(took))...)...)
 	cancel()
 	all.Wait()
 }
@@ -207,7 +228,7 @@ func watchMany(ctx context.Context, r *rig.Rig, table *rig.Table, n int) {
 	for s := range streams {
 		stream, err := argusv1.NewCompletionClient(r.Conn(s)).WatchMany(ctx)
 		if err != nil {
-			log.Fatal(err)
+			fail(err)
 		}
 		all.Go(func() {
 			for {
@@ -228,7 +249,7 @@ func watchMany(ctx context.Context, r *rig.Rig, table *rig.Table, n int) {
 		}
 		for part := range slices.Chunk(request.Add, 5000) {
 			if err := stream.Send(&argusv1.WatchManyRequest{Add: part, HeartbeatInterval: request.HeartbeatInterval}); err != nil {
-				log.Fatal(err)
+				fail(err)
 			}
 		}
 	}
@@ -250,7 +271,7 @@ func publishTasks(t *times, write func(i int) error) {
 		<-ticker.C
 		t.sent[i].Store(time.Now().UnixNano())
 		if err := write(i); err != nil {
-			log.Fatal(err)
+			fail(err)
 		}
 	}
 	time.Sleep(500 * time.Millisecond)
@@ -314,7 +335,7 @@ func idleWorkers(ctx context.Context, r *rig.Rig, table *rig.Table, way string) 
 						_, err = client.Ack(ctx, &argusv1.AckRequest{LeaseTokens: []string{d.GetLeaseToken()}})
 					}
 					if err != nil && ctx.Err() == nil {
-						log.Fatal(err)
+						fail(err)
 					}
 					continue
 				}

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -37,8 +38,8 @@ type Rig struct {
 	conns  map[int]*grpc.ClientConn
 }
 
-// Start builds argus and starts both. The flags are the server's.
-func Start(ctx context.Context, flags ...string) (r *Rig, err error) {
+// Start builds argus and starts both. With isSwept, Redis does not track keys for the server.
+func Start(ctx context.Context, isSwept bool) (r *Rig, err error) {
 	r = &Rig{conns: make(map[int]*grpc.ClientConn)}
 	defer func() {
 		if err != nil {
@@ -63,6 +64,7 @@ func Start(ctx context.Context, flags ...string) (r *Rig, err error) {
 	}
 	_, port, _ := net.SplitHostPort(r.RedisAddr)
 	r.redis = exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", r.dir, "--maxclients", "100000")
+	r.redis.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err = r.redis.Start(); err != nil {
 		return r, err
 	}
@@ -70,11 +72,16 @@ func Start(ctx context.Context, flags ...string) (r *Rig, err error) {
 	if err = until(ctx, func() bool { return r.Raw.Ping(ctx).Err() == nil }); err != nil {
 		return r, err
 	}
+	if isSwept {
+		if err = r.Raw.Do(ctx, "ACL", "SETUSER", "default", "-client|tracking").Err(); err != nil {
+			return r, err
+		}
+	}
 	if r.Addr, err = freeAddr(); err != nil {
 		return r, err
 	}
-	r.server = exec.Command(binary, append([]string{"serve", "--redis-addr", r.RedisAddr, "--grpc-addr", r.Addr, "--log-level", "warn"}, flags...)...)
-	r.server.Stderr = os.Stderr
+	r.server = exec.Command(binary, "serve", "--redis-addr", r.RedisAddr, "--grpc-addr", r.Addr, "--log-level", "error")
+	r.server.Stderr, r.server.SysProcAttr = os.Stderr, &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err = r.server.Start(); err != nil {
 		return r, err
 	}
