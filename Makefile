@@ -6,7 +6,7 @@ BUF       = $(GO) tool -modfile=tools/buf/go.mod buf
 # What the last release promised; a change that breaks it fails `make lint`.
 RELEASED  = proto/released.binpb
 
-.PHONY: help run test build generate lint lint-go lint-proto release-contract fuzz bench-scripts model
+.PHONY: help run test build generate lint lint-go lint-proto release-contract fuzz bench-scripts bench-waiting model
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -30,8 +30,9 @@ generate: ## Generate gen/ and the reference pages; needs no network beyond Go's
 lint: lint-go lint-proto ## Check formatting, code, contract and generated code.
 
 lint-go:
-	@test -z "$$(gofmt -l cmd examples redis server)" || { echo "gofmt would change:"; gofmt -l cmd examples redis server; exit 1; }
+	@test -z "$$(gofmt -l bench cmd examples redis server)" || { echo "gofmt would change:"; gofmt -l bench cmd examples redis server; exit 1; }
 	$(GO) vet ./...
+	cd bench && $(GO) vet ./...
 	$(TOOL) staticcheck ./...
 
 lint-proto:
@@ -45,13 +46,14 @@ lint-proto:
 release-contract: ## Record the contract as released: from then on it can only grow.
 	$(BUF) build --exclude-source-info -o $(RELEASED)
 
-# What each script costs Redis, beside the plain commands that it replaces.
-bench-scripts:
-	go test ./redis -run=NONE -bench=Scripts -benchtime=3000x
+bench-waiting: ## Measure what waiting costs (ARGS for its flags).
+	cd bench && $(GO) run ./waiting $(ARGS)
 
-# Thousands of random histories of a queue against a model of it, on both engines.
-model:
-	REDIS_INTEGRATION_TEST=true go test ./redis -run=TestModel -timeout=1h -rapid.checks=$(or $(CHECKS),1000)
+bench-scripts: ## Measure what each script costs Redis, beside plain commands.
+	$(GO) test ./redis -run=NONE -bench=Scripts -benchtime=$(or $(BENCHTIME),3000x)
+
+model: ## Run CHECKS (default 1000) random histories against a model, on both engines.
+	REDIS_INTEGRATION_TEST=true $(GO) test ./redis -run=TestModel -timeout=1h -rapid.checks=$(or $(CHECKS),1000)
 
 fuzz: ## Fuzz each target for FUZZTIME (default 30s).
 	@for target in $$(grep -ho 'func Fuzz[A-Za-z]*' redis/*_test.go | cut -c6-); do \
