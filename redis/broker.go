@@ -119,6 +119,8 @@ type Broker struct {
 	// tracker is there while Redis itself rings the bell.
 	tracker  atomic.Pointer[tracker]
 	trackers atomic.Int64 // how many there were
+	rings    atomic.Int64 // how many keys they told of
+	sweeps   atomic.Int64
 	closed   chan struct{}
 	stop     context.CancelFunc
 	tasks    sync.WaitGroup

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	goredis "github.com/redis/go-redis/v9"
 )
@@ -31,7 +32,8 @@ type keyReply struct {
 // tracker's connection while there is one: there each also asks for the next ring. Only
 // serveReads uses that connection.
 type readQueue struct {
-	requests chan readRequest
+	requests        chan readRequest
+	read, pipelines atomic.Int64 // how many there were
 }
 
 type readRequest struct {
@@ -99,6 +101,8 @@ func (b *Broker) serveReads(ctx context.Context) {
 }
 
 func (b *Broker) answer(ctx context.Context, page []readRequest) {
+	b.reads.read.Add(int64(len(page)))
+	b.reads.pipelines.Add(1)
 	var replies []keyReply
 	if t := b.tracker.Load(); t != nil {
 		var err error

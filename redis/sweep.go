@@ -64,7 +64,7 @@ func (b *Broker) keepTracking(ctx context.Context) {
 			b.trackers.Add(1)
 			b.tracker.Store(t)
 			b.bell.ringEverything()
-			err := t.run(ctx, b.bell.changed, func() error { return b.client.stillMaster(ctx, t) })
+			err := t.run(ctx, b.changed, func() error { return b.client.stillMaster(ctx, t) })
 			b.tracker.Store(nil)
 			b.bell.ringEverything()
 			b.log.Debug("the tracker ended", "error", err)
@@ -76,6 +76,12 @@ func (b *Broker) keepTracking(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// changed rings for keys that Redis told of.
+func (b *Broker) changed(keys []string) {
+	b.rings.Add(int64(len(keys)))
+	b.bell.changed(keys)
 }
 
 // armTasks has Redis ring for the task streams that workers wait for. Reading a group does
@@ -134,6 +140,9 @@ func (b *Broker) sweepCompletions(ctx context.Context) {
 		if start.Sub(look) > max(lookPeriod, time.Duration(len(positions))*lookCost) {
 			b.bell.ringEverything()
 			look = start
+		}
+		if len(positions) > 0 {
+			b.sweeps.Add(1)
 		}
 		for len(positions) > 0 {
 			chunk := positions[:min(sweepChunk, len(positions))]

@@ -219,11 +219,15 @@ type WaitStats struct {
 	Trackers int64
 	Workers  int // waiting Reads
 	Keys     int // completion streams and states that are watched
+	// Rings is how often Redis told of a changed key, Reads how many keys were looked at,
+	// Pipelines in how many round trips, and Sweeps how often all keys were swept.
+	Rings, Reads, Pipelines, Sweeps int64
 }
 
 // WaitStats tells who waits.
 func (b *Broker) WaitStats() WaitStats {
-	s := WaitStats{Tracking: b.tracker.Load() != nil, Trackers: b.trackers.Load()}
+	s := WaitStats{Tracking: b.tracker.Load() != nil, Trackers: b.trackers.Load(), Rings: b.rings.Load(),
+		Reads: b.reads.read.Load(), Pipelines: b.reads.pipelines.Load(), Sweeps: b.sweeps.Load()}
 	s.Workers, s.Keys = b.bell.waiters()
 	return s
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -69,8 +70,8 @@ func (q *taskQueue) Consume(stream grpc.BidiStreamingServer[argusv1.ConsumeReque
 
 	var sender sync.WaitGroup
 	sender.Go(func() { c.send(stream) })
-	c.tasks.Go(func() { c.read(reading) })
-	c.tasks.Go(func() { c.audit(reading) })
+	c.run(func() { c.read(reading) })
+	c.run(func() { c.audit(reading) })
 	err = c.receive(stream)
 	stopReading()
 	c.tasks.Wait() // what was received is answered
@@ -80,6 +81,18 @@ func (q *taskQueue) Consume(stream grpc.BidiStreamingServer[argusv1.ConsumeReque
 		return cause
 	}
 	return err
+}
+
+// run runs a part of the stream; a panic in it ends the stream, not the server.
+func (c *consumer) run(part func()) {
+	c.tasks.Go(func() {
+		defer func() {
+			if p := recover(); p != nil {
+				c.end(fmt.Errorf("%w: %v\n%s", errPanic, p, debug.Stack()))
+			}
+		}()
+		part()
+	})
 }
 
 // held checks the names of a start, and finds what the consumer holds already.
@@ -169,7 +182,7 @@ func (c *consumer) receive(stream grpc.BidiStreamingServer[argusv1.ConsumeReques
 			case <-c.ctx.Done():
 				return nil
 			}
-			c.tasks.Go(func() {
+			c.run(func() {
 				defer func() { <-settling }()
 				c.say(c.answer(r))
 			})

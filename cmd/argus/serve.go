@@ -79,7 +79,7 @@ func (p *program) run(ctx context.Context, c *config, started func(addr, store s
 		return err
 	}
 	goredis.SetLogger(driverLog{log})
-	listener, err := listen(c.GRPCAddr)
+	listener, err := listen("grpc_addr", c.GRPCAddr)
 	if err != nil {
 		return err
 	}
@@ -98,6 +98,11 @@ func (p *program) run(ctx context.Context, c *config, started func(addr, store s
 	}
 	defer broker.Close()
 
+	stopHTTP, err := serveHTTP(c.HTTPAddr, broker, log)
+	if err != nil {
+		return err
+	}
+	defer stopHTTP()
 	s := server.New(server.Config{Broker: broker, Logger: log, MaxWait: c.MaxWait, MaxConnections: c.MaxConnections})
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
@@ -121,13 +126,13 @@ func addrFlag(addr string) string {
 	return " --addr " + addr
 }
 
-func listen(addr string) (net.Listener, error) {
+func listen(key, addr string) (net.Listener, error) {
 	listener, err := net.Listen("tcp", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s is taken, perhaps by another argus; stop that one or choose another address with --grpc-addr", addr)
+		return nil, fmt.Errorf("%s is taken, perhaps by another argus; stop that one or choose another address with --%s", addr, flagName(key))
 	case err != nil:
-		return nil, usageError(fmt.Errorf("grpc_addr: %w", err))
+		return nil, usageError(fmt.Errorf("%s: %w", key, err))
 	}
 	return listener, nil
 }

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/hikmaai-io/argus-queue/redis"
+)
+
+// metrics are what a server tells Prometheus: how waiting goes, and Go's own numbers.
+func metrics(broker *redis.Broker) *prometheus.Registry {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	gauge := func(name, help string, value func(redis.WaitStats) float64) {
+		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "argus", Name: name, Help: help},
+			func() float64 { return value(broker.WaitStats()) }))
+	}
+	counter := func(name, help string, value func(redis.WaitStats) int64) {
+		registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "argus", Name: name, Help: help},
+			func() float64 { return float64(value(broker.WaitStats())) }))
+	}
+	gauge("waiting_workers", "Workers that wait for a task.", func(s redis.WaitStats) float64 { return float64(s.Workers) })
+	gauge("watched_keys", "Completion streams and states that are watched.", func(s redis.WaitStats) float64 { return float64(s.Keys) })
+	gauge("doorbell_tracking", "1 while Redis rings for what others write, 0 while it is found by sweeping.", func(s redis.WaitStats) float64 {
+		if s.Tracking {
+			return 1
+		}
+		return 0
+	})
+	counter("doorbell_connections_total", "How often Redis was asked to ring.", func(s redis.WaitStats) int64 { return s.Trackers })
+	counter("doorbell_rings_total", "Changed keys that Redis told of.", func(s redis.WaitStats) int64 { return s.Rings })
+	counter("doorbell_reads_total", "Keys that were looked at.", func(s redis.WaitStats) int64 { return s.Reads })
+	counter("doorbell_pipelines_total", "Round trips that took.", func(s redis.WaitStats) int64 { return s.Pipelines })
+	counter("doorbell_sweeps_total", "How often all watched keys were swept.", func(s redis.WaitStats) int64 { return s.Sweeps })
+	return registry
+}
+
+// serveHTTP serves /metrics and /healthz until the returned function is called. With an
+// empty address it serves nothing.
+func serveHTTP(addr string, broker *redis.Broker, log *slog.Logger) (stop func(), err error) {
+	if addr == "" {
+		return func() {}, nil
+	}
+	listener, err := listen("http_addr", addr)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics(broker), promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+		defer cancel()
+		if err := broker.Ping(ctx); err != nil {
+			http.Error(w, "Redis is away", http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = fmt.Fprintln(w, "ok")
+	})
+	s := &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := s.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("HTTP ended", "error", err)
+		}
+	}()
+	return func() {
+		_ = s.Close()
+		<-done
+	}, nil
+}
