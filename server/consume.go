@@ -152,17 +152,22 @@ func (c *consumer) say(response *argusv1.ConsumeResponse) bool {
 	}
 }
 
-// receive takes requests until the client has no more.
+// receive takes requests until the client has no more, or the stream has ended.
 func (c *consumer) receive(stream grpc.BidiStreamingServer[argusv1.ConsumeRequest, argusv1.ConsumeResponse]) error {
+	requests, ended := received(c.ctx, stream.Recv)
 	settling := make(chan struct{}, maxSettling)
 	for {
-		r, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
+		var r *argusv1.ConsumeRequest
+		select {
+		case r = <-requests:
+		case err := <-ended:
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
 			c.end(err)
 			return err
+		case <-c.ctx.Done():
+			return nil
 		}
 		switch request := r.GetRequest().(type) {
 		case *argusv1.ConsumeRequest_Heartbeat:

@@ -251,7 +251,29 @@ func TestConsumeErrors(t *testing.T) {
 			}
 		})
 	}
+	// An error of the store that lasts is told at once.
+	b.raw.Set(b.ctx, b.key("wrong"), "x", 0)
+	s, err := b.queue.Consume(b.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Send(start(&argusv1.ConsumeStart{Queue: "wrong", Consumer: "w", MaxOutstanding: 1})[0]); err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Recv()
+	expect(t, err, codes.FailedPrecondition, argusv1.ErrorReason_ERROR_REASON_KEY_TYPE_CONFLICT)
 	c := b.consume(t, "w", 1)
+	c.silence()
+	b.raw.Del(b.ctx, b.key("argus_task_queue"))
+	b.raw.Set(b.ctx, b.key("argus_task_queue"), "x", 0)
+	for {
+		if _, err := c.Recv(); err != nil {
+			expect(t, err, codes.FailedPrecondition, argusv1.ErrorReason_ERROR_REASON_KEY_TYPE_CONFLICT)
+			break
+		}
+	}
+	b.raw.Del(b.ctx, b.key("argus_task_queue"))
+	c = b.consume(t, "w", 1)
 	c.silence()
 	b.shutdown()
 	for {

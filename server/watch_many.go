@@ -33,10 +33,18 @@ func (c *completion) WatchMany(stream grpc.BidiStreamingServer[argusv1.WatchMany
 	defer w.watches.Close()
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
-	requests, ended := make(chan *argusv1.WatchManyRequest), make(chan error, 1)
-	go func() { // it ends with the stream, which is as soon as this handler returns
+	requests, ended := received(ctx, stream.Recv)
+	return w.run(ctx, requests, ended)
+}
+
+// received receives a stream's requests in the background, until ctx ends or there are no
+// more: then the other channel has the reason. It ends with the stream, which is as soon
+// as its handler returns.
+func received[T any](ctx context.Context, recv func() (T, error)) (<-chan T, <-chan error) {
+	requests, ended := make(chan T), make(chan error, 1)
+	go func() {
 		for {
-			r, err := stream.Recv()
+			r, err := recv()
 			if err != nil {
 				ended <- err
 				return
@@ -48,7 +56,7 @@ func (c *completion) WatchMany(stream grpc.BidiStreamingServer[argusv1.WatchMany
 			}
 		}
 	}()
-	return w.run(ctx, requests, ended)
+	return requests, ended
 }
 
 // run serves the stream until its client has said all and got all.
@@ -120,10 +128,13 @@ func (w *watchMany) apply(r *argusv1.WatchManyRequest) error {
 	return nil
 }
 
-// inList puts the place in a list in front of the fields of bad arguments.
+// inList puts the place in a list in front of the fields of bad arguments. Other errors
+// stay as they are.
 func inList(place string, err error) error {
 	var arguments []*redis.ArgumentError
-	collect(err, &arguments)
+	if collect(err, &arguments); len(arguments) == 0 {
+		return err
+	}
 	errs := make([]error, len(arguments))
 	for i, a := range arguments {
 		errs[i] = &redis.ArgumentError{Field: place + a.Field, Problem: a.Problem}
