@@ -94,7 +94,7 @@ func (b *Broker) Job(ctx context.Context, jobID string) (JobInfo, error) {
 
 // result is a job's terminal event, nil when there is none.
 func (b *Broker) result(ctx context.Context, jobID string) (*Event, error) {
-	entries, err := b.client.commands.XRevRangeN(ctx, b.keys.completion(jobID), "+", "-", 10).Result()
+	entries, err := b.client.commands.XRevRangeN(ctx, b.keys.completion(jobID), "+", "-", 100).Result()
 	if err != nil {
 		return nil, translate("read events", err, repeatable)
 	}

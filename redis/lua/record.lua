@@ -79,8 +79,8 @@ end
 -- mark. It returns a question for the caller, or nil. It writes nothing.
 local function examine(r)
   local judge = {'JUDGE'}
-  -- The last ten suffice: only a raw peer can have appended anything after it.
-  for _, event in ipairs(redis.call('XREVRANGE', r.events, '+', '-', 'COUNT', '10')) do
+  -- The last hundred suffice: only a raw peer can have appended anything after it.
+  for _, event in ipairs(redis.call('XREVRANGE', r.events, '+', '-', 'COUNT', '100')) do
     local fields = {}
     for i = 1, #event[2], 2 do fields[event[2][i]] = event[2][i + 1] end
     local word = fields.status or r.judged[event[1]]
