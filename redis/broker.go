@@ -121,7 +121,7 @@ type Broker struct {
 	trackers atomic.Int64 // how many there were
 	rings    atomic.Int64 // how many keys they told of
 	sweeps   atomic.Int64
-	closed   chan struct{}
+	closed   <-chan struct{}
 	stop     context.CancelFunc
 	tasks    sync.WaitGroup
 }
@@ -142,7 +142,7 @@ func NewBroker(client *Client, config BrokerConfig) (*Broker, error) {
 		bell:   newDoorbell(),
 		due:    newAlarm(),
 		reads:  newReadQueue(),
-		closed: make(chan struct{}),
+		closed: ctx.Done(),
 		stop:   stop,
 	}
 	b.tasks.Go(func() { b.serveReads(ctx) })
@@ -211,7 +211,6 @@ func (c BrokerConfig) Validate() error {
 // are their contexts' owners' to end.
 func (b *Broker) Close() {
 	b.stop()
-	close(b.closed)
 	b.tasks.Wait()
 }
 

@@ -60,3 +60,13 @@ func cursorAfter(id string) string {
 	}
 	return joinCursor(ms, seq+1)
 }
+
+// pageStart is where a page of a stream begins that follows an entry, "" for the first
+// page.
+func pageStart(after string) (string, error) {
+	if after == "" {
+		return "-", nil
+	}
+	_, err := checkCursor("page_token", after)
+	return cursorAfter(after), err
+}

@@ -26,12 +26,9 @@ func (b *Broker) DeadLetters(ctx context.Context, queue, after string, count int
 	if err != nil {
 		return nil, err
 	}
-	from := "-"
-	if after != "" {
-		if _, err := checkCursor("page_token", after); err != nil {
-			return nil, err
-		}
-		from = cursorAfter(after)
+	from, err := pageStart(after)
+	if err != nil {
+		return nil, err
 	}
 	entries, err := b.client.commands.XRangeN(ctx, b.keys.deadLetters(queue), from, "+", int64(count)).Result()
 	if err != nil {

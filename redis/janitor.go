@@ -209,12 +209,10 @@ func (b *Broker) expireKeys(ctx context.Context, keys []string, ttl time.Duratio
 		return translate("look for keys without end", err, repeatable)
 	}
 	for i, key := range keys {
-		if ttls[i].Val() != -1 {
-			continue
-		}
-		if err := b.client.commands.PExpire(ctx, key, ttl).Err(); err != nil {
-			return translate("expire", err, repeatable)
+		if ttls[i].Val() == -1 {
+			pipe.PExpire(ctx, key, ttl)
 		}
 	}
-	return nil
+	_, err := pipe.Exec(ctx)
+	return translate("expire", err, repeatable)
 }

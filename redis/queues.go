@@ -201,12 +201,9 @@ func (b *Broker) Pending(ctx context.Context, queue, group, after string, count 
 	if err != nil {
 		return nil, err
 	}
-	start := "-"
-	if after != "" {
-		if _, err := checkCursor("page_token", after); err != nil {
-			return nil, err
-		}
-		start = cursorAfter(after)
+	start, err := pageStart(after)
+	if err != nil {
+		return nil, err
 	}
 	key := b.keys.tasks(queue)
 	list, err := b.client.commands.XPendingExt(ctx, &goredis.XPendingExtArgs{Stream: key, Group: orDefault(group, b.config.DefaultGroup),

@@ -97,6 +97,7 @@ func (b *Broker) take(ctx context.Context, r ReadRequest) ([]Delivery, error) {
 			return nil, err
 		}
 		if err := b.adopt(ctx, r, &batch); err != nil {
+			b.release(ctx, batch.deliveries)
 			return nil, err
 		}
 		gone := batch.gone + b.turnAway(ctx, batch.unwanted)

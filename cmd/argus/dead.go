@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
 )
@@ -57,71 +58,52 @@ func (p *program) deadList() *cobra.Command {
 	return command
 }
 
-// chosen checks that dead letters were named, or all of them.
-func chosen(ids []string, all bool) error {
-	if all == (len(ids) > 0) {
-		return usageError(errors.New("want ids of dead letters, or --all"))
-	}
-	return nil
-}
-
 func (p *program) deadRedrive() *cobra.Command {
-	var queue string
-	var all bool
-	command, c := p.command(&cobra.Command{
+	return p.chosenLetters(&cobra.Command{
 		Use:   "redrive [ID...]",
 		Short: "Put dead letters back into their queue",
 		Long: `Put dead letters back into their queue, as tasks that were never tried. The failures that
 their deaths recorded are withdrawn: their jobs are pending again.`,
 		Example: "  argus dead redrive 1767323045000-0\n  argus dead redrive --all --queue nightly",
-	}, func(ctx context.Context, c *client, args []string) error {
-		if err := chosen(args, all); err != nil {
-			return err
-		}
-		args = slices.Compact(slices.Sorted(slices.Values(args)))
-		response, err := c.admin.RedriveDeadLetters(ctx, &argusv1.RedriveDeadLettersRequest{Queue: queue, Ids: args, All: all})
-		if err != nil {
-			return err
-		}
-		if err := c.print(response, []string{fmt.Sprintf("%d put back", response.GetRedriven())}); err != nil {
-			return err
-		}
-		return missingLetters(args, response.GetRedriven())
+	}, "put back", func(ctx context.Context, c *client, queue string, ids []string, all bool) (proto.Message, int32, error) {
+		response, err := c.admin.RedriveDeadLetters(ctx, &argusv1.RedriveDeadLettersRequest{Queue: queue, Ids: ids, All: all})
+		return response, response.GetRedriven(), err
 	})
-	command.Flags().StringVar(&queue, "queue", "", "queue; empty means the server's default")
-	command.Flags().BoolVar(&all, "all", false, "all that are there now")
-	c.connection()
-	return command
-}
-
-// missingLetters is an error when some of the named dead letters were not there.
-func missingLetters(ids []string, found int32) error {
-	if n := len(ids) - int(found); n > 0 {
-		return codedError{code: exitNotFound, err: fmt.Errorf("%d of %d were not there, or are no tasks", n, len(ids))}
-	}
-	return nil
 }
 
 func (p *program) deadRemove() *cobra.Command {
-	var queue string
-	var all bool
-	command, c := p.command(&cobra.Command{
+	return p.chosenLetters(&cobra.Command{
 		Use:     "rm [ID...]",
 		Short:   "Remove dead letters; their jobs stay failed",
 		Example: "  argus dead rm 1767323045000-0\n  argus dead rm --all --queue nightly",
-	}, func(ctx context.Context, c *client, args []string) error {
-		if err := chosen(args, all); err != nil {
-			return err
+	}, "removed", func(ctx context.Context, c *client, queue string, ids []string, all bool) (proto.Message, int32, error) {
+		response, err := c.admin.DeleteDeadLetters(ctx, &argusv1.DeleteDeadLettersRequest{Queue: queue, Ids: ids, All: all})
+		return response, response.GetDeleted(), err
+	})
+}
+
+// chosenLetters is a command that does something with dead letters: those that are named,
+// or all. done says what was done with the ones that do counted.
+func (p *program) chosenLetters(command *cobra.Command, done string,
+	do func(ctx context.Context, c *client, queue string, ids []string, all bool) (proto.Message, int32, error)) *cobra.Command {
+	var queue string
+	var all bool
+	command, c := p.command(command, func(ctx context.Context, c *client, ids []string) error {
+		if all == (len(ids) > 0) {
+			return usageError(errors.New("want ids of dead letters, or --all"))
 		}
-		args = slices.Compact(slices.Sorted(slices.Values(args)))
-		response, err := c.admin.DeleteDeadLetters(ctx, &argusv1.DeleteDeadLettersRequest{Queue: queue, Ids: args, All: all})
+		ids = slices.Compact(slices.Sorted(slices.Values(ids)))
+		response, n, err := do(ctx, c, queue, ids, all)
 		if err != nil {
 			return err
 		}
-		if err := c.print(response, []string{fmt.Sprintf("%d removed", response.GetDeleted())}); err != nil {
+		if err := c.print(response, []string{fmt.Sprintf("%d %s", n, done)}); err != nil {
 			return err
 		}
-		return missingLetters(args, response.GetDeleted())
+		if missing := len(ids) - int(n); missing > 0 {
+			return codedError{code: exitNotFound, err: fmt.Errorf("%d of %d were not there, or are no tasks", missing, len(ids))}
+		}
+		return nil
 	})
 	command.Flags().StringVar(&queue, "queue", "", "queue; empty means the server's default")
 	command.Flags().BoolVar(&all, "all", false, "all that are there now")
