@@ -86,7 +86,7 @@ func (m *model) pick(rt *rapid.T, places ...string) (string, *modelJob) {
 		}
 	}
 	if len(names) == 0 {
-		rt.Skip("there is none")
+		rt.Skip("there is no such job in this history yet")
 	}
 	name := rapid.SampledFrom(names).Draw(rt, "job")
 	return name, m.jobs[name]
@@ -217,7 +217,7 @@ func (m *model) complete(rt *rapid.T) {
 func (m *model) repeat(rt *rapid.T) {
 	_, job := m.pick(rt, "gone")
 	if job.worked == "" {
-		rt.Skip()
+		rt.Skip("no Complete of it gave the result")
 	}
 	if r, err := m.b.broker.Complete(m.b.ctx, job.worked, redis.Result{Status: redis.StatusCancelled}); err != nil || !r.Already {
 		rt.Fatal(r, err)
@@ -228,7 +228,7 @@ func (m *model) repeat(rt *rapid.T) {
 func (m *model) late(rt *rapid.T) {
 	_, job := m.pick(rt, "waiting", "leased", "expired", "delayed", "dead", "gone")
 	if len(job.late) == 0 {
-		rt.Skip()
+		rt.Skip("nobody has lost a lease of it")
 	}
 	token := rapid.SampledFrom(job.late).Draw(rt, "token")
 	errs := map[string]error{"nack": m.b.nack(redis.NackRequest{Token: token})}
@@ -284,7 +284,7 @@ func (m *model) nack(rt *rapid.T) {
 func (m *model) ack(rt *rapid.T) {
 	_, job := m.pick(rt, "leased")
 	if job.isDoomed {
-		rt.Skip()
+		rt.Skip("its worker would have to report, not to acknowledge")
 	}
 	r, err := m.b.broker.Ack(m.b.ctx, []string{job.lease.Lease.Token()})
 	m.must(rt, err)
@@ -314,7 +314,7 @@ func (m *model) crash(rt *rapid.T) {
 func (m *model) cancel(rt *rapid.T) {
 	name, job := m.pick(rt, "waiting", "leased", "expired", "delayed", "dead", "gone")
 	if job.result == "" && job.place == "gone" { // acknowledged: it may be unknown
-		rt.Skip()
+		rt.Skip("it was acknowledged: it may be unknown")
 	}
 	c, err := m.b.broker.Cancel(m.b.ctx, name, "")
 	m.must(rt, err)

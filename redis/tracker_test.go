@@ -160,6 +160,14 @@ func TestConnectionsDoNotGrow(t *testing.T) {
 	}
 }
 
+// jitter takes a random number of round trips, so that what follows meets what else is
+// going on at a different moment each time.
+func (b *bundle) jitter(most int) {
+	for range rand.IntN(most) {
+		b.raw.Ping(b.ctx)
+	}
+}
+
 // No ring is lost, whenever the tracker's connections break.
 func TestLostWakeUps(t *testing.T) {
 	t.Parallel()
@@ -178,7 +186,7 @@ func TestLostWakeUps(t *testing.T) {
 			for _, i := range rand.Perm(len(ids))[:min(2, len(ids))] {
 				b.raw.Do(ctx, "CLIENT", "KILL", "ID", ids[i], "SKIPME", "yes")
 			}
-			time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
+			b.jitter(100)
 		}
 	})
 	defer killer.Wait()
@@ -215,7 +223,7 @@ func TestLostWakeUps(t *testing.T) {
 				}
 			}
 		})
-		time.Sleep(time.Duration(rand.IntN(3)) * time.Millisecond)
+		b.jitter(20)
 		write(entry(b.key("argus_completion:"+job), "status", "completed"))
 		write(entry(b.key(redis.DefaultQueue), "job_id", job))
 		both.Wait()
