@@ -34,14 +34,14 @@ func TestReplicaAndLoading(t *testing.T) {
 			}
 		}
 	}
-	if err := b.raw.SlaveOf(b.ctx, "127.0.0.1", "1").Err(); err != nil {
+	if err := b.raw.ReplicaOf(b.ctx, "127.0.0.1", "1").Err(); err != nil {
 		t.Fatal(err)
 	}
 	err := publish()
 	if w := expect(t, err, codes.Unavailable, argusv1.ErrorReason_ERROR_REASON_REDIS_UNAVAILABLE); !w.retryable || strings.Contains(err.Error(), "READONLY") {
 		t.Error(w, err)
 	}
-	if err := b.raw.SlaveOf(b.ctx, "NO", "ONE").Err(); err != nil {
+	if err := b.raw.ReplicaOf(b.ctx, "NO", "ONE").Err(); err != nil {
 		t.Fatal(err)
 	}
 	if err := publish(); err != nil {
