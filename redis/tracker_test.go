@@ -2,6 +2,7 @@ package redis_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -168,16 +169,15 @@ func (b *bundle) jitter(most int) {
 	}
 }
 
+var rounds = flag.Int("rounds", 100, "rounds of TestLostWakeUps")
+
 // No ring is lost, whenever the tracker's connections break.
 func TestLostWakeUps(t *testing.T) {
 	t.Parallel()
-	rounds := 400
-	if testing.Short() {
-		rounds = 50
-	}
 	// An answer that is lost with its connection leaves a lease behind.
 	b := setup(t, redistest.Own(t).Engine(), redis.BrokerConfig{Queue: redis.QueueConfig{Lease: 200 * time.Millisecond, MaxCrashes: 1000}})
 	b.tracked(t)
+	b.ctx = t.Context() // what is lost shows as a wait of longWait, however many the rounds
 	ctx, cancel := context.WithCancel(b.ctx)
 	var killer sync.WaitGroup
 	killer.Go(func() {
@@ -196,7 +196,7 @@ func TestLostWakeUps(t *testing.T) {
 		for raw.XAdd(b.ctx, args).Err() != nil && b.ctx.Err() == nil { // its connection is killed as well
 		}
 	}
-	for i := range rounds {
+	for i := range *rounds {
 		job := fmt.Sprint("job-", i)
 		var both sync.WaitGroup
 		both.Go(func() {
