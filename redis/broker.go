@@ -53,6 +53,20 @@ type QueueConfig struct {
 	MaxLength int `yaml:"max_length,omitempty"`
 	// UniqueJobs refuses a task whose job has an unfinished task already.
 	UniqueJobs bool `yaml:"unique_jobs,omitempty"`
+	// FairBy makes the queue fair: FairByOrganization lets organizations take turns, however
+	// much one of them publishes. Raw peers that publish into the stream are served before
+	// all others.
+	FairBy string `yaml:"fair_by,omitempty"`
+	// FairWeights give organizations other shares than 1: one of weight 3 gets three turns
+	// to another's one.
+	FairWeights map[string]float64 `yaml:"fair_weights,omitempty"`
+	// FairMaxInFlight is how many tasks of one organization may be under way, delivered and
+	// not settled; 0 for any number. FairMaxInFlightOf says it for single organizations.
+	FairMaxInFlight   int            `yaml:"fair_max_in_flight,omitempty"`
+	FairMaxInFlightOf map[string]int `yaml:"fair_max_in_flight_of,omitempty"`
+	// FairAhead is how many tasks lie in the stream before a worker asks for them; default
+	// 1. Raw workers find no others: they want more, at the cost of fairness.
+	FairAhead int `yaml:"fair_ahead,omitempty"`
 }
 
 // maxTTL is how long anything may be kept: ten years.
@@ -75,6 +89,13 @@ func (c QueueConfig) withDefaults(defaults QueueConfig) QueueConfig {
 	c.RetryMax = orDefault(c.RetryMax, defaults.RetryMax)
 	c.MaxLength = orDefault(c.MaxLength, defaults.MaxLength)
 	c.UniqueJobs = c.UniqueJobs || defaults.UniqueJobs
+	if c.FairBy == "" && defaults.FairBy != "" {
+		c.FairBy, c.FairWeights, c.FairAhead = defaults.FairBy, defaults.FairWeights, defaults.FairAhead
+		c.FairMaxInFlight, c.FairMaxInFlightOf = defaults.FairMaxInFlight, defaults.FairMaxInFlightOf
+	}
+	if c.FairBy != "" {
+		c.FairAhead = orDefault(c.FairAhead, 1)
+	}
 	return c
 }
 
@@ -89,7 +110,8 @@ func (c QueueConfig) Validate(field string) error {
 	if c.Lease != 0 && (c.Lease < time.Millisecond || c.Lease > 24*time.Hour) {
 		return invalid(field+".lease", "is %s, want 1ms to 24h", c.Lease)
 	}
-	for name, n := range map[string]int{"max_attempts": c.MaxAttempts, "max_crashes": c.MaxCrashes, "max_length": c.MaxLength} {
+	for name, n := range map[string]int{"max_attempts": c.MaxAttempts, "max_crashes": c.MaxCrashes, "max_length": c.MaxLength,
+		"fair_max_in_flight": c.FairMaxInFlight} {
 		if n < 0 || n > maxCount {
 			return invalid(field+"."+name, "is %d, want 1 to %d, or 0 for the default", n, maxCount)
 		}
@@ -99,7 +121,7 @@ func (c QueueConfig) Validate(field string) error {
 			return invalid(field+"."+name, "is %s, want 1ms to %s", d, MaxDelay)
 		}
 	}
-	return nil
+	return c.validateFairness(field)
 }
 
 // Broker is the queue engine of one tenant: leased reads, fenced settling, job state,
@@ -117,13 +139,16 @@ type Broker struct {
 	known  knownQueues
 	reads  *readQueue
 	// tracker is there while Redis itself rings the bell.
-	tracker  atomic.Pointer[tracker]
-	trackers atomic.Int64 // how many there were
-	rings    atomic.Int64 // how many keys they told of
-	sweeps   atomic.Int64
-	closed   <-chan struct{}
-	stop     context.CancelFunc
-	tasks    sync.WaitGroup
+	tracker      atomic.Pointer[tracker]
+	trackers     atomic.Int64 // how many there were
+	rings        atomic.Int64 // how many keys they told of
+	sweeps       atomic.Int64
+	settledTasks settledTasks
+	// counted is when it was counted what is in flight in a fair queue; the mover's own.
+	counted map[string]time.Time
+	closed  <-chan struct{}
+	stop    context.CancelFunc
+	tasks   sync.WaitGroup
 }
 
 // NewBroker starts a broker. The client stays the caller's: close it after the broker.
@@ -134,16 +159,17 @@ func NewBroker(client *Client, config BrokerConfig) (*Broker, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	b := &Broker{
-		client: client,
-		keys:   client.keys,
-		config: config,
-		log:    config.Logger,
-		states: NewStateManager(client, StateManagerConfig{DefaultTTL: config.StateTTL}),
-		bell:   newDoorbell(),
-		due:    newAlarm(),
-		reads:  newReadQueue(),
-		closed: ctx.Done(),
-		stop:   stop,
+		client:  client,
+		keys:    client.keys,
+		config:  config,
+		log:     config.Logger,
+		states:  NewStateManager(client, StateManagerConfig{DefaultTTL: config.StateTTL}),
+		bell:    newDoorbell(),
+		due:     newAlarm(),
+		reads:   newReadQueue(),
+		counted: make(map[string]time.Time),
+		closed:  ctx.Done(),
+		stop:    stop,
 	}
 	b.tasks.Go(func() { b.serveReads(ctx) })
 	b.tasks.Go(func() { b.keepTracking(ctx) })

@@ -64,7 +64,7 @@ func (b *Broker) Cancel(ctx context.Context, jobID, reason string) (Cancelled, e
 // Others that wait in their queue would be dropped by its next reader, too.
 func (b *Broker) dropRest(ctx context.Context, jobID, reason string, places []Place, hasParts bool) error {
 	for _, p := range places {
-		if p.Where != WhereDelayed && (p.Where != WhereWaiting || !hasParts) {
+		if p.member == "" && (p.Where != WhereWaiting || !hasParts) {
 			continue
 		}
 		d := dropped{place: p, result: Result{Status: StatusCancelled, Error: reason}}
@@ -114,12 +114,12 @@ func (b *Broker) drop(ctx context.Context, d dropped) ([]string, error) {
 	switch {
 	case d.place.EntryID != "":
 		where, id = "entry", d.place.EntryID
-	case d.place.Where == WhereDelayed:
-		where, id = "delayed", d.place.member
+	case d.place.member != "":
+		where, id = "set", d.place.member
 	}
 	config := b.queueConfig(d.place.Queue)
 	r := recording{jobID: d.jobID, part: d.part, queue: config, results: []Result{d.result}}
 	return b.record(ctx, dropScript, repeatable, r,
-		[]string{b.keys.tasks(d.place.Queue), b.keys.delayed(d.place.Queue)},
+		[]string{b.keys.tasks(d.place.Queue), d.place.set(b.keys)},
 		[]any{where, id, config.Lease.Milliseconds(), record})
 }

@@ -119,6 +119,7 @@ func (b *Broker) complete(ctx context.Context, lease Lease, result Result) (Reco
 	if err != nil {
 		return Recorded{}, err
 	}
+	b.settled(lease)
 	switch reply[0] {
 	case "OK", "ALREADY":
 		return Recorded{Cursor: reply[1], Already: reply[0] == "ALREADY"}, nil

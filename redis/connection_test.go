@@ -91,6 +91,13 @@ func (b *bundle) everything(t *testing.T) {
 		t.Error(r, err)
 	}
 	must(b.broker.DeleteState(b.ctx, "parts"))
+	b.broker = b.open(t, redis.BrokerConfig{Queue: redis.QueueConfig{FairBy: redis.FairByOrganization, FairMaxInFlight: 1}})
+	b.flood(t, "a", 3)
+	if got := b.turns(t, 1, 10); got != "a" {
+		t.Error(got)
+	}
+	must("nack", b.nack(redis.NackRequest{Token: read(), Delay: new(time.Duration(0))}))
+	read()
 }
 
 func TestACLUser(t *testing.T) {

@@ -64,9 +64,10 @@ func (b *Broker) Redrive(ctx context.Context, queue string, all bool, ids []stri
 			return false, nil
 		}
 		events := b.keys.completion(d.Task.JobID)
-		reply, err := redriveScript.strings(ctx, b.client, once,
-			[]string{b.keys.state(d.Task.JobID), events, b.keys.tasks(queue), b.keys.deadLetters(queue)}, d.EntryID)
-		if err != nil || reply[0] != "OK" {
+		fairKeys, fairness := b.fair(queue)
+		keys := append([]string{b.keys.state(d.Task.JobID), events, b.keys.tasks(queue), b.keys.deadLetters(queue)}, fairKeys...)
+		reply, err := redriveScript.word(ctx, b.client, once, keys, d.EntryID, fairness)
+		if err != nil || reply != "OK" {
 			return false, err
 		}
 		b.bell.ringEach(b.keys.tasks(queue), 1)

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -77,8 +78,13 @@ func (b *Broker) moveDue(ctx context.Context) (time.Duration, error) {
 	}
 	next := longPeriod
 	var errs []error
-	for _, queue := range queues {
-		in, err := b.moveQueue(ctx, queue)
+	settled := b.settledTasks.take()
+	for queue := range settled {
+		queues = append(queues, queue)
+	}
+	slices.Sort(queues)
+	for _, queue := range slices.Compact(queues) {
+		in, err := b.moveQueue(ctx, queue, settled[queue])
 		errs = append(errs, err)
 		if err == nil {
 			next = min(next, in)
@@ -87,11 +93,17 @@ func (b *Broker) moveDue(ctx context.Context) (time.Duration, error) {
 	return next, errors.Join(errs...)
 }
 
-func (b *Broker) moveQueue(ctx context.Context, queue string) (time.Duration, error) {
+func (b *Broker) moveQueue(ctx context.Context, queue string, settled []string) (time.Duration, error) {
 	keys := []string{b.keys.delayed(queue), b.keys.tasks(queue), b.keys.delayedQueues(), b.keys.deadLetters(queue)}
+	keys = append(keys, b.fairKeys(queue)...)
+	config := b.queueConfig(queue)
 	for {
-		reply, err := moveScript.strings(ctx, b.client, repeatable, keys, queue, moveLimit,
-			b.config.DeadLetterTTL.Milliseconds())
+		count := ""
+		if config.hasFlightLimit() && time.Since(b.counted[queue]) > countPeriod {
+			count, b.counted[queue] = "count", time.Now()
+		}
+		args := []any{queue, moveLimit, b.config.DeadLetterTTL.Milliseconds(), config.fairness(queue), count}
+		reply, err := moveScript.strings(ctx, b.client, repeatable, keys, appendStrings(args, settled)...)
 		if err != nil {
 			return 0, err
 		}
@@ -102,13 +114,20 @@ func (b *Broker) moveQueue(ctx context.Context, queue string) (time.Duration, er
 		if moved > 0 {
 			b.bell.ringEach(keys[1], int(moved))
 		}
-		switch {
-		case moved == moveLimit:
+		if moved >= moveLimit {
 			continue
-		case reply[1] == "":
-			return longPeriod, nil
 		}
-		ms, err := number(reply[1])
-		return time.Duration(ms) * time.Millisecond, err
+		in := longPeriod
+		if reply[1] != "" {
+			ms, err := number(reply[1])
+			if err != nil {
+				return 0, err
+			}
+			in = time.Duration(ms) * time.Millisecond
+		}
+		if reply[2] != "0" {
+			in = min(in, fairPeriod)
+		}
+		return in, nil
 	}
 }

@@ -40,7 +40,28 @@ type Place struct {
 	PublishedAt  time.Time
 	Task         Task
 
-	member string // of the delayed set
+	member string // of the delayed set or of the backlog
+}
+
+// set is the sorted set that the member is in.
+func (p Place) set(k keys) string {
+	if p.Where == WhereWaiting {
+		return k.backlog(p.Queue)
+	}
+	return k.delayed(p.Queue)
+}
+
+// memberPlace is a member of such a set as a place; false when it is no task.
+func memberPlace(where Where, member string) (Place, bool) {
+	var fields []string
+	if where == WhereWaiting {
+		fields, _ = unpackBacklog(member)
+	} else if list, ok := unpack(member); ok {
+		fields = list[1:]
+	}
+	p, ok := placeOf(where, "", entryFields(fields))
+	p.member = member
+	return p, ok
 }
 
 // JobInfo is all that is known of a job.
@@ -186,12 +207,18 @@ func (b *Broker) findLeased(ctx context.Context, queue, jobID string) ([]Place, 
 }
 
 func (b *Broker) findDelayed(ctx context.Context, queue, jobID string) ([]Place, error) {
+	return b.findMembers(ctx, WhereDelayed, queue, jobID)
+}
+
+// findMembers looks for a job's tasks in a sorted set.
+func (b *Broker) findMembers(ctx context.Context, where Where, queue, jobID string) ([]Place, error) {
 	var found []Place
+	key := Place{Where: where, Queue: queue}.set(b.keys)
 	var page pageSize
 	for from := int64(0); ; {
-		members, err := b.client.commands.ZRangeWithScores(ctx, b.keys.delayed(queue), from, from+page.next()-1).Result()
+		members, err := b.client.commands.ZRangeWithScores(ctx, key, from, from+page.next()-1).Result()
 		if err != nil {
-			return nil, translate("read delayed tasks", err, repeatable)
+			return nil, translate("search "+key, err, repeatable)
 		}
 		for _, m := range members {
 			text, _ := m.Member.(string)
@@ -199,12 +226,10 @@ func (b *Broker) findDelayed(ctx context.Context, queue, jobID string) ([]Place,
 			if !strings.Contains(text, jobID) {
 				continue
 			}
-			fields, ok := unpack(text)
-			if !ok {
-				continue
-			}
-			if p, ok := placeOf(WhereDelayed, "", entryFields(fields[1:])); ok && p.Task.JobID == jobID {
-				p.member, p.DueAt = text, time.UnixMilli(int64(m.Score))
+			if p, ok := memberPlace(where, text); ok && p.Task.JobID == jobID {
+				if where == WhereDelayed {
+					p.DueAt = time.UnixMilli(int64(m.Score))
+				}
 				found = append(found, p)
 			}
 		}
@@ -228,8 +253,24 @@ func unpack(s string) ([]string, bool) {
 	return list, len(list) > 0
 }
 
+// unpackBacklog reads a member of a fair queue's backlog: lua/fair.lua.
+func unpackBacklog(member string) ([]string, bool) {
+	length, rest, ok := strings.Cut(member, ":")
+	n, err := strconv.Atoi(length)
+	const sequence = 1 + 14
+	if !ok || err != nil || n < 0 || len(rest) < n+sequence {
+		return nil, false
+	}
+	return unpack(rest[n+sequence:])
+}
+
 func (b *Broker) findWaiting(ctx context.Context, queue, jobID string) ([]Place, error) {
-	return b.search(ctx, WhereWaiting, b.keys.tasks(queue), jobID)
+	found, err := b.search(ctx, WhereWaiting, b.keys.tasks(queue), jobID)
+	if err != nil {
+		return nil, err
+	}
+	turns, err := b.findMembers(ctx, WhereWaiting, queue, jobID)
+	return append(found, turns...), err
 }
 
 func (b *Broker) findDead(ctx context.Context, queue, jobID string) ([]Place, error) {

@@ -21,6 +21,11 @@ func (k keys) tasks(queue string) string          { return k.prefix + queue }
 func (k keys) state(job string) string            { return k.prefix + stateFamily + ":" + job }
 func (k keys) completion(job string) string       { return k.prefix + "argus_completion:" + job }
 func (k keys) delayed(queue string) string        { return k.prefix + "argus_delayed:" + queue }
+func (k keys) backlog(queue string) string        { return k.prefix + "argus_fair:" + queue }
+func (k keys) fairReady(queue string) string      { return k.prefix + "argus_fair_ready:" + queue }
+func (k keys) fairParked(queue string) string     { return k.prefix + "argus_fair_parked:" + queue }
+func (k keys) fairTags(queue string) string       { return k.prefix + "argus_fair_tags:" + queue }
+func (k keys) fairHeld(queue string) string       { return k.prefix + "argus_fair_held:" + queue }
 func (k keys) deadLetters(queue string) string    { return k.prefix + "argus_dead:" + queue }
 func (k keys) request(requestID string) string    { return k.prefix + "argus_request:" + requestID }
 func (k keys) delayedQueues() string              { return k.prefix + "argus_queues:delayed" }

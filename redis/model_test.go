@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,7 +38,11 @@ func TestModel(t *testing.T) {
 			defer client.Close()
 			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 			defer cancel()
-			m := &model{t: t, jobs: make(map[string]*modelJob), b: &bundle{ctx: ctx, engine: e, client: client, raw: raw}}
+			fair := redis.QueueConfig{}
+			if rapid.Bool().Draw(rt, "fair") {
+				fair = redis.QueueConfig{FairBy: redis.FairByOrganization, FairMaxInFlight: rapid.IntRange(0, 2).Draw(rt, "limit")}
+			}
+			m := &model{t: t, fair: fair, jobs: make(map[string]*modelJob), b: &bundle{ctx: ctx, engine: e, client: client, raw: raw}}
 			m.open()
 			defer func() { m.b.broker.Close() }()
 			rt.Repeat(map[string]func(*rapid.T){
@@ -75,6 +80,7 @@ type model struct {
 	t    *testing.T
 	jobs map[string]*modelJob
 	next int
+	fair redis.QueueConfig
 }
 
 // pick draws a job in one of the places; "" when there is none.
@@ -101,7 +107,7 @@ func (m *model) must(rt *rapid.T, err error) {
 func (m *model) publish(rt *rapid.T) {
 	m.next++
 	name := fmt.Sprint("job-", m.next)
-	r := redis.PublishRequest{Task: redis.Task{JobID: name}}
+	r := redis.PublishRequest{Task: redis.Task{JobID: name, OrganizationID: rapid.SampledFrom([]string{"", "a", "b"}).Draw(rt, "organization")}}
 	job := &modelJob{place: "waiting"}
 	if rapid.Bool().Draw(rt, "delayed") {
 		r.Delay, job.place = time.Hour, "delayed"
@@ -178,8 +184,14 @@ func (m *model) settleUnwanted() {
 	}
 }
 
-// has says whether the queue has an entry of a job.
+// has says whether the queue has a task of a job. What is in the backlog may go to the
+// stream meanwhile.
 func (m *model) has(name string) bool {
+	for _, member := range m.backlog() {
+		if strings.Contains(member, fmt.Sprintf("6:job_id%d:%s", len(name), name)) {
+			return true
+		}
+	}
 	for _, entry := range m.b.stream(m.t, redis.DefaultQueue) {
 		task, err := redis.DecodeTask(values(entry))
 		if err == nil && task.JobID == name {
@@ -187,6 +199,10 @@ func (m *model) has(name string) bool {
 		}
 	}
 	return false
+}
+
+func (m *model) backlog() []string {
+	return m.b.raw.ZRange(m.b.ctx, m.b.key("argus_fair:"+redis.DefaultQueue), 0, -1).Val()
 }
 
 // end is what becomes of a job whose task ends, if it has no result yet.
@@ -373,8 +389,9 @@ func (m *model) restart(*rapid.T) {
 }
 
 func (m *model) open() {
-	broker, err := redis.NewBroker(m.b.client, redis.BrokerConfig{Logger: slog.New(slog.DiscardHandler), Queue: redis.QueueConfig{
-		MaxAttempts: modelAttempts, MaxCrashes: modelCrashes, RetryMin: time.Hour, RetryMax: time.Hour}})
+	config := m.fair
+	config.MaxAttempts, config.MaxCrashes, config.RetryMin, config.RetryMax = modelAttempts, modelCrashes, time.Hour, time.Hour
+	broker, err := redis.NewBroker(m.b.client, redis.BrokerConfig{Logger: slog.New(slog.DiscardHandler), Queue: config})
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -416,7 +433,7 @@ func (m *model) drain(rt *rapid.T) {
 				m.end(job, "gone", "completed")
 			}
 		}
-		left := len(m.b.stream(m.t, redis.DefaultQueue))
+		left := len(m.backlog()) + len(m.b.stream(m.t, redis.DefaultQueue))
 		if left == 0 {
 			break
 		}
@@ -445,4 +462,7 @@ func (m *model) drain(rt *rapid.T) {
 	if n := raw.XLen(m.b.ctx, m.b.key("argus_dead:"+redis.DefaultQueue)).Val(); int(n) != dead {
 		rt.Fatalf("%d dead letters, want %d", n, dead)
 	}
+	await(m.t, m.b.ctx, func() bool { // of fairness, nothing is left behind
+		return len(raw.Keys(m.b.ctx, m.b.key("argus_fair*")).Val()) == 0
+	})
 }

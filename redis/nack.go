@@ -96,16 +96,19 @@ func (b *Broker) giveBack(ctx context.Context, lease Lease, g giveBack) (Nacked,
 	}
 	keys := []string{b.keys.tasks(lease.Queue), b.keys.delayed(lease.Queue), b.keys.delayedQueues(),
 		b.keys.deadLetters(lease.Queue), b.keys.cancelledJobs(), b.keys.uncounted(lease.Queue)}
+	fairKeys, fairness := b.fair(lease.Queue)
+	keys = append(keys, fairKeys...)
 	head := append([]any{lease.Group}, lease.args()...)
 	head = append(head, g.action, delay, g.reason, lease.Queue, lease.JobID, b.config.DeadLetterTTL.Milliseconds(),
 		uuid.NewString(), config.MaxAttempts, config.RetryMin.Milliseconds(), config.RetryMax.Milliseconds(),
-		rand.Float64(), g.cause)
+		rand.Float64(), g.cause, fairness)
 	r := recording{jobID: lease.JobID, queue: config, results: []Result{
 		{Status: StatusFailed, Error: g.epitaph(config)}, {Status: StatusCancelled}}}
 	reply, err := b.record(ctx, nackScript, repeatable, r, keys, head)
 	if err != nil {
 		return Nacked{}, err
 	}
+	b.settled(lease)
 	switch reply[0] {
 	case "RETRY":
 		ms, err := number(reply[1])

@@ -51,7 +51,7 @@ type PublishBatchRequest struct {
 
 // Published says where a task is.
 type Published struct {
-	EntryID string // "" while the task is delayed
+	EntryID string // "" while the task is delayed, or waits for its turn in a fair queue
 	JobID   string
 }
 
@@ -124,7 +124,8 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 	}
 	keys := []string{b.keys.tasks(queue), b.keys.delayed(queue), b.keys.delayedQueues(),
 		b.keys.request(p.RequestID), b.keys.state(entries[0].jobID)}
-	reply, err := b.runPublish(ctx, unknown, keys, p.args(b.config, b.queueConfig(queue), queue, digest), entries, b.queueConfig(queue).UniqueJobs)
+	fairKeys, fairness := b.fair(queue)
+	reply, err := b.runPublish(ctx, unknown, keys, fairKeys, p.args(b.config, b.queueConfig(queue), queue, digest, fairness), entries, b.queueConfig(queue).UniqueJobs)
 	if err != nil {
 		return nil, false, err
 	}
@@ -144,9 +145,13 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 	if p.State != nil {
 		b.bell.ringAll(keys[4])
 	}
-	if published[0].EntryID == "" {
+	switch {
+	case p.Delay > 0 || !p.RunAt.IsZero():
 		b.due.set(max(p.Delay, time.Until(p.RunAt)))
-	} else {
+	case fairness != "":
+		b.bell.ringEach(keys[0], len(published))
+		b.due.set(fairPeriod)
+	default:
 		b.bell.ringNew(keys[0], published[len(published)-1].EntryID, len(published))
 	}
 	return published, reply[0] == "DUPLICATE", nil
@@ -154,12 +159,13 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 
 // runPublish runs the script. A mark that a job is active may be of a run that has its
 // result by now: then the script runs again and is told so.
-func (b *Broker) runPublish(ctx context.Context, e effect, keys []string, head []any, entries []newEntry, unique bool) ([]string, error) {
+func (b *Broker) runPublish(ctx context.Context, e effect, keys, fairKeys []string, head []any, entries []newEntry, unique bool) ([]string, error) {
 	if unique {
 		for _, entry := range entries {
 			keys = append(keys, b.keys.active(entry.jobID))
 		}
 	}
+	keys = append(keys, fairKeys...)
 	stale := make(map[string]string)
 	for {
 		args := head
@@ -197,7 +203,7 @@ func (b *Broker) isStale(ctx context.Context, job, mark string) (bool, error) {
 }
 
 // args are the script's arguments before the entries.
-func (p publication) args(config BrokerConfig, q QueueConfig, queue, digest string) []any {
+func (p publication) args(config BrokerConfig, q QueueConfig, queue, digest, fairness string) []any {
 	delay, runAt, most, uniqueTTL, ttl := "", "", "", "", ""
 	if p.Delay > 0 {
 		delay = fmt.Sprint(p.Delay.Milliseconds())
@@ -216,7 +222,7 @@ func (p publication) args(config BrokerConfig, q QueueConfig, queue, digest stri
 		ttl = fmt.Sprint(orDefault(p.State.TTL, config.StateTTL).Milliseconds())
 		state = p.State.flat()
 	}
-	args := []any{digest, config.RequestWindow.Milliseconds(), delay, runAt, queue, most, uniqueTTL, ttl}
+	args := []any{digest, config.RequestWindow.Milliseconds(), delay, runAt, queue, most, uniqueTTL, ttl, fairness}
 	return counted(args, state)
 }
 

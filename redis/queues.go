@@ -20,7 +20,8 @@ type QueueInfo struct {
 	Leased  int64 // delivered and not settled, in all groups
 	Delayed int64
 	Dead    int64
-	// Oldest is when the task that waits longest was published; zero when none waits.
+	// Oldest is when the task that waits longest was published, of a fair queue when the
+	// one whose turn it is; zero when none waits.
 	Oldest time.Time
 	// Paused is when the queue was paused; zero when it is not.
 	Paused time.Time
@@ -102,6 +103,7 @@ func (b *Broker) queue(ctx context.Context, name string) (QueueInfo, error) {
 	pipe := b.client.commands.Pipeline()
 	length := pipe.XLen(ctx, b.keys.tasks(name))
 	delayed := pipe.ZCard(ctx, b.keys.delayed(name))
+	backlog := pipe.ZCard(ctx, b.keys.backlog(name))
 	dead := pipe.XLen(ctx, b.keys.deadLetters(name))
 	paused := pipe.Get(ctx, b.keys.paused(name))
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, goredis.Nil) {
@@ -118,7 +120,7 @@ func (b *Broker) queue(ctx context.Context, name string) (QueueInfo, error) {
 	behind := "0-0" // up to where every group has read
 	for i := range groups {
 		g := &groups[i]
-		g.Waiting = max(0, length.Val()-g.Pending)
+		g.Waiting = max(0, length.Val()-g.Pending) + backlog.Val()
 		q.Waiting, q.Leased = max(q.Waiting, g.Waiting), q.Leased+g.Pending
 		if i == 0 || cursorLess(g.LastDelivered, behind) {
 			behind = g.LastDelivered
@@ -126,7 +128,7 @@ func (b *Broker) queue(ctx context.Context, name string) (QueueInfo, error) {
 	}
 	q.Groups = groups
 	if len(groups) == 0 {
-		q.Waiting = length.Val()
+		q.Waiting = length.Val() + backlog.Val()
 	}
 	first, err := b.client.commands.XRangeN(ctx, b.keys.tasks(name), cursorAfter(behind), "+", 1).Result()
 	if err != nil {
@@ -318,21 +320,28 @@ func (b *Broker) Purge(ctx context.Context, queue string) (Purged, error) {
 	if err = errors.Join(err, failed); err != nil {
 		return purged, err
 	}
-	for {
-		members, err := b.client.commands.ZRange(ctx, b.keys.delayed(queue), 0, minPage-1).Result()
-		if err != nil || len(members) == 0 {
-			return purged, translate("purge", err, repeatable)
-		}
-		for _, member := range members {
-			fields, ok := unpack(member)
-			if !ok {
-				fields = []string{""}
+	for where, n := range map[Where]*int64{WhereWaiting: &purged.Waiting, WhereDelayed: &purged.Delayed} {
+		for {
+			members, err := b.client.commands.ZRange(ctx, Place{Where: where, Queue: queue}.set(b.keys), 0, minPage-1).Result()
+			if err != nil {
+				return purged, translate("purge", err, repeatable)
 			}
-			if !count(&purged.Delayed, doomed(Place{Where: WhereDelayed, member: member}, entryFields(fields[1:]))) {
-				return purged, failed
+			if len(members) == 0 {
+				break
+			}
+			for _, member := range members {
+				p, isTask := memberPlace(where, member)
+				d := dropped{place: p}
+				if isTask {
+					d.jobID, d.part = p.Task.JobID, p.Task.Part
+				}
+				if !count(n, d) {
+					return purged, failed
+				}
 			}
 		}
 	}
+	return purged, nil
 }
 
 // doomed is an entry that is to be dropped.

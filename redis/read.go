@@ -139,8 +139,10 @@ func (b *Broker) lease(ctx context.Context, r ReadRequest) (batch, error) {
 		mode = "claim"
 	}
 	start := time.Now()
-	reply, err := readScript.run(context.WithoutCancel(ctx), b.client, repeatable, []string{b.keys.tasks(r.Queue), b.keys.paused(r.Queue), b.keys.cancelledJobs(), b.keys.uncounted(r.Queue)},
-		r.Group, r.Consumer, r.Max, lease.Milliseconds(), mode, batchBytes, b.deliveryOverhead(r), fieldOverhead)
+	fairKeys, fairness := b.fair(r.Queue)
+	keys := append([]string{b.keys.tasks(r.Queue), b.keys.paused(r.Queue), b.keys.cancelledJobs(), b.keys.uncounted(r.Queue)}, fairKeys...)
+	reply, err := readScript.run(context.WithoutCancel(ctx), b.client, repeatable, keys,
+		r.Group, r.Consumer, r.Max, lease.Milliseconds(), mode, batchBytes, b.deliveryOverhead(r), fieldOverhead, fairness)
 	if err != nil {
 		b.claims.again(line)
 		return batch{}, err
@@ -232,6 +234,7 @@ func (b *Broker) turnAway(ctx context.Context, entries []unwanted) int {
 		if u.action == "" { // for another group
 			args := append([]any{u.lease.Group}, u.lease.args()...)
 			_, err = ackScript.run(context.WithoutCancel(ctx), b.client, repeatable, []string{b.keys.tasks(u.lease.Queue)}, args...)
+			b.settled(u.lease)
 		} else {
 			_, err = b.giveBack(context.WithoutCancel(ctx), u.lease, u.giveBack)
 		}

@@ -21,18 +21,18 @@ type script struct {
 }
 
 var (
-	publishScript  = load("publish")
-	readScript     = load("read")
+	publishScript  = load("fair", "publish")
+	readScript     = load("fair", "read")
 	ackScript      = load("ack")
 	releaseScript  = load("release")
-	moveScript     = load("move")
+	moveScript     = load("fair", "move")
 	extendScript   = load("extend")
 	stateScript    = load("state")
-	redriveScript  = load("redrive")
+	redriveScript  = load("fair", "redrive")
 	trimScript     = load("trim")
 	leaveScript    = load("leave")
 	completeScript = load("record", "complete")
-	nackScript     = load("record", "nack")
+	nackScript     = load("fair", "record", "nack")
 	cancelScript   = load("record", "cancel")
 	dropScript     = load("record", "drop")
 )

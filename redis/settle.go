@@ -68,6 +68,9 @@ func (b *Broker) Ack(ctx context.Context, tokens []string) ([]AckResult, error) 
 		}
 		for n, i := range indexes {
 			results[i].Outcome = AckOutcome(outcomes[n])
+			if results[i].Outcome == Acked {
+				b.settled(leases[i])
+			}
 		}
 	}
 	return results, nil

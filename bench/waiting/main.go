@@ -22,19 +22,21 @@ import (
 )
 
 var (
-	streams  = flag.String("streams", "1000,10000", "how many Watch streams")
-	sweeps   = flag.String("sweep", "100,10000", "how many Watch streams on a Redis that does not track keys")
-	jobs     = flag.String("jobs", "100000", "how many jobs on WatchMany streams")
-	workers  = flag.Int("workers", 1000, "how many idle workers")
-	naive    = flag.Int("naive", 1000, "how many watchers with a connection each")
-	rate     = flag.Int("rate", 1000, "completions per second")
-	duration = flag.Duration("duration", 5*time.Second, "how long each is measured")
+	streams    = flag.String("streams", "1000,10000", "how many Watch streams")
+	sweeps     = flag.String("sweep", "100,10000", "how many Watch streams on a Redis that does not track keys")
+	jobs       = flag.String("jobs", "100000", "how many jobs on WatchMany streams")
+	workers    = flag.Int("workers", 1000, "how many idle workers")
+	naive      = flag.Int("naive", 1000, "how many watchers with a connection each")
+	rate       = flag.Int("rate", 1000, "completions per second")
+	flood      = flag.Int("flood", 10000, "how many tasks of a loud organization lie in front of a quiet one's")
+	quietTasks = flag.Int("quiet", 500, "how many tasks the quiet one has")
+	duration   = flag.Duration("duration", 5*time.Second, "how long each is measured")
 )
 
 func main() {
 	flag.Parse()
 	ctx := context.Background()
-	r, err := rig.Start(ctx, false)
+	r, err := rig.Start(ctx, rig.Options{Config: fairConfig})
 	if err != nil {
 		fail(err)
 	}
@@ -51,7 +53,7 @@ func main() {
 	for _, n := range rig.Numbers(*jobs) {
 		watchMany(ctx, r, table, n)
 	}
-	swept, err := rig.Start(ctx, true)
+	swept, err := rig.Start(ctx, rig.Options{IsSwept: true})
 	if err != nil {
 		fail(err)
 	}
@@ -68,6 +70,10 @@ func main() {
 	idleWorkers(ctx, r, idle, "Read")
 	idleWorkers(ctx, r, idle, "Consume")
 	idle.Print(os.Stdout)
+	fmt.Println()
+	turns := rig.NewTable("what", "took", "against alone")
+	fairness(ctx, r, turns)
+	turns.Print(os.Stdout)
 }
 
 // running is what is to be stopped when the benchmark fails.

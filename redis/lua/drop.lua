@@ -2,9 +2,9 @@
 -- result.
 --
 -- KEYS  1 job state   2 completion stream   3 scratch stream   4 active mark   5 task stream
---       6 delayed set
--- ARGV  1 'entry' in the stream, 'delayed', or 'nowhere'   2 the entry's id, or the
---       member of the delayed set
+--       6 delayed set, or backlog
+-- ARGV  1 'entry' in the stream, 'set', or 'nowhere'   2 the entry's id, or the
+--       member of the set
 --       3 lease, ms: an entry whose lease is younger is left alone
 --       4 'record', or '' for an entry that is no task   5 the recording, with one result
 -- Returns {'DROPPED', 'OK' when the result is the job's now, 'ALREADY' when it had one, or
@@ -23,17 +23,14 @@ if ARGV[4] ~= '' then
 end
 if place == 'entry' then
   if #redis.call('XRANGE', stream, id, id) == 0 then return {'GONE'} end
-  local groups = {}
-  for i, list in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
-    for j = 1, #list, 2 do
-      if list[j] == 'name' then groups[i] = list[j + 1] end
-    end
-    local pending = redis.call('XPENDING', stream, groups[i], id, id, '1')
+  local groups = groups_of(stream)
+  for _, g in ipairs(groups) do
+    local pending = redis.call('XPENDING', stream, g.name, id, id, '1')
     if #pending > 0 and tonumber(pending[1][3]) < tonumber(ARGV[3]) then return {'LEASED'} end
   end
-  for _, group in ipairs(groups) do redis.call('XACK', stream, group, id) end
+  for _, g in ipairs(groups) do redis.call('XACK', stream, g.name, id) end
   redis.call('XDEL', stream, id)
-elseif place == 'delayed' then
+elseif place == 'set' then
   if redis.call('ZREM', KEYS[6], id) == 0 then return {'GONE'} end
 end
 if not r then return {'DROPPED', '', '', ''} end

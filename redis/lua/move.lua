@@ -1,23 +1,80 @@
--- Moves delayed tasks that are due into their queue.
+-- Moves tasks into their queue: delayed ones that are due, and of a fair queue those whose
+-- turn it is. Where a queue is fair no more, all of its backlog goes.
 --
--- KEYS  1 delayed set   2 task stream   3 set of queues with delayed tasks
---       4 dead-letter stream
+-- KEYS  1 delayed set   2 task stream   3 set of queues with tasks to be moved
+--       4 dead-letter stream   5… the keys of fairness
 -- ARGV  1 queue   2 how many at most   3 how long dead letters are kept, ms
--- Returns {number moved, ms until the next is due, '' when there is none}
+--       4 how the queue is fair   5 'count' to count anew what is in flight, or ''
+--       6… ids of entries that were settled
+-- Returns {number moved, ms until the next is due, '' when there is none, how many are in
+--         the backlog}
+local stream, most = KEYS[2], tonumber(ARGV[2])
+local f, was_fair = fairness(ARGV[4], 5), false
+if not f and redis.call('EXISTS', KEYS[5], KEYS[9]) > 0 then
+  was_fair, f = true, fairness('{"limit":0,"limits":{},"weights":{}}', 5)
+end
+redis.call('XLEN', stream) -- of another type: fail before anything is written
 local now = now_ms()
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', text(now), 'LIMIT', '0', ARGV[2])
 for _, member in ipairs(due) do
   local entry = unpacked(member)
   if entry and #entry > 2 and #entry % 2 == 1 then
-    redis.call('XADD', KEYS[2], '*', unpack(entry, 2))
+    enqueue(not was_fair and f or nil, stream, {unpack(entry, 2)})
   else
     bury(KEYS[4], ARGV[3], {'argus_packed', member, 'argus_reason', 'malformed: not a delayed task', 'argus_dead_at', text(now)})
   end
   redis.call('ZREM', KEYS[1], member)
 end
-local first = redis.call('ZRANGE', KEYS[1], '0', '0', 'WITHSCORES')
-if #first == 0 then
-  redis.call('SREM', KEYS[3], ARGV[1])
-  return {text(#due), ''}
+
+-- settled forgets that an entry is in flight, so that its organization may go on.
+local function settled(id)
+  local org = redis.call('HGET', f.held, id)
+  if not org then return end
+  redis.call('HDEL', f.held, id)
+  if redis.call('HINCRBY', f.held, 'n:' .. org, '-1') <= 0 then redis.call('HDEL', f.held, 'n:' .. org) end
 end
-return {text(#due), text(math.max(0, tonumber(first[2]) - now))}
+
+-- unpark lets organizations go on that may.
+local function unpark()
+  for _, org in ipairs(redis.call('ZRANGE', f.parked, '0', '-1')) do
+    local limit = limit_of(f, org)
+    if limit == 0 or tonumber(redis.call('HGET', f.held, 'n:' .. org) or 0) < limit then
+      redis.call('ZADD', f.ready, score(math.max(virtual_time(f), tag(f.parked, org))), org)
+      redis.call('ZREM', f.parked, org)
+    end
+  end
+end
+
+-- in_flight is true of an entry that some group has still to read or to settle.
+local function in_flight(id, groups)
+  for _, g in ipairs(groups) do
+    if #redis.call('XPENDING', stream, g.name, id, id, '1') > 0 then return true end
+    if precedes(g['last-delivered-id'], id) then return #redis.call('XRANGE', stream, id, id) > 0 end
+  end
+  return false
+end
+
+local backlog, moved = 0, #due
+if f then
+  for i = 6, #ARGV do settled(ARGV[i]) end
+  if ARGV[5] ~= '' then
+    local groups = redis.call('EXISTS', stream) == 1 and groups_of(stream) or {}
+    for _, id in ipairs(redis.call('HKEYS', f.held)) do
+      if string.find(id, '^%d+%-%d+$') and #groups > 0 and not in_flight(id, groups) then settled(id) end
+    end
+  end
+  unpark()
+  if was_fair then
+    while moved < most and advance(f, stream) do moved = moved + 1 end
+  else
+    moved = moved + feed(f, stream)
+  end
+  backlog = redis.call('ZCARD', f.backlog)
+  if backlog == 0 then
+    redis.call('DEL', f.ready, f.parked, f.tags)
+    redis.call('HDEL', f.held, 'v', 'seq')
+  end
+end
+local first = redis.call('ZRANGE', KEYS[1], '0', '0', 'WITHSCORES')
+if #first == 0 and backlog == 0 then redis.call('SREM', KEYS[3], ARGV[1]) end
+return {text(moved), #first == 0 and '' or text(math.max(0, tonumber(first[2]) - now)), text(backlog)}

@@ -7,7 +7,7 @@
 --
 -- KEYS  1 job state   2 completion stream   3 scratch stream   4 active mark   5 task stream
 --       6 delayed set   7 set of queues with delayed tasks   8 dead-letter stream
---       9 cancelled jobs   10 uncounted deliveries
+--       9 cancelled jobs   10 uncounted deliveries   11… the keys of fairness, if any
 -- ARGV  1 group   2 entry id   3 consumer   4 delivery count
 --       5 'retry'; 'dead'; 'lost': to the dead letters, this delivery reached nobody;
 --         'cancelled': drop it
@@ -16,7 +16,7 @@
 --       11 a unique id   12 how many failures a task may have
 --       13 shortest back-off, ms   14 longest back-off, ms   15 random number, 0 to 1
 --       16 the cause of death for 'dead' and 'lost'
---       17 the recording, with two results: failed and cancelled
+--       17 how the queue is fair   18 the recording, with two results: failed and cancelled
 -- Returns {'RETRY', ms until it is due}, {'DEAD'}, {'CANCELLED'}, {'GONE'} when the entry
 --         was deleted, {'NOT_PENDING'}, {'LEASE_LOST'} or a question
 local stream, group, id, action = KEYS[5], ARGV[1], ARGV[2], ARGV[5]
@@ -59,7 +59,7 @@ end
 -- that is the part's; of a part that the job doesn't have, nothing.
 local r
 if action ~= 'retry' and job ~= '' then
-  r = recording(17)
+  r = recording(18)
   local _, part = job_of(entry[2])
   if part ~= r.part then return {'PART', part} end
   local question = examine(r)
@@ -119,6 +119,8 @@ if delay > 0 then
   redis.call('SADD', KEYS[7], ARGV[8])
 else
   settle(stream, group, id)
-  redis.call('XADD', stream, '*', unpack(copy))
+  local f = fairness(ARGV[17], 11)
+  enqueue(f, stream, copy)
+  feed(f, stream)
 end
 return {'RETRY', text(delay)}

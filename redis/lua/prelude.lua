@@ -37,15 +37,23 @@ local function fence(stream, group, id, consumer, count)
   return nil
 end
 
+-- groups_of lists a stream's groups with their figures by name.
+local function groups_of(stream)
+  local groups = redis.call('XINFO', 'GROUPS', stream)
+  for i, list in ipairs(groups) do
+    for j = 1, #list, 2 do list[list[j]] = list[j + 1] end
+    groups[i] = list
+  end
+  return groups
+end
+
 -- settle takes an entry out of the group, and out of the stream when no other group
 -- still has to read or to settle it.
 local function settle(stream, group, id)
   redis.call('XACK', stream, group, id)
-  local groups = redis.call('XINFO', 'GROUPS', stream)
+  local groups = groups_of(stream)
   if #groups > 1 then
-    for _, list in ipairs(groups) do
-      local g = {}
-      for i = 1, #list, 2 do g[list[i]] = list[i + 1] end
+    for _, g in ipairs(groups) do
       if g.name ~= group and (precedes(g['last-delivered-id'], id) or
           #redis.call('XPENDING', stream, g.name, id, id, '1') > 0) then
         return
@@ -71,17 +79,18 @@ local function published_at(id, list)
   return at or tonumber(string.match(id, '^%d+'))
 end
 
--- job_of is a task's job and part as its entry says it, in either form; '' where it
--- doesn't.
+-- job_of is a task's job, part and organization as its entry says it, in either form; ''
+-- where it doesn't.
 local function job_of(list)
   local f = {}
   for i = 1, #list, 2 do f[list[i]] = list[i + 1] end
   if not f.job_id and f.data then
     local ok, object = pcall(cjson.decode, f.data)
-    if ok and type(object) == 'table' then f.job_id, f.part = object.job_id, object.part end
+    if ok and type(object) == 'table' then f = object end
     if type(f.job_id) == 'number' then f.job_id = text(f.job_id) end
   end
-  return type(f.job_id) == 'string' and f.job_id or '', type(f.part) == 'string' and f.part or ''
+  local function word(name) return type(f[name]) == 'string' and f[name] or '' end
+  return word('job_id'), word('part'), word('organization_id')
 end
 
 -- pack joins strings so that any bytes survive: "3:abc0:2:xy".

@@ -3,15 +3,18 @@
 -- KEYS  1 task stream   2 delayed set   3 set of queues with delayed tasks
 --       4 request record   5 job state
 --       6… for each task the mark that its job is active, if jobs are to be unique
+--       then the keys of fairness, if any
 -- ARGV  1 request digest, '' for no request id   2 request window, ms
 --       3 delay, ms, '' for none   4 time to run at, ms, '' for none
 --       5 queue   6 how many tasks it may hold, '' for any number
 --       7 TTL of the marks, ms, '' when jobs need not be unique
 --       8 job state's TTL, ms, '' for no initial state
---       9 number n of the state's arguments, then those n arguments
+--       9 how the queue is fair
+--       10 number n of the state's arguments, then those n arguments
 --       then for each task: job id, a unique id, the mark that is known to be out of
 --       date or '', number n of the entry's arguments, then those n arguments
--- Returns {'OK' or 'DUPLICATE', entry id, job id, entry id, job id, …}
+-- Returns {'OK' or 'DUPLICATE', entry id, job id, entry id, job id, …}, an entry id is ''
+--                   while the task is delayed or in the backlog
 --         {'CONFLICT'}  the request id was used with another digest
 --         {'EXISTS'}    an initial state is given, and the job has a state
 --         {'FULL'}      the queue holds too many tasks
@@ -29,8 +32,9 @@ if digest ~= '' then
   end
 end
 
-local unique_ttl, state_ttl, state_args = ARGV[7], ARGV[8], tonumber(ARGV[9])
-local first_task, tasks = 10 + state_args, 0
+local unique_ttl, state_ttl, state_args = ARGV[7], ARGV[8], tonumber(ARGV[10])
+local first_task, tasks = 11 + state_args, 0
+local f = fairness(ARGV[9], #KEYS - 5)
 local at = first_task
 local active = {'ACTIVE'}
 while at <= #ARGV do
@@ -43,10 +47,13 @@ while at <= #ARGV do
   at = at + 4 + tonumber(ARGV[at + 3])
 end
 if #active > 1 then return active end
-if ARGV[6] ~= '' and redis.call('XLEN', KEYS[1]) + redis.call('ZCARD', KEYS[2]) + tasks > tonumber(ARGV[6]) then
+if ARGV[6] ~= '' and redis.call('XLEN', KEYS[1]) + redis.call('ZCARD', KEYS[2]) +
+    (f and redis.call('ZCARD', f.backlog) or 0) + tasks > tonumber(ARGV[6]) then
   return {'FULL'}
 end
 if state_ttl ~= '' and redis.call('EXISTS', KEYS[5]) == 1 then return {'EXISTS'} end
+
+if f then redis.call('XLEN', KEYS[1]) end
 
 local now, due = now_ms(), nil
 if ARGV[3] ~= '' then due = now + tonumber(ARGV[3]) end
@@ -71,7 +78,7 @@ while at <= #ARGV do
     redis.call('ZADD', KEYS[2], text(due), pack(entry))
     redis.call('SADD', KEYS[3], ARGV[5])
   else
-    id = redis.call('XADD', KEYS[1], '*', unpack(ARGV, at + 4, at + 3 + n))
+    id = enqueue(f, KEYS[1], {unpack(ARGV, at + 4, at + 3 + n)})
   end
   result[#result + 1] = id
   result[#result + 1] = job
@@ -80,8 +87,9 @@ while at <= #ARGV do
   at = at + 4 + n
 end
 
+feed(f, KEYS[1])
 if state_ttl ~= '' then
-  redis.call('HSET', KEYS[5], unpack(ARGV, 10, 9 + state_args))
+  redis.call('HSET', KEYS[5], unpack(ARGV, 11, 10 + state_args))
   redis.call('PEXPIRE', KEYS[5], state_ttl)
 end
 if digest ~= '' then

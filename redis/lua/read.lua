@@ -2,12 +2,13 @@
 -- the stream is there and the group is not.
 --
 -- KEYS  1 task stream   2 mark of a paused queue   3 cancelled jobs
---       4 uncounted deliveries
+--       4 uncounted deliveries   5… the keys of fairness, if any
 -- ARGV  1 group   2 consumer   3 how many   4 lease, ms
 --       5 'claim': expired leases first, then new tasks; 'new': new tasks only;
 --         'own': what the consumer holds, longest held first
 --       6 how many bytes of entries at most; one entry is given in any case
 --       7 what an entry counts beside its fields, bytes   8 what a field counts
+--       9 how the queue is fair
 -- Returns {now in ms, number of leases whose entry is gone, 'MORE' when expired leases
 --         may be left, 'PAUSED' or '', 'CREATED' when the group was, 'ABSENT' when there
 --         is no stream or '', entry, entry, …} where an entry is
@@ -17,6 +18,7 @@ local stream, group, consumer = KEYS[1], ARGV[1], ARGV[2]
 local want, lease, mode = tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local room, per_entry, per_field = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local out, gone, more, health, taken = {text(now_ms())}, 0, '', '', 0
+local f = fairness(ARGV[9], 5)
 local some_cancelled, some_uncounted = false, false
 if redis.call('EXISTS', KEYS[2], KEYS[3], KEYS[4]) > 0 then
   if mode ~= 'own' and redis.call('EXISTS', KEYS[2]) == 1 then return {out[1], '0', 'PAUSED', ''} end
@@ -81,6 +83,13 @@ local function take(pending)
   end
 end
 
+-- move moves up to n tasks of the backlog into the stream, and says how many.
+local function move(n)
+  local moved = 0
+  while f and moved < n and advance(f, stream) do moved = moved + 1 end
+  return moved
+end
+
 -- read leases new entries, a few first to see how large they are. What then does not
 -- fit is due at once, as if it had not been delivered.
 local function read()
@@ -88,8 +97,7 @@ local function read()
   while taken < want and room > 0 do
     local n = math.min(want - taken, step)
     local reply = in_group('XREADGROUP', 'GROUP', group, consumer, 'COUNT', text(n), 'STREAMS', stream, '>')
-    if not reply then return end
-    local entries = reply[1][2]
+    local entries = reply and reply[1][2] or {}
     for i = 1, #entries do
       local id = entries[i][1]
       if not give(id, 1, entries[i][2]) then
@@ -97,8 +105,8 @@ local function read()
         more = 'MORE'
       end
     end
-    if #entries < n then return end
-    step = math.min(64, math.ceil(room * taken / (tonumber(ARGV[6]) - room)))
+    if #entries < n and move(n - #entries) == 0 then return end
+    if taken > 0 then step = math.min(64, math.ceil(room * taken / (tonumber(ARGV[6]) - room))) end
   end
 end
 
@@ -117,6 +125,7 @@ else
     if #expired == want or taken + gone < #expired then more = 'MORE' end
   end
   read()
+  feed(f, stream)
 end
 table.insert(out, 2, text(gone))
 table.insert(out, 3, more)

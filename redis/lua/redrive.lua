@@ -3,10 +3,11 @@
 -- result from elsewhere keeps it.
 --
 -- KEYS  1 job state   2 completion stream   3 task stream   4 dead-letter stream
--- ARGV  1 id of the dead letter
--- Returns {'OK', entry id} or {'GONE'}
+--       5… the keys of fairness, if any
+-- ARGV  1 id of the dead letter   2 how the queue is fair
+-- Returns 'OK' or 'GONE'
 local letter = redis.call('XRANGE', KEYS[4], ARGV[1], ARGV[1])[1]
-if not letter then return {'GONE'} end
+if not letter then return 'GONE' end
 local copy, meta = {}, {}
 for i = 1, #letter[2], 2 do
   local name, value = letter[2][i], letter[2][i + 1]
@@ -20,7 +21,10 @@ local status = redis.call('HGET', KEYS[1], 'status')
 local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', '1')[1]
 local is_over = ({completed = true, partial = true, failed = true, cancelled = true})[status or '']
 local is_own = meta.argus_result and (not is_over or last and last[1] == meta.argus_result)
-local id = redis.call('XADD', KEYS[3], '*', unpack(copy))
+local f = fairness(ARGV[2], 5)
+redis.call('XLEN', KEYS[3])
+enqueue(f, KEYS[3], copy)
+feed(f, KEYS[3])
 redis.call('XDEL', KEYS[4], ARGV[1])
 if is_own and redis.call('XDEL', KEYS[2], meta.argus_result) == 1 then
   local _, part = job_of(letter[2])
@@ -33,4 +37,4 @@ if is_own and redis.call('XDEL', KEYS[2], meta.argus_result) == 1 then
   end
   if redis.call('XLEN', KEYS[2]) == 0 then redis.call('DEL', KEYS[2]) end
 end
-return {'OK', id}
+return 'OK'

@@ -6,9 +6,7 @@
 -- Returns the number of entries removed
 local stream, least = KEYS[1], nil
 if redis.call('EXISTS', stream) == 0 then return 0 end
-for _, list in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
-  local g = {}
-  for i = 1, #list, 2 do g[list[i]] = list[i + 1] end
+for _, g in ipairs(groups_of(stream)) do
   local first = g['last-delivered-id']
   if g.pending > 0 then
     first = redis.call('XPENDING', stream, g.name)[2]

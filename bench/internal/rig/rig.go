@@ -38,8 +38,14 @@ type Rig struct {
 	conns  map[int]*grpc.ClientConn
 }
 
-// Start builds argus and starts both. With isSwept, Redis does not track keys for the server.
-func Start(ctx context.Context, isSwept bool) (r *Rig, err error) {
+// Options say how a Rig is started.
+type Options struct {
+	IsSwept bool   // Redis does not track keys for the server
+	Config  string // the server's settings, YAML
+}
+
+// Start builds argus and starts both.
+func Start(ctx context.Context, o Options) (r *Rig, err error) {
 	r = &Rig{conns: make(map[int]*grpc.ClientConn)}
 	defer func() {
 		if err != nil {
@@ -72,7 +78,7 @@ func Start(ctx context.Context, isSwept bool) (r *Rig, err error) {
 	if err = until(ctx, func() bool { return r.Raw.Ping(ctx).Err() == nil }); err != nil {
 		return r, err
 	}
-	if isSwept {
+	if o.IsSwept {
 		if err = r.Raw.Do(ctx, "ACL", "SETUSER", "default", "-client|tracking").Err(); err != nil {
 			return r, err
 		}
@@ -80,7 +86,11 @@ func Start(ctx context.Context, isSwept bool) (r *Rig, err error) {
 	if r.Addr, err = freeAddr(); err != nil {
 		return r, err
 	}
-	r.server = exec.Command(binary, "serve", "--redis-addr", r.RedisAddr, "--grpc-addr", r.Addr, "--log-level", "error")
+	config := filepath.Join(r.dir, "argus.yaml")
+	if err = os.WriteFile(config, []byte(o.Config), 0o600); err != nil {
+		return r, err
+	}
+	r.server = exec.Command(binary, "serve", "--config", config, "--redis-addr", r.RedisAddr, "--grpc-addr", r.Addr, "--log-level", "error")
 	r.server.Stderr, r.server.SysProcAttr = os.Stderr, &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err = r.server.Start(); err != nil {
 		return r, err

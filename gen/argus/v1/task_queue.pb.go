@@ -303,8 +303,8 @@ func (x *PublishRequest) GetInitialState() *InitialState {
 // PublishResponse says where the task is.
 type PublishResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The id of the task's entry in the stream. Empty for a delayed task: it gets
-	// its entry when it is due.
+	// The id of the task's entry in the stream. Empty for a delayed task, and in a
+	// fair queue: it gets its entry when it is due, and when it is its turn.
 	MessageId string `protobuf:"bytes,1,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
 	// The job's id: the task's, or the one that the server made.
 	JobId string `protobuf:"bytes,2,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
@@ -433,7 +433,7 @@ func (x *PublishBatchRequest) GetRequestId() string {
 // PublishBatchResponse says where the tasks are, in the order of the request.
 type PublishBatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The ids of the entries in the stream.
+	// The ids of the entries in the stream; empty ones in a fair queue.
 	MessageIds []string `protobuf:"bytes,1,rep,name=message_ids,json=messageIds,proto3" json:"message_ids,omitempty"`
 	// The ids of the jobs.
 	JobIds []string `protobuf:"bytes,2,rep,name=job_ids,json=jobIds,proto3" json:"job_ids,omitempty"`

@@ -1,0 +1,131 @@
+-- Shared by the scripts that put tasks into a queue. A queue that is fair between
+-- organizations keeps its tasks in a backlog; they go into the stream, where all workers
+-- find them, only as workers ask for them, and the organizations take turns. This is
+-- start-time fair queueing (Goyal, Vin, Cheng 1996): each organization has a tag, the
+-- one with the lowest is next, and moving one task raises its tag by 1/weight.
+--
+-- The keys, all of fixed names so that they can be declared:
+--   backlog  sorted set, all scores 0: '<length>:<organization> <sequence><packed entry>'
+--   ready    sorted set: organizations with a backlog, by tag
+--   parked   sorted set: those that have as many tasks in flight as they may
+--   tags     sorted set: tags of organizations without a backlog, while they still matter
+--   held     hash: 'v' the virtual time, 'seq' the last sequence number; of organizations
+--            with a limit '<entry id>' → organization, 'n:<organization>' → how many
+
+-- fairness is how a queue is fair, nil when it isn't: KEYS[first] to KEYS[first + 5], and
+-- the settings as JSON: ahead, limit, weights, limits, queue.
+local function fairness(settings, first)
+  if settings == '' then return nil end
+  local f = cjson.decode(settings)
+  f.backlog, f.ready, f.parked, f.tags, f.held, f.queues = unpack(KEYS, first, first + 5)
+  return f
+end
+
+local function tag(key, org)
+  return tonumber(redis.call('ZSCORE', key, org) or 0)
+end
+
+local function virtual_time(f)
+  return tonumber(redis.call('HGET', f.held, 'v') or 0)
+end
+
+-- score formats a number so that nothing of it is lost.
+local function score(n)
+  return string.format('%.17g', n)
+end
+
+local function limit_of(f, org)
+  return f.limits[org] or f.limit
+end
+
+-- head begins all members of an organization in the backlog, and nobody else's.
+local function head(org)
+  return #org .. ':' .. org .. ' '
+end
+
+local function backlog_of(f, org)
+  return redis.call('ZLEXCOUNT', f.backlog, '[' .. head(org), '(' .. #org .. ':' .. org .. '!')
+end
+
+-- enqueue puts a task at the end of its queue, and returns its entry's id, '' while it is
+-- in the backlog.
+local function enqueue(f, stream, fields)
+  if not f then return redis.call('XADD', stream, '*', unpack(fields)) end
+  local _, _, org = job_of(fields)
+  local sequence = redis.call('HINCRBY', f.held, 'seq', '1')
+  local copy, published = {}, false
+  for i = 1, #fields do
+    copy[i] = fields[i]
+    published = published or i % 2 == 1 and fields[i] == 'argus_published_at'
+  end
+  if not published then
+    copy[#copy + 1] = 'argus_published_at'
+    copy[#copy + 1] = text(now_ms())
+  end
+  redis.call('ZADD', f.backlog, '0', head(org) .. string.format('%014.0f', sequence) .. pack(copy))
+  if not redis.call('ZSCORE', f.ready, org) and not redis.call('ZSCORE', f.parked, org) then
+    redis.call('ZADD', f.ready, score(math.max(virtual_time(f), tag(f.tags, org))), org)
+    redis.call('ZREM', f.tags, org)
+  end
+  redis.call('SADD', f.queues, f.queue)
+  return ''
+end
+
+-- advance moves the next task into the stream; false when there is none that may go.
+local function advance(f, stream)
+  while true do
+    local first = redis.call('ZRANGE', f.ready, '0', '0', 'WITHSCORES')
+    if #first == 0 then return false end
+    local org, start = first[1], tonumber(first[2])
+    local limit = limit_of(f, org)
+    local member = redis.call('ZRANGEBYLEX', f.backlog, '[' .. head(org), '(' .. #org .. ':' .. org .. '!', 'LIMIT', '0', '1')[1]
+    if not member then -- it was purged
+      redis.call('ZREM', f.ready, org)
+    elseif limit > 0 and tonumber(redis.call('HGET', f.held, 'n:' .. org) or 0) >= limit then
+      redis.call('ZREM', f.ready, org)
+      redis.call('ZADD', f.parked, score(start), org)
+    else
+      redis.call('ZREM', f.parked, org) -- after any write, a full Redis lets the script go on
+      local packed = string.sub(member, #head(org) + 15)
+      local entry = unpacked(packed)
+      if not entry or #entry == 0 or #entry % 2 == 1 then entry = {'argus_packed', packed} end
+      local id = redis.call('XADD', stream, '*', unpack(entry))
+      redis.call('ZREM', f.backlog, member)
+      redis.call('HSET', f.held, 'v', score(start))
+      local finish = start + 1 / (f.weights[org] or 1)
+      if backlog_of(f, org) > 0 then
+        redis.call('ZADD', f.ready, score(finish), org)
+      else
+        redis.call('ZREM', f.ready, org)
+        redis.call('ZREMRANGEBYSCORE', f.tags, '-inf', score(start))
+        redis.call('ZADD', f.tags, score(finish), org)
+      end
+      if limit > 0 then
+        redis.call('HSET', f.held, id, org)
+        redis.call('HINCRBY', f.held, 'n:' .. org, '1')
+      end
+      return true
+    end
+  end
+end
+
+-- undelivered counts, up to most, the entries that no group has read.
+local function undelivered(stream, most)
+  if redis.call('EXISTS', stream) == 0 then return 0 end
+  local from = '0-0'
+  for _, g in ipairs(groups_of(stream)) do
+    if precedes(from, g['last-delivered-id']) then from = g['last-delivered-id'] end
+  end
+  return #redis.call('XRANGE', stream, '(' .. from, '+', 'COUNT', text(most))
+end
+
+-- feed sees to it that as many entries lie ready as the settings say.
+local function feed(f, stream)
+  if not f or redis.call('EXISTS', f.backlog) == 0 then return 0 end
+  local moved = 0
+  for _ = undelivered(stream, f.ahead) + 1, f.ahead do
+    if not advance(f, stream) then break end
+    moved = moved + 1
+  end
+  return moved
+end
