@@ -1,9 +1,7 @@
 package redis
 
 import (
-	"context"
 	"encoding/json"
-	"strconv"
 	"time"
 	"unicode/utf8"
 )
@@ -65,70 +63,6 @@ type Recorded struct {
 	Cursor string
 	// Already: the job had its terminal event before, and Cursor is that one's.
 	Already bool
-}
-
-// Complete records the one terminal result of a job, or of a part of it, and settles the
-// task, in one step. Repeating it with the same token is safe. Errors: ErrInvalid,
-// ErrLeaseToken, ErrLeaseLost: nothing was written.
-func (b *Broker) Complete(ctx context.Context, token string, result Result) (Recorded, error) {
-	lease, err := b.parseLease(token)
-	if err != nil {
-		return Recorded{}, err
-	}
-	if err := result.check(); err != nil {
-		return Recorded{}, err
-	}
-	if !result.Status.Terminal() {
-		return Recorded{}, invalid("status", "is %s, want a terminal one: completed, partial, failed or cancelled", result.Status)
-	}
-	return b.complete(ctx, lease, result)
-}
-
-// Report records an event for a worker without a lease. A terminal one is recorded in
-// the job's state as well. ErrOutcomeUnknown: a status that is not terminal may or may
-// not have been reported.
-func (b *Broker) Report(ctx context.Context, jobID string, result Result) (Recorded, error) {
-	if err := CheckID("job_id", jobID); err != nil {
-		return Recorded{}, err
-	}
-	if err := result.check(); err != nil {
-		return Recorded{}, err
-	}
-	if result.Part != "" && !result.Status.Terminal() {
-		return Recorded{}, invalid("part", "gets one result, a terminal one; progress is reported of the whole job")
-	}
-	return b.complete(ctx, Lease{Queue: b.config.DefaultQueue, JobID: jobID}, result)
-}
-
-// maxEvents is how many events a job may have before its terminal one. They are never
-// trimmed: a watch must not miss any.
-const maxEvents = 1000
-
-func (b *Broker) complete(ctx context.Context, lease Lease, result Result) (Recorded, error) {
-	r := recording{jobID: lease.JobID, part: result.Part, queue: b.queueConfig(lease.Queue), results: []Result{result}}
-	count := ""
-	if lease.EntryID != "" {
-		r.mark, count = lease.mark(), strconv.Itoa(lease.Count)
-	}
-	unknown, most := once, strconv.Itoa(maxEvents)
-	if result.Status.Terminal() {
-		unknown, most = repeatable, ""
-	}
-	reply, err := b.record(ctx, completeScript, unknown, r, []string{b.keys.tasks(lease.Queue)},
-		[]any{lease.Group, lease.EntryID, lease.Consumer, count, most})
-	if err != nil {
-		return Recorded{}, err
-	}
-	b.settled(lease)
-	switch reply[0] {
-	case "OK", "ALREADY":
-		return Recorded{Cursor: reply[1], Already: reply[0] == "ALREADY"}, nil
-	case "FULL":
-		return Recorded{}, ErrTooManyEvents
-	case "NO_PART":
-		return Recorded{}, invalid("part", "is none of the job's parts; they are named when its state is created")
-	}
-	return Recorded{}, ErrLeaseLost
 }
 
 // decodeEvent reads an entry of a completion stream, in either form. Whatever is not

@@ -59,13 +59,16 @@ func (e *ArgumentError) Error() string { return e.Field + ": " + e.Problem }
 // Unwrap makes errors.Is(err, ErrInvalid) true.
 func (e *ArgumentError) Unwrap() error { return ErrInvalid }
 
-// JobActiveError says which job has an unfinished task. It is an ErrJobActive.
-type JobActiveError struct{ JobID string }
+// JobError is an error about one of the jobs of a call.
+type JobError struct {
+	JobID string
+	Err   error
+}
 
-func (e *JobActiveError) Error() string { return ErrJobActive.Error() + ": " + e.JobID }
+func (e *JobError) Error() string { return e.Err.Error() + ": " + e.JobID }
 
-// Unwrap makes errors.Is(err, ErrJobActive) true.
-func (e *JobActiveError) Unwrap() error { return ErrJobActive }
+// Unwrap is what is wrong with the job.
+func (e *JobError) Unwrap() error { return e.Err }
 
 func invalid(field, format string, args ...any) error {
 	return &ArgumentError{Field: field, Problem: fmt.Sprintf(format, args...)}

@@ -214,7 +214,7 @@ func TestUniqueBatchAgain(t *testing.T) {
 			}
 			b.raw.XAdd(b.ctx, e)
 		}
-		var active *redis.JobActiveError
+		var active *redis.JobError
 		if err := publish(); !errors.As(err, &active) || active.JobID != "job-150" {
 			t.Error(err)
 		}

@@ -47,6 +47,9 @@ type PublishRequest struct {
 type PublishBatchRequest struct {
 	PublishOptions
 	Tasks []Task
+	// State, if not nil, is created for the job of each task, in the same step;
+	// ErrJobExists when one of them has a state.
+	State *InitialState
 }
 
 // Published says where a task is.
@@ -81,7 +84,12 @@ func (b *Broker) PublishBatch(ctx context.Context, r PublishBatchRequest) (p []P
 	if len(r.Tasks) == 0 || len(r.Tasks) > MaxBatch {
 		return nil, false, invalid("tasks", "has %d entries, want 1 to %d", len(r.Tasks), MaxBatch)
 	}
-	return b.publish(ctx, publication{PublishOptions: r.PublishOptions, Tasks: r.Tasks},
+	if r.State != nil {
+		if err := r.State.check(); err != nil {
+			return nil, false, err
+		}
+	}
+	return b.publish(ctx, publication{PublishOptions: r.PublishOptions, Tasks: r.Tasks, State: r.State},
 		func(i int) string { return fmt.Sprintf("tasks[%d]", i) })
 }
 
@@ -114,7 +122,8 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 			return nil, false, err
 		}
 	}
-	entries, err := b.entries(p.Tasks, b.queueConfig(queue), field)
+	config := b.queueConfig(queue)
+	entries, err := b.entries(p.Tasks, config, p.State != nil, field)
 	if err != nil {
 		return nil, false, err
 	}
@@ -122,10 +131,18 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 		p.Queue = queue
 		digest, unknown = p.digest(), repeatable
 	}
-	keys := []string{b.keys.tasks(queue), b.keys.delayed(queue), b.keys.delayedQueues(),
-		b.keys.request(p.RequestID), b.keys.state(entries[0].jobID)}
+	keys := []string{b.keys.tasks(queue), b.keys.delayed(queue), b.keys.delayedQueues(), b.keys.request(p.RequestID)}
+	for _, entry := range entries {
+		if p.State != nil {
+			keys = append(keys, b.keys.state(entry.jobID))
+		}
+		if config.UniqueJobs {
+			keys = append(keys, b.keys.active(entry.jobID))
+		}
+	}
 	fairKeys, fairness := b.fair(queue)
-	reply, err := b.runPublish(ctx, unknown, keys, fairKeys, p.args(b.config, b.queueConfig(queue), queue, digest, fairness), entries, b.queueConfig(queue).UniqueJobs)
+	keys = append(keys, fairKeys...)
+	reply, err := b.runPublish(ctx, unknown, keys, p.args(b.config, config, queue, digest, fairness), entries)
 	if err != nil {
 		return nil, false, err
 	}
@@ -133,7 +150,7 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 	case "CONFLICT":
 		return nil, false, ErrRequestIDConflict
 	case "EXISTS":
-		return nil, false, ErrJobExists
+		return nil, false, &JobError{JobID: reply[1], Err: ErrJobExists}
 	case "FULL":
 		return nil, false, ErrQueueFull
 	}
@@ -143,7 +160,9 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 		published = append(published, Published{EntryID: pair[0], JobID: pair[1]})
 	}
 	if p.State != nil {
-		b.bell.ringAll(keys[4])
+		for _, entry := range entries {
+			b.bell.ringAll(b.keys.state(entry.jobID))
+		}
 	}
 	switch {
 	case p.Delay > 0 || !p.RunAt.IsZero():
@@ -159,13 +178,7 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 
 // runPublish runs the script. A mark that a job is active may be of a run that has its
 // result by now: then the script runs again and is told so.
-func (b *Broker) runPublish(ctx context.Context, e effect, keys, fairKeys []string, head []any, entries []newEntry, unique bool) ([]string, error) {
-	if unique {
-		for _, entry := range entries {
-			keys = append(keys, b.keys.active(entry.jobID))
-		}
-	}
-	keys = append(keys, fairKeys...)
+func (b *Broker) runPublish(ctx context.Context, e effect, keys []string, head []any, entries []newEntry) ([]string, error) {
 	stale := make(map[string]string)
 	for {
 		args := head
@@ -183,7 +196,7 @@ func (b *Broker) runPublish(ctx context.Context, e effect, keys, fairKeys []stri
 				return nil, err
 			}
 			if !isStale || stale[job] == mark {
-				return nil, &JobActiveError{JobID: job}
+				return nil, &JobError{JobID: job, Err: ErrJobActive}
 			}
 			stale[job] = mark
 		}
@@ -233,7 +246,9 @@ type newEntry struct {
 	fields []string
 }
 
-func (b *Broker) entries(tasks []Task, q QueueConfig, field func(int) string) ([]newEntry, error) {
+// entries encodes tasks. Where each job gets something of its own, they must be of
+// different jobs.
+func (b *Broker) entries(tasks []Task, q QueueConfig, hasState bool, field func(int) string) ([]newEntry, error) {
 	now := time.Now()
 	entries := make([]newEntry, len(tasks))
 	jobs := make(map[string]bool)
@@ -247,10 +262,16 @@ func (b *Broker) entries(tasks []Task, q QueueConfig, field func(int) string) ([
 		if err := task.Check(field(i)); err != nil {
 			return nil, err
 		}
-		if q.UniqueJobs && jobs[task.JobID] {
-			return nil, invalid(field(i)+".job_id", "is another task's too, and this queue wants one task of a job")
+		if q.UniqueJobs || hasState {
+			if jobs[task.JobID] {
+				problem := "is another task's too, and this queue wants one task of a job"
+				if hasState {
+					problem = "is another task's too, and a job's state is created once; create it with the first of them"
+				}
+				return nil, invalid(field(i)+".job_id", "%s", problem)
+			}
+			jobs[task.JobID] = true
 		}
-		jobs[task.JobID] = true
 		entries[i] = newEntry{jobID: task.JobID, unique: uuid.NewString(), fields: EncodeTask(task, q.Encoding)}
 		if size := entrySize(entries[i].fields); size > MaxTaskBytes {
 			return nil, invalid(field(i), "takes %d bytes as an entry of the queue, at most %d are allowed", size, MaxTaskBytes)

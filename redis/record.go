@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,26 +32,39 @@ func (b *Broker) record(ctx context.Context, s *script, e effect, r recording, k
 	keys = append([]string{b.keys.state(r.jobID), b.keys.completion(r.jobID), b.keys.scratch(), b.keys.active(r.jobID)}, keys...)
 	now := time.Now()
 	for range maxQuestions {
-		reply, err := s.strings(ctx, b.client, e, keys, r.args(b.config, head, now)...)
+		reply, err := s.strings(ctx, b.client, e, keys, r.args(append([]any{}, head...), b.config, now)...)
 		if err != nil {
 			return nil, err
 		}
-		switch reply[0] {
-		case "JUDGE":
-			r.judgements = append(r.judgements, judge(r.jobID, reply[1:])...)
-		case "PARTS":
-			r.parts = reply[1]
-		case "PART":
-			r.part = reply[1]
-		case "OK", "DEAD", "CANCELLED", "DROPPED": // of the last three, perhaps with a result
+		switch {
+		case r.answer(reply):
+			continue
+		case slices.Contains([]string{"DEAD", "CANCELLED", "DROPPED"}, reply[0]): // perhaps with a result
 			b.bell.ringAll(keys[0])
 			b.bell.ringAll(keys[1])
-			return reply, nil
-		default:
-			return reply, nil
 		}
+		return reply, nil
 	}
-	return nil, fmt.Errorf("%s: %w: the job is written to faster than it can be read", s.name, ErrUnavailable)
+	return nil, errRestless(s)
+}
+
+func errRestless(s *script) error {
+	return fmt.Errorf("%s: %w: the job is written to faster than it can be read", s.name, ErrUnavailable)
+}
+
+// answer takes a script's question; false when it is none.
+func (r *recording) answer(reply []string) bool {
+	switch reply[0] {
+	case "JUDGE":
+		r.judgements = append(r.judgements, judge(r.jobID, reply[1:])...)
+	case "PARTS":
+		r.parts = reply[1]
+	case "PART":
+		r.part = reply[1]
+	default:
+		return false
+	}
+	return true
 }
 
 // judge reads events in the JSON form, given as id, data, …, and says their statuses.
@@ -61,15 +75,10 @@ func judge(jobID string, events []string) []string {
 	return events
 }
 
-// args are the arguments of a script: head and the recording.
-func (r recording) args(config BrokerConfig, head []any, now time.Time) []any {
-	args := append([]any{}, head...)
+// args appends the recording to a script's arguments.
+func (r *recording) args(args []any, config BrokerConfig, now time.Time) []any {
 	args = counted(args, r.judgements)
-	unique := ""
-	if r.queue.UniqueJobs {
-		unique = "unique"
-	}
-	args = append(args, config.StateTTL.Milliseconds(), config.CompletionTTL.Milliseconds(), r.mark, unique, r.part, r.parts)
+	args = append(args, config.StateTTL.Milliseconds(), config.CompletionTTL.Milliseconds(), r.mark, r.part, r.parts)
 	for _, result := range r.results {
 		w := r.write(result, now)
 		final := ""
@@ -106,7 +115,7 @@ type resultWrite struct {
 }
 
 // write works out what a result means for the job.
-func (r recording) write(result Result, now time.Time) resultWrite {
+func (r *recording) write(result Result, now time.Time) resultWrite {
 	w := resultWrite{status: result.Status, fields: result.Fields, err: result.Error, part: r.part}
 	switch {
 	case r.part != "":
@@ -136,7 +145,7 @@ func (r recording) write(result Result, now time.Time) resultWrite {
 const statusSuffix = "_status"
 
 // writePart is write for a result of one part: the job's status follows from all parts.
-func (r recording) writePart(w *resultWrite, result Result) {
+func (r *recording) writePart(w *resultWrite, result Result) {
 	w.fields, w.state = maps.Clone(result.Fields), maps.Clone(result.Fields)
 	if w.fields == nil {
 		w.fields, w.state = make(map[string]string), make(map[string]string)

@@ -217,6 +217,11 @@ func (c *consumer) answer(r *argusv1.ConsumeRequest) *argusv1.ConsumeResponse {
 		complete, err = c.queue.Complete(ctx, request.Complete)
 		response.Response = &argusv1.ConsumeResponse_Complete{Complete: complete}
 		settled = []string{request.Complete.GetLeaseToken()}
+	case *argusv1.ConsumeRequest_CompleteBatch:
+		var batch *argusv1.CompleteBatchResponse
+		batch, err = c.queue.CompleteBatch(ctx, request.CompleteBatch)
+		response.Response = &argusv1.ConsumeResponse_CompleteBatch{CompleteBatch: batch}
+		settled = settledBy(request.CompleteBatch, batch)
 	case *argusv1.ConsumeRequest_ExtendLease:
 		var extend *argusv1.ExtendLeaseResponse
 		extend, err = c.queue.ExtendLease(ctx, request.ExtendLease)
@@ -229,13 +234,29 @@ func (c *consumer) answer(r *argusv1.ConsumeRequest) *argusv1.ConsumeResponse {
 		c.credit.settled(settled)
 	}
 	if err != nil {
-		s := toStatus(err, subject{})
-		response.Response = &argusv1.ConsumeResponse_Failure{Failure: &argusv1.ConsumeFailure{
-			Reason:  argusv1.ErrorReason(argusv1.ErrorReason_value["ERROR_REASON_"+reasonOf(s)]),
-			Message: status.Convert(s).Message(), Retryable: retryable(s),
-		}}
+		response.Response = &argusv1.ConsumeResponse_Failure{Failure: toFailure(err)}
 	}
 	return response
+}
+
+// settledBy lists the leases of a batch that are settled or lost.
+func settledBy(r *argusv1.CompleteBatchRequest, response *argusv1.CompleteBatchResponse) []string {
+	var settled []string
+	for i, o := range response.GetOutcomes() {
+		if o.GetFailure() == nil || o.GetFailure().GetReason() == argusv1.ErrorReason_ERROR_REASON_LEASE_LOST {
+			settled = append(settled, r.GetRequests()[i].GetLeaseToken())
+		}
+	}
+	return settled
+}
+
+// toFailure is an error as one of several requests gets it.
+func toFailure(err error) *argusv1.RequestFailure {
+	s := toStatus(err, subject{})
+	return &argusv1.RequestFailure{
+		Reason:  argusv1.ErrorReason(argusv1.ErrorReason_value["ERROR_REASON_"+reasonOf(s)]),
+		Message: status.Convert(s).Message(), Retryable: retryable(s),
+	}
 }
 
 // read gives the worker tasks while it has credit, until ctx ends.

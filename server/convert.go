@@ -36,6 +36,15 @@ func fromTask(field string, t *argusv1.Task) (redis.Task, error) {
 	}, nil
 }
 
+// fromInitialState takes the state that a publish creates, nil for none.
+func fromInitialState(s *argusv1.InitialState) (*redis.InitialState, error) {
+	if s == nil {
+		return nil, nil
+	}
+	ttl, err := fromTTL("initial_state.ttl", s.GetTtl())
+	return &redis.InitialState{Fields: s.GetFields(), TTL: ttl, Parts: s.GetParts()}, err
+}
+
 func toDelivery(d redis.Delivery) *argusv1.Delivery {
 	return &argusv1.Delivery{
 		LeaseToken:      d.Lease.Token(),

@@ -101,9 +101,9 @@ func toStatus(err error, about subject) error {
 	var arguments []*redis.ArgumentError
 	collect(err, &arguments)
 	var expired *redis.CursorExpiredError
-	var active *redis.JobActiveError
-	if errors.As(err, &active) {
-		about.jobID = active.JobID
+	var job *redis.JobError
+	if errors.As(err, &job) {
+		about.jobID = job.JobID
 	}
 	metadata := about.metadata()
 	switch {

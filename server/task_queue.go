@@ -43,12 +43,8 @@ func (q *taskQueue) Publish(ctx context.Context, r *argusv1.PublishRequest) (*ar
 		PublishOptions: redis.PublishOptions{Queue: r.GetQueue(), RequestID: r.GetRequestId()},
 		Task:           task, Delay: delay, RunAt: runAt,
 	}
-	if state := r.GetInitialState(); state != nil {
-		ttl, err := fromTTL("initial_state.ttl", state.GetTtl())
-		if err != nil {
-			return nil, err
-		}
-		request.State = &redis.InitialState{Fields: state.GetFields(), TTL: ttl, Parts: state.GetParts()}
+	if request.State, err = fromInitialState(r.GetInitialState()); err != nil {
+		return nil, err
 	}
 	p, deduplicated, err := q.broker.Publish(ctx, request)
 	if err != nil {
@@ -66,6 +62,11 @@ func (q *taskQueue) PublishBatch(ctx context.Context, r *argusv1.PublishBatchReq
 		}
 		request.Tasks = append(request.Tasks, task)
 	}
+	state, err := fromInitialState(r.GetInitialState())
+	if err != nil {
+		return nil, err
+	}
+	request.State = state
 	published, deduplicated, err := q.broker.PublishBatch(ctx, request)
 	if err != nil {
 		return nil, err
@@ -153,13 +154,39 @@ func (q *taskQueue) ExtendLease(ctx context.Context, r *argusv1.ExtendLeaseReque
 }
 
 func (q *taskQueue) Complete(ctx context.Context, r *argusv1.CompleteRequest) (*argusv1.CompleteResponse, error) {
-	recorded, err := q.broker.Complete(ctx, r.GetLeaseToken(), redis.Result{
-		Status: fromStatusEnum(r.GetStatus()), Fields: r.GetFields(), Error: r.GetErrorMessage(), Part: r.GetPart(),
-	})
+	recorded, err := q.broker.Complete(ctx, r.GetLeaseToken(), fromCompletion(r))
 	if err != nil {
 		return nil, err
 	}
-	return &argusv1.CompleteResponse{Cursor: recorded.Cursor, AlreadyCompleted: recorded.Already}, nil
+	return toCompleted(recorded), nil
+}
+
+func (q *taskQueue) CompleteBatch(ctx context.Context, r *argusv1.CompleteBatchRequest) (*argusv1.CompleteBatchResponse, error) {
+	all := make([]redis.Completion, len(r.GetRequests()))
+	for i, c := range r.GetRequests() {
+		all[i] = redis.Completion{Token: c.GetLeaseToken(), Result: fromCompletion(c)}
+	}
+	outcomes, err := q.broker.CompleteBatch(ctx, all)
+	if err != nil {
+		return nil, err
+	}
+	response := &argusv1.CompleteBatchResponse{Outcomes: make([]*argusv1.CompleteOutcome, len(outcomes))}
+	for i, o := range outcomes {
+		if o.Err != nil {
+			response.Outcomes[i] = &argusv1.CompleteOutcome{Outcome: &argusv1.CompleteOutcome_Failure{Failure: toFailure(o.Err)}}
+			continue
+		}
+		response.Outcomes[i] = &argusv1.CompleteOutcome{Outcome: &argusv1.CompleteOutcome_Complete{Complete: toCompleted(o.Recorded)}}
+	}
+	return response, nil
+}
+
+func fromCompletion(r *argusv1.CompleteRequest) redis.Result {
+	return redis.Result{Status: fromStatusEnum(r.GetStatus()), Fields: r.GetFields(), Error: r.GetErrorMessage(), Part: r.GetPart()}
+}
+
+func toCompleted(r redis.Recorded) *argusv1.CompleteResponse {
+	return &argusv1.CompleteResponse{Cursor: r.Cursor, AlreadyCompleted: r.Already}
 }
 
 func (q *taskQueue) Cancel(ctx context.Context, r *argusv1.CancelRequest) (*argusv1.CancelResponse, error) {

@@ -4,14 +4,18 @@
 --       are to be unique
 -- ARGV  1 group, then for each delivery: entry id, consumer, delivery count
 -- Returns {'ACKED', 'NOT_PENDING' or 'LEASE_LOST', …}, one for each delivery
-local result = {}
+local result, ids, marks, seen = {}, {}, {}, {}
 for at = 2, #ARGV, 3 do
-  local lost = fence(KEYS[1], ARGV[1], ARGV[at], ARGV[at + 1], ARGV[at + 2])
+  local id = ARGV[at]
+  local lost = seen[id] and 'NOT_PENDING' or fence(KEYS[1], ARGV[1], id, ARGV[at + 1], ARGV[at + 2])
   if not lost then
-    settle(KEYS[1], ARGV[1], ARGV[at])
+    seen[id] = true
+    ids[#ids + 1] = id
     local mark = KEYS[#result + 2]
-    if mark then redis.call('DEL', mark) end
+    if mark then marks[#marks + 1] = mark end
   end
   result[#result + 1] = lost or 'ACKED'
 end
+if #ids > 0 then settle(KEYS[1], ARGV[1], ids) end
+if #marks > 0 then redis.call('DEL', unpack(marks)) end
 return result

@@ -13,7 +13,7 @@
 local stream, place, id = KEYS[5], ARGV[1], ARGV[2]
 local r
 if ARGV[4] ~= '' then
-  r = recording(5)
+  r = recording(5, 1, KEYS[1], KEYS[2], KEYS[3], KEYS[4])
   local question = examine(r)
   if question and question[1] == 'NO_PART' then
     r = nil

@@ -59,7 +59,7 @@ end
 -- that is the part's; of a part that the job doesn't have, nothing.
 local r
 if action ~= 'retry' and job ~= '' then
-  r = recording(18)
+  r = recording(18, 2, KEYS[1], KEYS[2], KEYS[3], KEYS[4])
   local _, part = job_of(entry[2])
   if part ~= r.part then return {'PART', part} end
   local question = examine(r)
@@ -70,7 +70,7 @@ if action ~= 'retry' and job ~= '' then
   end
 end
 if action == 'cancelled' then
-  settle(stream, group, id)
+  settle(stream, group, {id})
   if r then record(r, 2) end
   return {'CANCELLED'}
 end
@@ -94,7 +94,7 @@ if action == 'dead' then
   add('argus_group', group)
   add('argus_dead_at', text(now))
   redis.call('XLEN', KEYS[8]) -- of another type: fail before anything is written
-  settle(stream, group, id)
+  settle(stream, group, {id})
   if r then
     local recorded = record(r, 1)
     if recorded[1] == 'OK' then add('argus_result', recorded[2]) end
@@ -114,11 +114,11 @@ if delay > 0 then
   table.insert(copy, 1, ARGV[11])
   redis.call('ZCARD', KEYS[6])
   redis.call('SCARD', KEYS[7])
-  settle(stream, group, id)
+  settle(stream, group, {id})
   redis.call('ZADD', KEYS[6], text(now + delay), pack(copy))
   redis.call('SADD', KEYS[7], ARGV[8])
 else
-  settle(stream, group, id)
+  settle(stream, group, {id})
   local f = fairness(ARGV[17], 11)
   enqueue(f, stream, copy)
   feed(f, stream)

@@ -47,20 +47,28 @@ local function groups_of(stream)
   return groups
 end
 
--- settle takes an entry out of the group, and out of the stream when no other group
--- still has to read or to settle it.
-local function settle(stream, group, id)
-  redis.call('XACK', stream, group, id)
-  local groups = groups_of(stream)
+-- settle takes entries out of the group, and out of the stream those that no other
+-- group still has to read or to settle.
+local function settle(stream, group, ids)
+  redis.call('XACK', stream, group, unpack(ids))
+  local groups = redis.call('XINFO', 'GROUPS', stream)
   if #groups > 1 then
-    for _, g in ipairs(groups) do
-      if g.name ~= group and (precedes(g['last-delivered-id'], id) or
-          #redis.call('XPENDING', stream, g.name, id, id, '1') > 0) then
-        return
+    groups = groups_of(stream)
+    local function is_needed(id)
+      for _, g in ipairs(groups) do
+        if g.name ~= group and (precedes(g['last-delivered-id'], id) or
+            #redis.call('XPENDING', stream, g.name, id, id, '1') > 0) then
+          return true
+        end
       end
     end
+    local free = {}
+    for _, id in ipairs(ids) do
+      if not is_needed(id) then free[#free + 1] = id end
+    end
+    ids = free
   end
-  redis.call('XDEL', stream, id)
+  if #ids > 0 then redis.call('XDEL', stream, unpack(ids)) end
 end
 
 -- hset writes ARGV[from..] as fields of a hash, in portions that fit the stack.

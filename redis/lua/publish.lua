@@ -1,26 +1,26 @@
 -- Puts tasks into a queue, all or none: at once or later, once per request id.
 --
 -- KEYS  1 task stream   2 delayed set   3 set of queues with delayed tasks
---       4 request record   5 job state
---       6… for each task the mark that its job is active, if jobs are to be unique
---       then the keys of fairness, if any
+--       4 request record   then for each task: the job's state if one is created, and the
+--       mark that the job is active if jobs are to be unique; then the keys of fairness,
+--       if any
 -- ARGV  1 request digest, '' for no request id   2 request window, ms
 --       3 delay, ms, '' for none   4 time to run at, ms, '' for none
 --       5 queue   6 how many tasks it may hold, '' for any number
 --       7 TTL of the marks, ms, '' when jobs need not be unique
---       8 job state's TTL, ms, '' for no initial state
+--       8 job states' TTL, ms, '' for no initial states
 --       9 how the queue is fair
---       10 number n of the state's arguments, then those n arguments
+--       10 number n of a state's arguments, then those n arguments
 --       then for each task: job id, a unique id, the mark that is known to be out of
 --       date or '', number n of the entry's arguments, then those n arguments
 -- Returns {'OK' or 'DUPLICATE', entry id, job id, entry id, job id, …}, an entry id is ''
 --                   while the task is delayed or in the backlog
 --         {'CONFLICT'}  the request id was used with another digest
---         {'EXISTS'}    an initial state is given, and the job has a state
+--         {'EXISTS', job id}  an initial state is given, and the job has a state
 --         {'FULL'}      the queue holds too many tasks
 --         {'ACTIVE', job id, mark, …}  there are tasks of these jobs; a mark is the time
 --                   of the publish, ms, and a unique id
-local digest = ARGV[1]
+local stream, digest, unique_ttl, state_ttl = KEYS[1], ARGV[1], ARGV[7], ARGV[8]
 if digest ~= '' then
   local record = redis.call('GET', KEYS[4])
   if record then
@@ -32,66 +32,93 @@ if digest ~= '' then
   end
 end
 
-local unique_ttl, state_ttl, state_args = ARGV[7], ARGV[8], tonumber(ARGV[10])
-local first_task, tasks = 11 + state_args, 0
+local has_state, is_unique = state_ttl ~= '', unique_ttl ~= ''
+local state_last = 10 + tonumber(ARGV[10])
 local f = fairness(ARGV[9], #KEYS - 5)
-local at = first_task
-local active = {'ACTIVE'}
-while at <= #ARGV do
-  tasks = tasks + 1
-  local mark = unique_ttl ~= '' and redis.call('GET', KEYS[5 + tasks])
-  if mark and mark ~= ARGV[at + 2] then
-    active[#active + 1] = ARGV[at]
-    active[#active + 1] = mark
+
+-- each calls what it is given with where a task's arguments begin, and with its keys.
+local function each(visit)
+  local at, key = state_last + 1, 5
+  while at <= #ARGV do
+    local state, mark
+    if has_state then
+      state, key = KEYS[key], key + 1
+    end
+    if is_unique then
+      mark, key = KEYS[key], key + 1
+    end
+    local after = at + 4 + tonumber(ARGV[at + 3])
+    visit(at, after - 1, state, mark)
+    at = after
   end
-  at = at + 4 + tonumber(ARGV[at + 3])
 end
-if #active > 1 then return active end
-if ARGV[6] ~= '' and redis.call('XLEN', KEYS[1]) + redis.call('ZCARD', KEYS[2]) +
-    (f and redis.call('ZCARD', f.backlog) or 0) + tasks > tonumber(ARGV[6]) then
-  return {'FULL'}
+
+if is_unique or ARGV[6] ~= '' then
+  local active, tasks = {'ACTIVE'}, 0
+  each(function(at, _, _, mark_key)
+    tasks = tasks + 1
+    local mark = is_unique and redis.call('GET', mark_key)
+    if mark and mark ~= ARGV[at + 2] then
+      active[#active + 1] = ARGV[at]
+      active[#active + 1] = mark
+    end
+  end)
+  if #active > 1 then return active end
+  if ARGV[6] ~= '' and redis.call('XLEN', stream) + redis.call('ZCARD', KEYS[2]) +
+      (f and redis.call('ZCARD', f.backlog) or 0) + tasks > tonumber(ARGV[6]) then
+    return {'FULL'}
+  end
 end
-if state_ttl ~= '' and redis.call('EXISTS', KEYS[5]) == 1 then return {'EXISTS'} end
+if has_state then
+  local states, jobs = {}, {}
+  each(function(at, _, state)
+    states[#states + 1] = state
+    jobs[#jobs + 1] = ARGV[at]
+  end)
+  if redis.call('EXISTS', unpack(states)) > 0 then
+    for i, state in ipairs(states) do
+      if redis.call('EXISTS', state) == 1 then return {'EXISTS', jobs[i]} end
+    end
+  end
+end
 
-if f then redis.call('XLEN', KEYS[1]) end
-
-local now, due = now_ms(), nil
+local now, due = nil, nil
+if ARGV[3] ~= '' or ARGV[4] ~= '' or is_unique then now = now_ms() end
 if ARGV[3] ~= '' then due = now + tonumber(ARGV[3]) end
 if ARGV[4] ~= '' then due = tonumber(ARGV[4]) end
 if due and due <= now then due = nil end
 
-if due then -- of another type: fail before anything is written
+-- Of another type: fail before anything is written.
+if f or has_state then redis.call('XLEN', stream) end
+if due then
   redis.call('ZCARD', KEYS[2])
   redis.call('SCARD', KEYS[3])
 end
 
-local result = {'OK'}
-at, tasks = first_task, 0
-while at <= #ARGV do
-  local job, unique, n = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 3])
-  local id = ''
+local result, size = {'OK'}, 1
+each(function(at, last, state, mark)
+  local id
   if due then
-    local entry = {unique}
-    for i = at + 4, at + 3 + n do entry[#entry + 1] = ARGV[i] end
+    local entry = {ARGV[at + 1]}
+    for i = at + 4, last do entry[#entry + 1] = ARGV[i] end
     entry[#entry + 1] = 'argus_published_at'
     entry[#entry + 1] = text(now)
     redis.call('ZADD', KEYS[2], text(due), pack(entry))
     redis.call('SADD', KEYS[3], ARGV[5])
+    id = ''
+  elseif f then
+    id = enqueue(f, stream, {unpack(ARGV, at + 4, last)})
   else
-    id = enqueue(f, KEYS[1], {unpack(ARGV, at + 4, at + 3 + n)})
+    id = redis.call('XADD', stream, '*', unpack(ARGV, at + 4, last))
   end
-  result[#result + 1] = id
-  result[#result + 1] = job
-  tasks = tasks + 1
-  if unique_ttl ~= '' then redis.call('SET', KEYS[5 + tasks], text(now) .. ' ' .. unique, 'PX', unique_ttl) end
-  at = at + 4 + n
-end
-
-feed(f, KEYS[1])
-if state_ttl ~= '' then
-  redis.call('HSET', KEYS[5], unpack(ARGV, 11, 10 + state_args))
-  redis.call('PEXPIRE', KEYS[5], state_ttl)
-end
+  result[size + 1], result[size + 2], size = id, ARGV[at], size + 2
+  if is_unique then redis.call('SET', mark, text(now) .. ' ' .. ARGV[at + 1], 'PX', unique_ttl) end
+  if has_state then
+    redis.call('HSET', state, unpack(ARGV, 11, state_last))
+    redis.call('PEXPIRE', state, state_ttl)
+  end
+end)
+feed(f, stream)
 if digest ~= '' then
   local record = {digest}
   for i = 2, #result do record[i] = result[i] end

@@ -21,37 +21,40 @@ local function counted(at)
   return at + 1, at + n, at + n + 1
 end
 
--- recording reads what may be recorded, from ARGV[at] to the end:
+-- recording reads what may be recorded, n possible results, from ARGV[at]:
 --   judgements: counted pairs of event id and status, '' for none
 --   TTL of a job state that has none, ms   TTL of the events, ms
---   mark of the lease in the event, or ''
---   'unique' when the mark that the job is active ends with its result, or ''
---   part, or ''   the parts as the results were made for them
+--   mark of the lease in the event, or ''   part, or ''
+--   the parts as the results were made for them
 --   for each possible result: 'final' or '', the part's status, counted fields of the
 --   state, counted fields of the event
--- KEYS 1 to 4 are the job's state, its completion stream, the scratch stream, and the mark
--- that the job is active.
-local function recording(at)
-  local r = {state = KEYS[1], events = KEYS[2], scratch = KEYS[3], active = KEYS[4], judged = {}, results = {}}
+-- The keys are those of the job's state, its completion stream, the scratch stream, and the
+-- mark that the job is active, which its result ends, nil where jobs need not be unique.
+-- r.after is where the arguments go on.
+local function recording(at, n, state, events, scratch, active)
+  local r = {state = state, events = events, scratch = scratch, active = active}
   local first, last
   first, last, at = counted(at)
-  for i = first, last, 2 do r.judged[ARGV[i]] = ARGV[i + 1] end
-  r.state_ttl, r.events_ttl, r.mark = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-  r.unique, r.part, r.seen = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
-  at = at + 6
-  while at <= #ARGV do
+  if last >= first then
+    r.judged = {}
+    for i = first, last, 2 do r.judged[ARGV[i]] = ARGV[i + 1] end
+  end
+  r.state_ttl, r.events_ttl, r.mark, r.part, r.seen = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+  at = at + 5
+  for i = 1, n do
     local b = {final = ARGV[at] == 'final', part_status = ARGV[at + 1]}
     b.state_first, b.state_last, at = counted(at + 2)
     b.event_first, b.event_last, at = counted(at)
-    r.results[#r.results + 1] = b
+    r[i] = b
   end
+  r.after = at
   return r
 end
 
 -- examine_part finds the result of the recording's part, or what is still to be asked. A
 -- part of a job that has no parts, or whose state is gone, is the whole job.
 local function examine_part(r)
-  local names = redis.call('HGET', r.state, 'argus_parts')
+  local names = r.parts
   if not names then
     r.part = ''
     return nil
@@ -80,10 +83,12 @@ end
 local function examine(r)
   local judge = {'JUDGE'}
   -- The last hundred suffice: only a raw peer can have appended anything after it.
-  for _, event in ipairs(redis.call('XREVRANGE', r.events, '+', '-', 'COUNT', '100')) do
-    local fields = {}
-    for i = 1, #event[2], 2 do fields[event[2][i]] = event[2][i + 1] end
-    local word = fields.status or r.judged[event[1]]
+  local events = redis.call('XREVRANGE', r.events, '+', '-', 'COUNT', '100')
+  r.is_first = #events == 0
+  for i = 1, #events do
+    local event, fields = events[i], {}
+    for j = 1, #event[2], 2 do fields[event[2][j]] = event[2][j + 1] end
+    local word = fields.status or r.judged and r.judged[event[1]]
     if not word and fields.data then
       judge[#judge + 1] = event[1]
       judge[#judge + 1] = fields.data
@@ -93,7 +98,8 @@ local function examine(r)
     end
   end
   if #judge > 1 then return judge end
-  r.known = redis.call('HGET', r.state, 'status') -- of another type: fails before anything is written
+  local state = redis.call('HMGET', r.state, 'status', 'argus_parts') -- of another type: fails before anything is written
+  r.known, r.parts = state[1], state[2]
   if r.part ~= '' then return examine_part(r) end
   return nil
 end
@@ -101,9 +107,9 @@ end
 -- append adds an event. A new stream takes 4 KB because Redis expects it to grow; a copy
 -- of it takes what it needs, so the final event makes the stream a copy.
 local function append(r, b)
-  if redis.call('EXISTS', r.events) == 0 then
+  if r.is_first then
     local cursor = redis.call('XADD', r.scratch, '*', unpack(ARGV, b.event_first, b.event_last))
-    redis.call('COPY', r.scratch, r.events)
+    redis.call('COPY', r.scratch, r.events, 'REPLACE')
     redis.call('DEL', r.scratch)
     return cursor
   end
@@ -126,10 +132,10 @@ local function record(r, n)
     if redis.call('PTTL', r.events) == -1 then redis.call('PEXPIRE', r.events, r.events_ttl) end
     return {'ALREADY', r.found}
   end
-  local b = r.results[n]
+  local b = r[n]
   local cursor = append(r, b)
   redis.call('PEXPIRE', r.events, r.events_ttl)
-  if b.final and r.unique ~= '' then redis.call('DEL', r.active) end
+  if b.final and r.active then redis.call('DEL', r.active) end
   if b.state_last >= b.state_first then
     redis.call('HSET', r.state, unpack(ARGV, b.state_first, b.state_last))
     if r.part ~= '' then

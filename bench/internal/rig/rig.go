@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,11 +32,12 @@ type Rig struct {
 	Addr      string
 	Raw       *goredis.Client
 
-	dir    string
-	redis  *exec.Cmd
-	server *exec.Cmd
-	mu     sync.Mutex
-	conns  map[int]*grpc.ClientConn
+	httpAddr string
+	dir      string
+	redis    *exec.Cmd
+	server   *exec.Cmd
+	mu       sync.Mutex
+	conns    map[int]*grpc.ClientConn
 }
 
 // Options say how a Rig is started.
@@ -86,11 +88,14 @@ func Start(ctx context.Context, o Options) (r *Rig, err error) {
 	if r.Addr, err = freeAddr(); err != nil {
 		return r, err
 	}
+	if r.httpAddr, err = freeAddr(); err != nil {
+		return r, err
+	}
 	config := filepath.Join(r.dir, "argus.yaml")
 	if err = os.WriteFile(config, []byte(o.Config), 0o600); err != nil {
 		return r, err
 	}
-	r.server = exec.Command(binary, "serve", "--config", config, "--redis-addr", r.RedisAddr, "--grpc-addr", r.Addr, "--log-level", "error")
+	r.server = exec.Command(binary, "serve", "--config", config, "--redis-addr", r.RedisAddr, "--grpc-addr", r.Addr, "--log-level", "error", "--http-addr", r.httpAddr)
 	r.server.Stderr, r.server.SysProcAttr = os.Stderr, &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err = r.server.Start(); err != nil {
 		return r, err
@@ -181,8 +186,8 @@ func (r *Rig) ServerRSS() int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// cpu is the processor time that a process has used.
-func cpu(pid int) time.Duration {
+// ProcessCPU is the processor time that a process has used.
+func ProcessCPU(pid int) time.Duration {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0
@@ -195,7 +200,21 @@ func cpu(pid int) time.Duration {
 
 // CPU is the processor time that Redis and the server have used.
 func (r *Rig) CPU() (redis, server time.Duration) {
-	return cpu(r.redis.Process.Pid), cpu(r.server.Process.Pid)
+	return ProcessCPU(r.redis.Process.Pid), ProcessCPU(r.server.Process.Pid)
+}
+
+// Mallocs is how often the server has allocated memory.
+func (r *Rig) Mallocs() float64 {
+	page, err := http.Get("http://" + r.httpAddr + "/metrics")
+	if err != nil {
+		return 0
+	}
+	defer page.Body.Close()
+	text, _ := io.ReadAll(page.Body)
+	_, rest, _ := strings.Cut(string(text), "\ngo_memstats_mallocs_total ")
+	line, _, _ := strings.Cut(rest, "\n")
+	n, _ := strconv.ParseFloat(line, 64)
+	return n
 }
 
 // Idle measures for a while, and gives Redis's commands per second, and the share of a core
@@ -237,6 +256,24 @@ func (l *Latencies) Row() []string {
 	return []string{at(0.5), at(0.99), at(1)}
 }
 
+// Quantile is the time below which a share q of them lies; 0 when there are none.
+func (l *Latencies) Quantile(q float64) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.all) == 0 {
+		return 0
+	}
+	slices.Sort(l.all)
+	return l.all[int(q*float64(len(l.all)-1))]
+}
+
+// Merge adds what another has collected.
+func (l *Latencies) Merge(other *Latencies) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, other.all...)
+}
+
 // Numbers reads a list such as "10,20".
 func Numbers(list string) []int {
 	var all []int
@@ -252,7 +289,10 @@ func Numbers(list string) []int {
 func Seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
 
 // Table collects rows.
-type Table struct{ rows [][]string }
+type Table struct {
+	Quiet bool // a row is not shown before Print
+	rows  [][]string
+}
 
 // NewTable makes a table.
 func NewTable(head ...string) *Table { return &Table{rows: [][]string{head}} }
@@ -260,7 +300,9 @@ func NewTable(head ...string) *Table { return &Table{rows: [][]string{head}} }
 // Row adds a row, and shows progress.
 func (t *Table) Row(cells ...string) {
 	t.rows = append(t.rows, cells)
-	fmt.Fprintln(os.Stderr, strings.Join(cells, "  "))
+	if !t.Quiet {
+		fmt.Fprintln(os.Stderr, strings.Join(cells, "  "))
+	}
 }
 
 // Print prints the table.

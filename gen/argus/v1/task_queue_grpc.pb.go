@@ -19,15 +19,16 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	TaskQueue_Publish_FullMethodName      = "/argus.v1.TaskQueue/Publish"
-	TaskQueue_PublishBatch_FullMethodName = "/argus.v1.TaskQueue/PublishBatch"
-	TaskQueue_Read_FullMethodName         = "/argus.v1.TaskQueue/Read"
-	TaskQueue_Consume_FullMethodName      = "/argus.v1.TaskQueue/Consume"
-	TaskQueue_Ack_FullMethodName          = "/argus.v1.TaskQueue/Ack"
-	TaskQueue_Nack_FullMethodName         = "/argus.v1.TaskQueue/Nack"
-	TaskQueue_ExtendLease_FullMethodName  = "/argus.v1.TaskQueue/ExtendLease"
-	TaskQueue_Complete_FullMethodName     = "/argus.v1.TaskQueue/Complete"
-	TaskQueue_Cancel_FullMethodName       = "/argus.v1.TaskQueue/Cancel"
+	TaskQueue_Publish_FullMethodName       = "/argus.v1.TaskQueue/Publish"
+	TaskQueue_PublishBatch_FullMethodName  = "/argus.v1.TaskQueue/PublishBatch"
+	TaskQueue_Read_FullMethodName          = "/argus.v1.TaskQueue/Read"
+	TaskQueue_Consume_FullMethodName       = "/argus.v1.TaskQueue/Consume"
+	TaskQueue_Ack_FullMethodName           = "/argus.v1.TaskQueue/Ack"
+	TaskQueue_Nack_FullMethodName          = "/argus.v1.TaskQueue/Nack"
+	TaskQueue_ExtendLease_FullMethodName   = "/argus.v1.TaskQueue/ExtendLease"
+	TaskQueue_Complete_FullMethodName      = "/argus.v1.TaskQueue/Complete"
+	TaskQueue_CompleteBatch_FullMethodName = "/argus.v1.TaskQueue/CompleteBatch"
+	TaskQueue_Cancel_FullMethodName        = "/argus.v1.TaskQueue/Cancel"
 )
 
 // TaskQueueClient is the client API for TaskQueue service.
@@ -93,6 +94,12 @@ type TaskQueueClient interface {
 	//
 	// Errors: FAILED_PRECONDITION / LEASE_LOST: nothing was written.
 	Complete(ctx context.Context, in *CompleteRequest, opts ...grpc.CallOption) (*CompleteResponse, error)
+	// CompleteBatch is Complete for many tasks in one call. Each has its own outcome:
+	// one that fails keeps no other from being recorded.
+	//
+	// Errors: INVALID_ARGUMENT for the number of requests. Those of a request are its
+	// outcome.
+	CompleteBatch(ctx context.Context, in *CompleteBatchRequest, opts ...grpc.CallOption) (*CompleteBatchResponse, error)
 	// Cancel cancels a job. None of its tasks published so far is delivered any more.
 	// When no worker has one, the job ends as CANCELLED at once. Else the worker is told
 	// by its next ExtendLease (raw workers: by a message on the channel
@@ -195,6 +202,16 @@ func (c *taskQueueClient) Complete(ctx context.Context, in *CompleteRequest, opt
 	return out, nil
 }
 
+func (c *taskQueueClient) CompleteBatch(ctx context.Context, in *CompleteBatchRequest, opts ...grpc.CallOption) (*CompleteBatchResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CompleteBatchResponse)
+	err := c.cc.Invoke(ctx, TaskQueue_CompleteBatch_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *taskQueueClient) Cancel(ctx context.Context, in *CancelRequest, opts ...grpc.CallOption) (*CancelResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CancelResponse)
@@ -268,6 +285,12 @@ type TaskQueueServer interface {
 	//
 	// Errors: FAILED_PRECONDITION / LEASE_LOST: nothing was written.
 	Complete(context.Context, *CompleteRequest) (*CompleteResponse, error)
+	// CompleteBatch is Complete for many tasks in one call. Each has its own outcome:
+	// one that fails keeps no other from being recorded.
+	//
+	// Errors: INVALID_ARGUMENT for the number of requests. Those of a request are its
+	// outcome.
+	CompleteBatch(context.Context, *CompleteBatchRequest) (*CompleteBatchResponse, error)
 	// Cancel cancels a job. None of its tasks published so far is delivered any more.
 	// When no worker has one, the job ends as CANCELLED at once. Else the worker is told
 	// by its next ExtendLease (raw workers: by a message on the channel
@@ -310,6 +333,9 @@ func (UnimplementedTaskQueueServer) ExtendLease(context.Context, *ExtendLeaseReq
 }
 func (UnimplementedTaskQueueServer) Complete(context.Context, *CompleteRequest) (*CompleteResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Complete not implemented")
+}
+func (UnimplementedTaskQueueServer) CompleteBatch(context.Context, *CompleteBatchRequest) (*CompleteBatchResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CompleteBatch not implemented")
 }
 func (UnimplementedTaskQueueServer) Cancel(context.Context, *CancelRequest) (*CancelResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Cancel not implemented")
@@ -468,6 +494,24 @@ func _TaskQueue_Complete_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TaskQueue_CompleteBatch_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CompleteBatchRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskQueueServer).CompleteBatch(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TaskQueue_CompleteBatch_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskQueueServer).CompleteBatch(ctx, req.(*CompleteBatchRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _TaskQueue_Cancel_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CancelRequest)
 	if err := dec(in); err != nil {
@@ -520,6 +564,10 @@ var TaskQueue_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Complete",
 			Handler:    _TaskQueue_Complete_Handler,
+		},
+		{
+			MethodName: "CompleteBatch",
+			Handler:    _TaskQueue_CompleteBatch_Handler,
 		},
 		{
 			MethodName: "Cancel",

@@ -1,0 +1,218 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// Completion is a task's result, by the token of its lease.
+type Completion struct {
+	Token  string
+	Result Result
+}
+
+// Outcome is what became of one of several completions.
+type Outcome struct {
+	Recorded
+	Err error
+}
+
+// Complete records the one terminal result of a job, or of a part of it, and settles the
+// task, in one step. Repeating it with the same token is safe. Errors: ErrInvalid,
+// ErrLeaseToken, ErrLeaseLost: nothing was written.
+func (b *Broker) Complete(ctx context.Context, token string, result Result) (Recorded, error) {
+	outcomes := b.completeBatch(ctx, []Completion{{token, result}})
+	return outcomes[0].Recorded, outcomes[0].Err
+}
+
+// CompleteBatch is Complete for many tasks: one outcome for each, in their order.
+func (b *Broker) CompleteBatch(ctx context.Context, all []Completion) ([]Outcome, error) {
+	if len(all) == 0 || len(all) > MaxBatch {
+		return nil, invalid("requests", "has %d entries, want 1 to %d", len(all), MaxBatch)
+	}
+	return b.completeBatch(ctx, all), nil
+}
+
+// completing is a result on its way.
+type completing struct {
+	recording
+	lease   Lease
+	outcome *Outcome
+}
+
+func (b *Broker) completeBatch(ctx context.Context, all []Completion) []Outcome {
+	outcomes := make([]Outcome, len(all))
+	queued := make([]completing, 0, len(all))
+	for i, c := range all {
+		lease, err := b.parseLease(c.Token)
+		if err == nil {
+			err = c.Result.check()
+		}
+		if err == nil && !c.Result.Status.Terminal() {
+			err = invalid("status", "is %s, want a terminal one: completed, partial, failed or cancelled", c.Result.Status)
+		}
+		if err != nil {
+			outcomes[i].Err = err
+			continue
+		}
+		queued = append(queued, completing{lease: lease, outcome: &outcomes[i], recording: recording{
+			jobID: lease.JobID, part: c.Result.Part, mark: lease.mark(), queue: b.queueConfig(lease.Queue), results: []Result{c.Result}}})
+	}
+	for len(queued) > 0 {
+		// Those of one queue and group, in one script call.
+		line := func(c completing) bool {
+			return c.lease.Queue == queued[0].lease.Queue && c.lease.Group == queued[0].lease.Group
+		}
+		n := 0
+		for n < len(queued) && n < completeChunk && line(queued[n]) {
+			n++
+		}
+		b.complete(ctx, queued[:n], repeatable, "")
+		queued = queued[n:]
+	}
+	return outcomes
+}
+
+// completeChunk is how many results one script call records: Redis does nothing else
+// meanwhile.
+const completeChunk = 100
+
+// Report records an event for a worker without a lease. A terminal one is recorded in
+// the job's state as well. ErrOutcomeUnknown: a status that is not terminal may or may
+// not have been reported.
+func (b *Broker) Report(ctx context.Context, jobID string, result Result) (Recorded, error) {
+	if err := CheckID("job_id", jobID); err != nil {
+		return Recorded{}, err
+	}
+	if err := result.check(); err != nil {
+		return Recorded{}, err
+	}
+	if result.Part != "" && !result.Status.Terminal() {
+		return Recorded{}, invalid("part", "gets one result, a terminal one; progress is reported of the whole job")
+	}
+	unknown, most := once, strconv.Itoa(maxEvents)
+	if result.Status.Terminal() {
+		unknown, most = repeatable, ""
+	}
+	var outcome Outcome
+	queue := b.config.DefaultQueue
+	b.complete(ctx, []completing{{lease: Lease{Queue: queue, JobID: jobID}, outcome: &outcome, recording: recording{
+		jobID: jobID, part: result.Part, queue: b.queueConfig(queue), results: []Result{result}}}}, unknown, most)
+	return outcome.Recorded, outcome.Err
+}
+
+// maxEvents is how many events a job may have before its terminal one. They are never
+// trimmed: a watch must not miss any.
+const maxEvents = 1000
+
+// complete runs the complete script for results of one queue and group, until it has no
+// more questions.
+func (b *Broker) complete(ctx context.Context, all []completing, e effect, most string) {
+	now := time.Now()
+	for range maxQuestions {
+		replies, err := b.runComplete(ctx, all, e, most, now)
+		if err != nil {
+			for _, c := range all {
+				c.outcome.Err = err
+			}
+			return
+		}
+		rest := all[:0]
+		for i, c := range all {
+			if replies[i][0] == "AGAIN" || c.answer(replies[i]) {
+				rest = append(rest, c)
+				continue
+			}
+			c.outcome.Recorded, c.outcome.Err = b.completed(c.lease, replies[i])
+		}
+		if all = rest; len(all) == 0 {
+			return
+		}
+	}
+	for _, c := range all {
+		c.outcome.Err = errRestless(completeScript)
+	}
+}
+
+func (b *Broker) runComplete(ctx context.Context, all []completing, e effect, most string, now time.Time) ([][]string, error) {
+	first := all[0].lease
+	unique, consumer := "", first.Consumer
+	if all[0].queue.UniqueJobs {
+		unique = "unique"
+	}
+	low, high := first.EntryID, first.EntryID
+	keys := make([]string, 0, 2+3*len(all))
+	keys = append(keys, b.keys.tasks(first.Queue), b.keys.scratch())
+	args := make([]any, 0, 6+32*len(all))
+	args = append(args, first.Group, most, unique, "", "", "")
+	for i := range all {
+		c := &all[i]
+		keys = append(keys, b.keys.state(c.jobID), b.keys.completion(c.jobID))
+		if unique != "" {
+			keys = append(keys, b.keys.active(c.jobID))
+		}
+		args = append(args, c.lease.args()...)
+		args = c.args(args, b.config, now)
+		if cursorLess(c.lease.EntryID, low) {
+			low = c.lease.EntryID
+		}
+		if cursorLess(high, c.lease.EntryID) {
+			high = c.lease.EntryID
+		}
+		if c.lease.Consumer != consumer {
+			consumer = ""
+		}
+	}
+	if len(all) > 2 {
+		args[3], args[4], args[5] = consumer, low, high
+	}
+	reply, err := completeScript.run(ctx, b.client, e, keys, args...)
+	if err != nil {
+		return nil, err
+	}
+	rows, ok := reply.([]any)
+	if !ok || len(rows) != len(all) {
+		return nil, fmt.Errorf("complete: unexpected reply %T", reply)
+	}
+	replies := make([][]string, len(rows))
+	for i, row := range rows {
+		if replies[i], err = stringList(row); err != nil {
+			return nil, err
+		}
+	}
+	return replies, nil
+}
+
+// completed is what a reply of the complete script means, and rings for it.
+func (b *Broker) completed(lease Lease, reply []string) (Recorded, error) {
+	switch reply[0] {
+	case "OK":
+		b.bell.ringAll(b.keys.state(lease.JobID))
+		b.bell.ringAll(b.keys.completion(lease.JobID))
+		fallthrough
+	case "ALREADY":
+		b.settled(lease)
+		return Recorded{Cursor: reply[1], Already: reply[0] == "ALREADY"}, nil
+	case "FULL":
+		return Recorded{}, ErrTooManyEvents
+	case "NO_PART":
+		return Recorded{}, invalid("part", "is none of the job's parts; they are named when its state is created")
+	case "ERROR":
+		return Recorded{}, translate("complete", replyError(reply[1]), repeatable)
+	}
+	return Recorded{}, ErrLeaseLost
+}
+
+// replyError is an error of Redis that a script has passed on.
+type replyError string
+
+func (e replyError) Error() string { return string(e) }
+
+// RedisError makes it one of the driver's.
+func (replyError) RedisError() {}
+
+var _ goredis.Error = replyError("")
