@@ -150,14 +150,25 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 	case "CONFLICT":
 		return nil, false, ErrRequestIDConflict
 	case "EXISTS":
-		return nil, false, &JobError{JobID: reply[1], Err: ErrJobExists}
+		n, err := number(reply[1])
+		if err != nil || n < 1 || n > int64(len(entries)) {
+			return nil, false, fmt.Errorf("publish: unexpected reply %q", reply)
+		}
+		return nil, false, &JobError{JobID: entries[n-1].jobID, Err: ErrJobExists}
 	case "FULL":
 		return nil, false, ErrQueueFull
 	}
 	b.know(ctx, queue)
-	published := make([]Published, 0, len(p.Tasks))
-	for pair := range slices.Chunk(reply[1:], 2) {
-		published = append(published, Published{EntryID: pair[0], JobID: pair[1]})
+	published := make([]Published, len(entries))
+	for i := range published {
+		switch {
+		case reply[0] != "DUPLICATE" && len(reply) == 1+len(entries):
+			published[i] = Published{EntryID: reply[1+i], JobID: entries[i].jobID}
+		case reply[0] == "DUPLICATE" && len(reply) == 1+2*len(entries):
+			published[i] = Published{EntryID: reply[1+2*i], JobID: reply[2+2*i]}
+		default:
+			return nil, false, fmt.Errorf("publish: unexpected reply of %d words", len(reply))
+		}
 	}
 	if p.State != nil {
 		for _, entry := range entries {
@@ -179,11 +190,16 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 // runPublish runs the script. A mark that a job is active may be of a run that has its
 // result by now: then the script runs again and is told so.
 func (b *Broker) runPublish(ctx context.Context, e effect, keys []string, head []any, entries []newEntry) ([]string, error) {
-	stale := make(map[string]string)
+	isNamed := head[9] != ""
+	var stale map[string]string
 	for {
-		args := head
+		args := make([]any, len(head), len(head)+len(entries)*(len(entries[0].fields)+8))
+		copy(args, head)
 		for _, entry := range entries {
-			args = counted(append(args, entry.jobID, entry.unique, stale[entry.jobID]), entry.fields)
+			if isNamed {
+				args = append(args, entry.jobID, uuid.NewString(), stale[entry.jobID])
+			}
+			args = counted(args, entry.fields)
 		}
 		reply, err := publishScript.strings(ctx, b.client, e, keys, args...)
 		if err != nil || reply[0] != "ACTIVE" {
@@ -198,7 +214,7 @@ func (b *Broker) runPublish(ctx context.Context, e effect, keys []string, head [
 			if !isStale || stale[job] == mark {
 				return nil, &JobError{JobID: job, Err: ErrJobActive}
 			}
-			stale[job] = mark
+			set(&stale, job, mark)
 		}
 	}
 }
@@ -235,14 +251,17 @@ func (p publication) args(config BrokerConfig, q QueueConfig, queue, digest, fai
 		ttl = fmt.Sprint(orDefault(p.State.TTL, config.StateTTL).Milliseconds())
 		state = p.State.flat()
 	}
-	args := []any{digest, config.RequestWindow.Milliseconds(), delay, runAt, queue, most, uniqueTTL, ttl, fairness}
+	named := ""
+	if digest != "" || delay != "" || runAt != "" || uniqueTTL != "" {
+		named = "named"
+	}
+	args := []any{digest, config.RequestWindow.Milliseconds(), delay, runAt, queue, most, uniqueTTL, ttl, fairness, named}
 	return counted(args, state)
 }
 
 // newEntry is a task as the script takes it.
 type newEntry struct {
 	jobID  string
-	unique string // tells it from others of the same job
 	fields []string
 }
 
@@ -272,7 +291,7 @@ func (b *Broker) entries(tasks []Task, q QueueConfig, hasState bool, field func(
 			}
 			jobs[task.JobID] = true
 		}
-		entries[i] = newEntry{jobID: task.JobID, unique: uuid.NewString(), fields: EncodeTask(task, q.Encoding)}
+		entries[i] = newEntry{jobID: task.JobID, fields: EncodeTask(task, q.Encoding)}
 		if size := entrySize(entries[i].fields); size > MaxTaskBytes {
 			return nil, invalid(field(i), "takes %d bytes as an entry of the queue, at most %d are allowed", size, MaxTaskBytes)
 		}

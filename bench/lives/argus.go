@@ -25,9 +25,15 @@ const (
 
 func (b *bench) argus() []*contender {
 	return []*contender{
-		{name: argusBatched, lives: b.batchedLives},
-		{name: argusMixed, lives: b.mixedLives, idle: b.argusIdle},
-		{name: argusUnary, lives: b.unaryLives},
+		{name: argusBatched, lives: timedLives(b.batchedLives)},
+		{name: argusMixed, lives: timedLives(b.mixedLives), idle: b.argusIdle},
+		{name: argusUnary, lives: timedLives(b.unaryLives)},
+	}
+}
+
+func timedLives(lives func(context.Context, int) error) func(context.Context, int) (time.Duration, error) {
+	return func(ctx context.Context, n int) (time.Duration, error) {
+		return timed(func() error { return lives(ctx, n) })
 	}
 }
 
@@ -37,7 +43,7 @@ func (b *bench) tasks(lane int) argusv1.TaskQueueClient {
 
 func task(job string) *argusv1.Task {
 	return &argusv1.Task{JobId: job, ReportId: "report-1", OrganizationId: "acme", GcsUri: "gs://scans/acme/2026/11/" + job + ".tar.gz",
-		Scanners: []string{"trivy", "clamav"}, Timeout: durationpb.New(600 * time.Second)}
+		Scanners: []string{"trivy", "clamav"}, TimeoutSeconds: 600}
 }
 
 var (

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -21,14 +22,16 @@ var (
 	rounds   = flag.Int("rounds", 5, "how often each contender runs, one after the other")
 	duration = flag.Duration("duration", 2*time.Second, "about how long a contender runs in each round")
 	only     = flag.String("only", "", "run contenders with this in their name only")
+	profile  = flag.String("profile", "", "write CPU profiles of the server, one for each contender of ours, into this folder")
+	commands = flag.Bool("commands", false, "show what Redis's commands took")
 	idle     = flag.Int("idle", 300, "how many tasks are published to an idle queue, one at a time")
 )
 
 // contender is a way to have tasks worked off.
 type contender struct {
 	name string
-	// lives takes n tasks through their life.
-	lives func(ctx context.Context, n int) error
+	// lives takes n tasks through their life, and says how long it took.
+	lives func(ctx context.Context, n int) (time.Duration, error)
 	// idle, if there is one, publishes tasks to an idle queue, one after the other, and
 	// returns the times from publish to delivery.
 	idle func(ctx context.Context, n int) (*rig.Latencies, error)
@@ -57,7 +60,7 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	r, err := rig.Start(ctx, rig.Options{})
+	r, err := rig.Start(ctx, rig.Options{Config: "http_pprof: true\n"})
 	if err != nil {
 		return err
 	}
@@ -83,23 +86,28 @@ func run(ctx context.Context) error {
 // round measures one contender. A short run first says how many tasks fill the duration.
 func (b *bench) round(ctx context.Context, c *contender, round int) error {
 	if c.lives != nil {
-		const trial = 500
+		const trial = 2000
 		b.Raw.FlushAll(ctx)
-		start := time.Now()
-		if err := c.lives(ctx, trial); err != nil {
+		took, err := c.lives(ctx, trial)
+		if err != nil {
 			return err
 		}
-		n := max(trial, int(trial*duration.Seconds()/time.Since(start).Seconds()))
+		n := max(trial, int(trial*duration.Seconds()/took.Seconds()))
 		b.Raw.FlushAll(ctx)
 		runtime.GC()
+		b.Raw.ConfigResetStat(ctx)
+		profiled := b.profile(c, round)
 		before := b.used(c)
-		start = time.Now()
-		if err := c.lives(ctx, n); err != nil {
+		if took, err = c.lives(ctx, n); err != nil {
 			return err
 		}
-		c.rates = append(c.rates, float64(n)/time.Since(start).Seconds())
+		c.rates = append(c.rates, float64(n)/took.Seconds())
 		for i, after := range b.used(c) {
 			c.costs[i] = append(c.costs[i], (after-before[i])/float64(n))
+		}
+		<-profiled
+		if *commands {
+			fmt.Fprintln(os.Stderr, b.Raw.Info(ctx, "commandstats").Val())
 		}
 		fmt.Fprintf(os.Stderr, "%d  %-42s %8.0f/s\n", round+1, c.name, c.rates[round])
 	}
@@ -112,6 +120,24 @@ func (b *bench) round(ctx context.Context, c *contender, round int) error {
 		c.delays.Merge(delays)
 	}
 	return nil
+}
+
+// profile profiles the server in the first round, if asked to, until the returned channel is
+// closed.
+func (b *bench) profile(c *contender, round int) <-chan struct{} {
+	done := make(chan struct{})
+	if *profile == "" || round > 0 || !strings.HasPrefix(c.name, "Argus") {
+		close(done)
+		return done
+	}
+	go func() {
+		defer close(done)
+		name := strings.NewReplacer(" ", "-", ",", "").Replace(c.name) + ".pprof"
+		if err := b.Profile(filepath.Join(*profile, name), max(1, int(duration.Seconds()))); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}()
+	return done
 }
 
 // used is the processor time in µs that Redis, the server and this process have used, and

@@ -37,8 +37,8 @@ func (b *bench) others() []*contender {
 	return []*contender{
 		{name: asynqName, lives: b.asynqLives},
 		{name: watermillName, lives: b.watermillLives},
-		{name: natsAsync, lives: func(ctx context.Context, n int) error { return b.natsLives(ctx, n, true) }, idle: b.natsIdle},
-		{name: natsSync, lives: func(ctx context.Context, n int) error { return b.natsLives(ctx, n, false) }},
+		{name: natsAsync, lives: func(ctx context.Context, n int) (time.Duration, error) { return b.natsLives(ctx, n, true) }, idle: b.natsIdle},
+		{name: natsSync, lives: func(ctx context.Context, n int) (time.Duration, error) { return b.natsLives(ctx, n, false) }},
 	}
 }
 
@@ -66,6 +66,14 @@ func (c *counted) count() {
 	}
 }
 
+// wait waits for the count, unless there was an error before.
+func (c *counted) wait(err error) error {
+	if err == nil {
+		<-c.done
+	}
+	return err
+}
+
 // byCallers runs n calls, callers at a time.
 func byCallers(n int, call func(caller, i int) error) error {
 	var all errgroup.Group
@@ -82,7 +90,7 @@ func byCallers(n int, call func(caller, i int) error) error {
 	return all.Wait()
 }
 
-func (b *bench) asynqLives(_ context.Context, n int) error {
+func (b *bench) asynqLives(_ context.Context, n int) (time.Duration, error) {
 	redis := asynq.RedisClientOpt{Addr: b.RedisAddr, PoolSize: callers}
 	c := newCounted(n)
 	server := asynq.NewServer(redis, asynq.Config{Concurrency: callers, LogLevel: asynq.FatalLevel})
@@ -90,39 +98,38 @@ func (b *bench) asynqLives(_ context.Context, n int) error {
 		c.count()
 		return nil
 	})); err != nil {
-		return err
+		return 0, err
 	}
 	defer server.Shutdown()
 	client := asynq.NewClient(redis)
 	defer client.Close()
-	if err := byCallers(n, func(caller, i int) error {
-		_, err := client.Enqueue(asynq.NewTask("scan", payload(jobName(caller, i))))
-		return err
-	}); err != nil {
-		return err
-	}
-	<-c.done
-	return nil
+	return timed(func() error {
+		err := byCallers(n, func(caller, i int) error {
+			_, err := client.Enqueue(asynq.NewTask("scan", payload(jobName(caller, i))))
+			return err
+		})
+		return c.wait(err)
+	})
 }
 
-func (b *bench) watermillLives(ctx context.Context, n int) error {
+func (b *bench) watermillLives(ctx context.Context, n int) (time.Duration, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	client := goredis.NewClient(&goredis.Options{Addr: b.RedisAddr, Protocol: 2, PoolSize: callers})
 	defer client.Close()
 	publisher, err := redisstream.NewPublisher(redisstream.PublisherConfig{Client: client}, watermill.NopLogger{})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	c := newCounted(n)
 	for range lanes {
 		subscriber, err := redisstream.NewSubscriber(redisstream.SubscriberConfig{Client: client, ConsumerGroup: "g", OldestId: "0"}, watermill.NopLogger{})
 		if err != nil {
-			return err
+			return 0, err
 		}
 		messages, err := subscriber.Subscribe(ctx, "tasks")
 		if err != nil {
-			return err
+			return 0, err
 		}
 		go func() {
 			for m := range messages {
@@ -131,13 +138,11 @@ func (b *bench) watermillLives(ctx context.Context, n int) error {
 			}
 		}()
 	}
-	if err := byCallers(n, func(caller, i int) error {
-		return publisher.Publish("tasks", message.NewMessage(watermill.NewUUID(), payload(jobName(caller, i))))
-	}); err != nil {
-		return err
-	}
-	<-c.done
-	return nil
+	return timed(func() error {
+		return c.wait(byCallers(n, func(caller, i int) error {
+			return publisher.Publish("tasks", message.NewMessage(watermill.NewUUID(), payload(jobName(caller, i))))
+		}))
+	})
 }
 
 // natsRole is the argument by which this program is a NATS server.
@@ -213,10 +218,10 @@ func (b *bench) natsStream(ctx context.Context) (jetstream.JetStream, jetstream.
 	return js, consumer, conn.Close, err
 }
 
-func (b *bench) natsLives(ctx context.Context, n int, async bool) error {
+func (b *bench) natsLives(ctx context.Context, n int, async bool) (time.Duration, error) {
 	js, consumer, end, err := b.natsStream(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer end()
 	c := newCounted(n)
@@ -225,29 +230,25 @@ func (b *bench) natsLives(ctx context.Context, n int, async bool) error {
 		c.count()
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer consuming.Stop()
-	if async {
-		err = inLanes(n, func(lane, n int) error {
+	return timed(func() error {
+		if !async {
+			return c.wait(byCallers(n, func(caller, i int) error {
+				_, err := js.Publish(ctx, "tasks", payload(jobName(caller, i)))
+				return err
+			}))
+		}
+		return c.wait(inLanes(n, func(lane, n int) error {
 			for i := range n {
 				if _, err := js.PublishAsync("tasks", payload(jobName(lane, i))); err != nil {
 					return err
 				}
 			}
 			return nil
-		})
-	} else {
-		err = byCallers(n, func(caller, i int) error {
-			_, err := js.Publish(ctx, "tasks", payload(jobName(caller, i)))
-			return err
-		})
-	}
-	if err != nil {
-		return err
-	}
-	<-c.done
-	return nil
+		}))
+	})
 }
 
 func (b *bench) natsIdle(ctx context.Context, n int) (*rig.Latencies, error) {

@@ -45,6 +45,13 @@ func eventFields(job string) []string {
 
 func jobName(lane, i int) string { return fmt.Sprintf("0190f5fe-7c00-7a00-%04d-%012d", lane, i) }
 
+// timed says how long something took.
+func timed(work func() error) (time.Duration, error) {
+	start := time.Now()
+	err := work()
+	return time.Since(start), err
+}
+
 // inLanes runs n tasks split over the lanes.
 func inLanes(n int, lane func(lane, n int) error) error {
 	var all errgroup.Group
@@ -60,49 +67,51 @@ func (b *bench) raw() []*contender {
 
 // goredisLives publishes a batch, reads one and completes it, in each lane, with plain commands
 // in pipelines.
-func (b *bench) goredisLives(ctx context.Context, n int) error {
+func (b *bench) goredisLives(ctx context.Context, n int) (time.Duration, error) {
 	b.Raw.XGroupCreateMkStream(ctx, rawStream, rawGroup, "0")
-	return inLanes(n, func(lane, n int) error {
-		client := goredis.NewClient(&goredis.Options{Addr: b.RedisAddr, Protocol: 2, PoolSize: 1})
-		defer client.Close()
-		for done := 0; done < n; {
-			size := min(batch, n-done)
-			pipe := client.Pipeline()
-			for i := range size {
-				job := jobName(lane, done+i)
-				pipe.XAdd(ctx, &goredis.XAddArgs{Stream: rawStream, Values: taskFields(job)})
-				pipe.HSet(ctx, "argus:job_state:"+job, firstState)
-				pipe.PExpire(ctx, "argus:job_state:"+job, 168*time.Hour)
-			}
-			if _, err := pipe.Exec(ctx); err != nil {
-				return err
-			}
-			for read := 0; read < size; {
-				streams, err := client.XReadGroup(ctx, &goredis.XReadGroupArgs{Group: rawGroup, Consumer: fmt.Sprint("w", lane),
-					Streams: []string{rawStream, ">"}, Count: int64(size - read), Block: -1}).Result()
-				if errors.Is(err, goredis.Nil) { // another lane has them; it leaves its own
-					continue
-				}
-				if err != nil {
-					return err
-				}
+	return timed(func() error {
+		return inLanes(n, func(lane, n int) error {
+			client := goredis.NewClient(&goredis.Options{Addr: b.RedisAddr, Protocol: 2, PoolSize: 1})
+			defer client.Close()
+			for done := 0; done < n; {
+				size := min(batch, n-done)
 				pipe := client.Pipeline()
-				for _, m := range streams[0].Messages {
-					job, _ := m.Values["job_id"].(string)
-					pipe.HSet(ctx, "argus:job_state:"+job, lastState)
-					pipe.XAdd(ctx, &goredis.XAddArgs{Stream: "argus:argus_completion:" + job, Values: eventFields(job)})
-					pipe.PExpire(ctx, "argus:argus_completion:"+job, 168*time.Hour)
-					pipe.XAck(ctx, rawStream, rawGroup, m.ID)
-					pipe.XDel(ctx, rawStream, m.ID)
+				for i := range size {
+					job := jobName(lane, done+i)
+					pipe.XAdd(ctx, &goredis.XAddArgs{Stream: rawStream, Values: taskFields(job)})
+					pipe.HSet(ctx, "argus:job_state:"+job, firstState)
+					pipe.PExpire(ctx, "argus:job_state:"+job, 168*time.Hour)
 				}
 				if _, err := pipe.Exec(ctx); err != nil {
 					return err
 				}
-				read += len(streams[0].Messages)
+				for read := 0; read < size; {
+					streams, err := client.XReadGroup(ctx, &goredis.XReadGroupArgs{Group: rawGroup, Consumer: fmt.Sprint("w", lane),
+						Streams: []string{rawStream, ">"}, Count: int64(size - read), Block: -1}).Result()
+					if errors.Is(err, goredis.Nil) { // another lane has them; it leaves its own
+						continue
+					}
+					if err != nil {
+						return err
+					}
+					pipe := client.Pipeline()
+					for _, m := range streams[0].Messages {
+						job, _ := m.Values["job_id"].(string)
+						pipe.HSet(ctx, "argus:job_state:"+job, lastState)
+						pipe.XAdd(ctx, &goredis.XAddArgs{Stream: "argus:argus_completion:" + job, Values: eventFields(job)})
+						pipe.PExpire(ctx, "argus:argus_completion:"+job, 168*time.Hour)
+						pipe.XAck(ctx, rawStream, rawGroup, m.ID)
+						pipe.XDel(ctx, rawStream, m.ID)
+					}
+					if _, err := pipe.Exec(ctx); err != nil {
+						return err
+					}
+					read += len(streams[0].Messages)
+				}
+				done += size
 			}
-			done += size
-		}
-		return nil
+			return nil
+		})
 	})
 }
 
@@ -172,64 +181,66 @@ func (b *bench) dialRESP() (*resp, error) {
 }
 
 // respLives is goredisLives by hand.
-func (b *bench) respLives(ctx context.Context, n int) error {
+func (b *bench) respLives(ctx context.Context, n int) (time.Duration, error) {
 	b.Raw.XGroupCreateMkStream(ctx, rawStream, rawGroup, "0")
-	return inLanes(n, func(lane, n int) error {
-		r, err := b.dialRESP()
-		if err != nil {
-			return err
-		}
-		defer r.conn.Close()
-		consumer := fmt.Sprint("w", lane)
-		for done := 0; done < n; {
-			size := min(batch, n-done)
-			for i := range size {
-				job := jobName(lane, done+i)
-				r.command(append([]string{"XADD", rawStream, "*"}, taskFields(job)...)...)
-				r.command(append([]string{"HSET", "argus:job_state:" + job}, firstState...)...)
-				r.command("PEXPIRE", "argus:job_state:"+job, ttl)
-			}
-			if err := r.flush(); err != nil {
+	return timed(func() error {
+		return inLanes(n, func(lane, n int) error {
+			r, err := b.dialRESP()
+			if err != nil {
 				return err
 			}
-			for range 3 * size {
-				if err := r.reply(nil); err != nil {
-					return err
-				}
-			}
-			for read := 0; read < size; {
-				r.command("XREADGROUP", "GROUP", rawGroup, consumer, "COUNT", strconv.Itoa(size-read), "STREAMS", rawStream, ">")
-				if err := r.flush(); err != nil {
-					return err
-				}
-				var words []string
-				if err := r.reply(func(w string) { words = append(words, w) }); err != nil {
-					return err
-				}
-				// The stream's name, then for each entry its id and 14 words of fields.
-				const entry = 15
-				got := len(words) / entry
-				for i := range got {
-					id, job := words[1+i*entry], words[3+i*entry]
-					r.command(append([]string{"HSET", "argus:job_state:" + job}, lastState...)...)
-					r.command(append([]string{"XADD", "argus:argus_completion:" + job, "*"}, eventFields(job)...)...)
-					r.command("PEXPIRE", "argus:argus_completion:"+job, ttl)
-					r.command("XACK", rawStream, rawGroup, id)
-					r.command("XDEL", rawStream, id)
+			defer r.conn.Close()
+			consumer := fmt.Sprint("w", lane)
+			for done := 0; done < n; {
+				size := min(batch, n-done)
+				for i := range size {
+					job := jobName(lane, done+i)
+					r.command(append([]string{"XADD", rawStream, "*"}, taskFields(job)...)...)
+					r.command(append([]string{"HSET", "argus:job_state:" + job}, firstState...)...)
+					r.command("PEXPIRE", "argus:job_state:"+job, ttl)
 				}
 				if err := r.flush(); err != nil {
 					return err
 				}
-				for range 5 * got {
+				for range 3 * size {
 					if err := r.reply(nil); err != nil {
 						return err
 					}
 				}
-				read += got
+				for read := 0; read < size; {
+					r.command("XREADGROUP", "GROUP", rawGroup, consumer, "COUNT", strconv.Itoa(size-read), "STREAMS", rawStream, ">")
+					if err := r.flush(); err != nil {
+						return err
+					}
+					var words []string
+					if err := r.reply(func(w string) { words = append(words, w) }); err != nil {
+						return err
+					}
+					// The stream's name, then for each entry its id and 14 words of fields.
+					const entry = 15
+					got := len(words) / entry
+					for i := range got {
+						id, job := words[1+i*entry], words[3+i*entry]
+						r.command(append([]string{"HSET", "argus:job_state:" + job}, lastState...)...)
+						r.command(append([]string{"XADD", "argus:argus_completion:" + job, "*"}, eventFields(job)...)...)
+						r.command("PEXPIRE", "argus:argus_completion:"+job, ttl)
+						r.command("XACK", rawStream, rawGroup, id)
+						r.command("XDEL", rawStream, id)
+					}
+					if err := r.flush(); err != nil {
+						return err
+					}
+					for range 5 * got {
+						if err := r.reply(nil); err != nil {
+							return err
+						}
+					}
+					read += got
+				}
+				done += size
 			}
-			done += size
-		}
-		return nil
+			return nil
+		})
 	})
 }
 

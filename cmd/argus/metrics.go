@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/pprof"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -43,9 +44,9 @@ func metrics(broker *redis.Broker) *prometheus.Registry {
 	return registry
 }
 
-// serveHTTP serves /metrics and /healthz until the returned function is called. With an
-// empty address it serves nothing.
-func serveHTTP(addr string, broker *redis.Broker, log *slog.Logger) (stop func(), err error) {
+// serveHTTP serves /metrics and /healthz, and profiles if asked to, until the returned
+// function is called. With an empty address it serves nothing.
+func serveHTTP(addr string, profiles bool, broker *redis.Broker, log *slog.Logger) (stop func(), err error) {
 	if addr == "" {
 		return func() {}, nil
 	}
@@ -64,6 +65,11 @@ func serveHTTP(addr string, broker *redis.Broker, log *slog.Logger) (stop func()
 		}
 		_, _ = fmt.Fprintln(w, "ok")
 	})
+	if profiles {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
 	s := &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
 	done := make(chan struct{})
 	go func() {

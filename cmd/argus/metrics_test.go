@@ -49,11 +49,11 @@ argus_watched_keys 1
 		t.Fatal(err)
 	}
 	addr := l.Addr().String()
-	if _, err := serveHTTP(addr, broker, log); err == nil || !strings.Contains(err.Error(), "--http-addr") {
+	if _, err := serveHTTP(addr, false, broker, log); err == nil || !strings.Contains(err.Error(), "--http-addr") {
 		t.Error("an address that is taken:", err)
 	}
 	_ = l.Close()
-	stop, err := serveHTTP(addr, broker, log)
+	stop, err := serveHTTP(addr, false, broker, log)
 	if err != nil {
 		t.Fatal(err)
 	}

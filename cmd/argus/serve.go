@@ -98,7 +98,7 @@ func (p *program) run(ctx context.Context, c *config, started func(addr, store s
 	}
 	defer broker.Close()
 
-	stopHTTP, err := serveHTTP(c.HTTPAddr, broker, log)
+	stopHTTP, err := serveHTTP(c.HTTPAddr, c.HTTPPprof, broker, log)
 	if err != nil {
 		return err
 	}

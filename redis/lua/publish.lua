@@ -10,13 +10,16 @@
 --       7 TTL of the marks, ms, '' when jobs need not be unique
 --       8 job states' TTL, ms, '' for no initial states
 --       9 how the queue is fair
---       10 number n of a state's arguments, then those n arguments
---       then for each task: job id, a unique id, the mark that is known to be out of
---       date or '', number n of the entry's arguments, then those n arguments
--- Returns {'OK' or 'DUPLICATE', entry id, job id, entry id, job id, …}, an entry id is ''
---                   while the task is delayed or in the backlog
+--       10 'named' where tasks are named, or ''
+--       11 number n of a state's arguments, then those n arguments
+--       then for each task: if they are named its job id, a unique id and the mark that is
+--       known to be out of date or ''; number n of the entry's arguments, then those n
+-- Tasks must be named where there is a request id or a delay, or jobs are to be unique.
+-- Returns {'OK', entry id, entry id, …}, an id is '' while the task is delayed or in the
+--                   backlog
+--         {'DUPLICATE', entry id, job id, entry id, job id, …}
 --         {'CONFLICT'}  the request id was used with another digest
---         {'EXISTS', job id}  an initial state is given, and the job has a state
+--         {'EXISTS', which task}  an initial state is given, and the job has a state
 --         {'FULL'}      the queue holds too many tasks
 --         {'ACTIVE', job id, mark, …}  there are tasks of these jobs; a mark is the time
 --                   of the publish, ms, and a unique id
@@ -33,7 +36,7 @@ if digest ~= '' then
 end
 
 local has_state, is_unique = state_ttl ~= '', unique_ttl ~= ''
-local state_last = 10 + tonumber(ARGV[10])
+local state_last, head = 11 + tonumber(ARGV[11]), ARGV[10] == '' and 0 or 3
 local f = fairness(ARGV[9], #KEYS - 5)
 
 -- each calls what it is given with where a task's arguments begin, and with its keys.
@@ -47,9 +50,9 @@ local function each(visit)
     if is_unique then
       mark, key = KEYS[key], key + 1
     end
-    local after = at + 4 + tonumber(ARGV[at + 3])
-    visit(at, after - 1, state, mark)
-    at = after
+    local last = at + head + tonumber(ARGV[at + head])
+    visit(at, last, state, mark)
+    at = last + 1
   end
 end
 
@@ -70,14 +73,12 @@ if is_unique or ARGV[6] ~= '' then
   end
 end
 if has_state then
-  local states, jobs = {}, {}
-  each(function(at, _, state)
-    states[#states + 1] = state
-    jobs[#jobs + 1] = ARGV[at]
-  end)
+  local step = is_unique and 2 or 1
+  local states, last = {}, f and #KEYS - 6 or #KEYS
+  for i = 5, last, step do states[#states + 1] = KEYS[i] end
   if redis.call('EXISTS', unpack(states)) > 0 then
     for i, state in ipairs(states) do
-      if redis.call('EXISTS', state) == 1 then return {'EXISTS', jobs[i]} end
+      if redis.call('EXISTS', state) == 1 then return {'EXISTS', text(i)} end
     end
   end
 end
@@ -95,33 +96,36 @@ if due then
   redis.call('SCARD', KEYS[3])
 end
 
-local result, size = {'OK'}, 1
+local result, record = {'OK'}, {digest}
 each(function(at, last, state, mark)
   local id
+  local first = at + head + 1
   if due then
     local entry = {ARGV[at + 1]}
-    for i = at + 4, last do entry[#entry + 1] = ARGV[i] end
+    for i = first, last do entry[#entry + 1] = ARGV[i] end
     entry[#entry + 1] = 'argus_published_at'
     entry[#entry + 1] = text(now)
     redis.call('ZADD', KEYS[2], text(due), pack(entry))
     redis.call('SADD', KEYS[3], ARGV[5])
     id = ''
   elseif f then
-    id = enqueue(f, stream, {unpack(ARGV, at + 4, last)})
+    id = enqueue(f, stream, {unpack(ARGV, first, last)})
   else
-    id = redis.call('XADD', stream, '*', unpack(ARGV, at + 4, last))
+    id = redis.call('XADD', stream, '*', unpack(ARGV, first, last))
   end
-  result[size + 1], result[size + 2], size = id, ARGV[at], size + 2
+  result[#result + 1] = id
+  if digest ~= '' then
+    record[#record + 1] = id
+    record[#record + 1] = ARGV[at]
+  end
   if is_unique then redis.call('SET', mark, text(now) .. ' ' .. ARGV[at + 1], 'PX', unique_ttl) end
   if has_state then
-    redis.call('HSET', state, unpack(ARGV, 11, state_last))
+    redis.call('HSET', state, unpack(ARGV, 12, state_last))
     redis.call('PEXPIRE', state, state_ttl)
   end
 end)
 feed(f, stream)
 if digest ~= '' then
-  local record = {digest}
-  for i = 2, #result do record[i] = result[i] end
   redis.call('SET', KEYS[4], table.concat(record, '\n') .. '\n', 'PX', ARGV[2])
 end
 return result

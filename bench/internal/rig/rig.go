@@ -96,7 +96,7 @@ func Start(ctx context.Context, o Options) (r *Rig, err error) {
 		return r, err
 	}
 	r.server = exec.Command(binary, "serve", "--config", config, "--redis-addr", r.RedisAddr, "--grpc-addr", r.Addr, "--log-level", "error", "--http-addr", r.httpAddr)
-	r.server.Stderr, r.server.SysProcAttr = os.Stderr, &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	r.server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err = r.server.Start(); err != nil {
 		return r, err
 	}
@@ -201,6 +201,20 @@ func ProcessCPU(pid int) time.Duration {
 // CPU is the processor time that Redis and the server have used.
 func (r *Rig) CPU() (redis, server time.Duration) {
 	return ProcessCPU(r.redis.Process.Pid), ProcessCPU(r.server.Process.Pid)
+}
+
+// Profile writes a CPU profile of the server over some seconds to a file.
+func (r *Rig) Profile(path string, seconds int) error {
+	page, err := http.Get(fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", r.httpAddr, seconds))
+	if err != nil {
+		return err
+	}
+	defer page.Body.Close()
+	text, err := io.ReadAll(page.Body)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, text, 0o600)
 }
 
 // Mallocs is how often the server has allocated memory.
