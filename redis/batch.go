@@ -36,6 +36,12 @@ func (p *batch) add(row any, lease Lease, config QueueConfig) error {
 	}
 	lease.EntryID, _ = cells[0].(string)
 	lease.Count = int(integer(cells[1]))
+	p.addEntry(lease, list, cells[3] != "", int(integer(cells[4])), config)
+	return nil
+}
+
+// addEntry takes a leased entry.
+func (p *batch) addEntry(lease Lease, list []string, isCancelled bool, uncounted int, config QueueConfig) {
 	task, m, err := decodeEntry(entryFields(list))
 	if size := entrySize(list); err == nil && size > MaxTaskBytes {
 		err = fmt.Errorf("%d bytes are more than a delivery can hold", size)
@@ -43,9 +49,9 @@ func (p *batch) add(row any, lease Lease, config QueueConfig) error {
 	lease.JobID = task.JobID
 	if err != nil {
 		p.unwanted = append(p.unwanted, unwanted{lease: lease, giveBack: giveBack{action: "lost", cause: CauseMalformed, reason: "malformed: " + err.Error()}})
-		return nil
+		return
 	}
-	attempt := m.attempts + lease.Count - int(integer(cells[4]))
+	attempt := m.attempts + lease.Count - uncounted
 	published := m.publishedAt
 	if published.IsZero() {
 		published = entryTime(lease.EntryID)
@@ -54,14 +60,13 @@ func (p *batch) add(row any, lease Lease, config QueueConfig) error {
 	switch crashes := attempt - 1 - m.failures; {
 	case m.forGroup != "" && m.forGroup != lease.Group:
 		p.unwanted = append(p.unwanted, unwanted{lease: lease, forGroup: m.forGroup, delivery: delivery})
-	case cells[3] != "":
+	case isCancelled:
 		p.unwanted = append(p.unwanted, unwanted{lease: lease, giveBack: giveBack{action: "cancelled"}})
 	case crashes >= config.MaxCrashes:
 		p.unwanted = append(p.unwanted, unwanted{lease: lease, giveBack: giveBack{action: "lost", cause: CauseMaxCrashes}})
 	default:
 		p.deliveries = append(p.deliveries, delivery)
 	}
-	return nil
 }
 
 // entryFields makes a map of an entry. A name that stands there twice, which only a raw

@@ -136,6 +136,7 @@ type Broker struct {
 	bell   *doorbell
 	due    *alarm // for the next delayed task
 	claims claims
+	lines  lines
 	known  knownQueues
 	reads  *readQueue
 	// tracker is there while Redis itself rings the bell.

@@ -124,6 +124,8 @@ type Client struct {
 	commands goredis.UniversalClient
 	// blocking is for XREADGROUP BLOCK: such a read would starve the command pool.
 	blocking goredis.UniversalClient
+	// pipeliner is nil in Cluster, where the driver would repeat what was in a pipeline.
+	pipeliner *pipeliner
 }
 
 // NewClient connects and pings. It fails with ErrUnavailable within a few seconds
@@ -146,6 +148,9 @@ func NewClient(config Config) (*Client, error) {
 	if err := client.Ping(ctx); err != nil {
 		_ = client.Close()
 		return nil, err
+	}
+	if single, ok := client.commands.(*goredis.Client); ok {
+		client.pipeliner = newPipeliner(single)
 	}
 	return client, nil
 }
@@ -175,6 +180,9 @@ func (c *Client) Get(ctx context.Context, key string) (string, error) {
 
 // Close closes the connections.
 func (c *Client) Close() error {
+	if c.pipeliner != nil {
+		c.pipeliner.close()
+	}
 	return errors.Join(c.commands.Close(), c.blocking.Close())
 }
 
@@ -196,6 +204,13 @@ func (onceCmd) NoRetry() bool { return true }
 
 // do runs a command exactly as often as it is called.
 func (c *Client) do(ctx context.Context, args ...any) (any, error) {
+	if c.pipeliner != nil {
+		cmd := goredis.NewCmd(ctx, args...)
+		if err := c.pipeliner.do(ctx, cmd); err != nil {
+			return nil, err
+		}
+		return cmd.Result()
+	}
 	cmd := onceCmd{goredis.NewCmd(ctx, args...)}
 	_ = c.commands.Process(ctx, cmd)
 	return cmd.Result()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	goredis "github.com/redis/go-redis/v9"
 )
 
 // MaxDelay is how far ahead a task can be scheduled, and how long a state can be kept.
@@ -127,6 +128,9 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 	if err != nil {
 		return nil, false, err
 	}
+	if p.RequestID == "" && p.State == nil && p.Delay == 0 && p.RunAt.IsZero() && b.client.pipeliner != nil && config.isPlain() {
+		return b.publishPlain(ctx, queue, entries)
+	}
 	if p.RequestID != "" {
 		p.Queue = queue
 		digest, unknown = p.digest(), repeatable
@@ -185,6 +189,57 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 		b.bell.ringNew(keys[0], published[len(published)-1].EntryID, len(published))
 	}
 	return published, reply[0] == "DUPLICATE", nil
+}
+
+// isPlain is true of a queue that checks nothing when a task is published.
+func (c QueueConfig) isPlain() bool { return c.FairBy == "" && !c.UniqueJobs && c.MaxLength == 0 }
+
+// publishPlain publishes tasks about which nothing is to be checked: by XADD, as a raw peer
+// would, several in one transaction.
+func (b *Broker) publishPlain(ctx context.Context, queue string, entries []newEntry) ([]Published, bool, error) {
+	key := b.keys.tasks(queue)
+	adds := make([]goredis.Cmder, 0, len(entries)+2)
+	if len(entries) > 1 {
+		adds = append(adds, goredis.NewStatusCmd(ctx, "multi"))
+	}
+	for _, entry := range entries {
+		args := append(make([]any, 0, 3+len(entry.fields)), "xadd", key, "*")
+		adds = append(adds, goredis.NewCmd(ctx, appendStrings(args, entry.fields)...))
+	}
+	if len(entries) > 1 {
+		adds = append(adds, goredis.NewSliceCmd(ctx, "exec"))
+	}
+	if err := b.client.pipeliner.do(ctx, adds...); err != nil {
+		return nil, false, translate("publish", err, once)
+	}
+	var ids []any
+	switch last := adds[len(adds)-1].(type) {
+	case *goredis.Cmd:
+		ids = []any{last.Val()}
+	case *goredis.SliceCmd:
+		ids = last.Val()
+	}
+	for _, add := range adds { // a transaction of which a command is refused is not executed
+		if err := add.Err(); err != nil {
+			return nil, false, translate("publish", err, once)
+		}
+	}
+	if len(ids) != len(entries) {
+		return nil, false, fmt.Errorf("publish: %d ids for %d tasks", len(ids), len(entries))
+	}
+	published := make([]Published, len(entries))
+	for i, entry := range entries {
+		id, ok := ids[i].(string)
+		if err, isErr := ids[i].(error); isErr {
+			return nil, false, translate("publish", err, once)
+		} else if !ok {
+			return nil, false, fmt.Errorf("publish: unexpected id %T", ids[i])
+		}
+		published[i] = Published{EntryID: id, JobID: entry.jobID}
+	}
+	b.know(ctx, queue)
+	b.bell.ringNew(key, published[len(published)-1].EntryID, len(published))
+	return published, false, nil
 }
 
 // runPublish runs the script. A mark that a job is active may be of a run that has its

@@ -137,6 +137,10 @@ func (b *Broker) lease(ctx context.Context, r ReadRequest) (batch, error) {
 		mode = "own"
 	case b.claims.due(line):
 		mode = "claim"
+	default:
+		if p, ok, err := b.leaseNew(ctx, r); ok || err != nil {
+			return p, err
+		}
 	}
 	start := time.Now()
 	fairKeys, fairness := b.fair(r.Queue)
@@ -152,6 +156,7 @@ func (b *Broker) lease(ctx context.Context, r ReadRequest) (batch, error) {
 		return batch{}, fmt.Errorf("read: unexpected reply %T", reply)
 	}
 	now, p := integer(rows[0]), batch{gone: int(integer(rows[1]))}
+	b.lines.isPaused(r.Queue, rows[2] == "PAUSED")
 	if p.gone > 0 {
 		b.log.Warn("entries were deleted while they were leased", "queue", r.Queue, "group", r.Group, "entries", p.gone)
 	}
@@ -165,6 +170,7 @@ func (b *Broker) lease(ctx context.Context, r ReadRequest) (batch, error) {
 	b.known.line(b.log, r.Queue, r.Group, health)
 	b.know(ctx, r.Queue)
 	for _, row := range rows[4:] {
+		b.lines.saw(r.Queue, row)
 		if err := p.add(row, Lease{Prefix: b.keys.prefix, Queue: r.Queue, Group: r.Group, Consumer: r.Consumer}, b.queueConfig(r.Queue)); err != nil {
 			return batch{}, err
 		}

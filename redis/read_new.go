@@ -1,0 +1,199 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// Most reads find new entries, and nothing that the read script would have to do about
+// them. For these, four plain commands cost Redis a third of the script.
+const (
+	// plainMax is how many entries one such read asks for.
+	plainMax = 64
+	// plainLeast is how many it must be able to ask for, so that they fit into an answer
+	// whatever size they have; else the script, which looks at the sizes, reads.
+	plainLeast = 4
+)
+
+// leaseNew leases new entries without the script; false when it can't know enough, and
+// nothing was leased.
+//
+// The queue's pause and the cancelled jobs are looked at after the entries were leased: then
+// what came before the lease is seen. Of a queue that was paused the entries are given back.
+func (b *Broker) leaseNew(ctx context.Context, r ReadRequest) (p batch, ok bool, err error) {
+	config := b.queueConfig(r.Queue)
+	want := min(r.Max, b.lines.room(r.Queue, b.deliveryOverhead(r)))
+	if b.client.pipeliner == nil || config.FairBy != "" || want < min(r.Max, plainLeast) {
+		return p, false, nil
+	}
+	ctx = context.WithoutCancel(ctx)
+	read := goredis.NewCmd(ctx, "xreadgroup", "group", r.Group, r.Consumer, "count", want, "streams", b.keys.tasks(r.Queue), ">")
+	paused := goredis.NewIntCmd(ctx, "exists", b.keys.paused(r.Queue))
+	cancelled := goredis.NewIntCmd(ctx, "exists", b.keys.cancelledJobs())
+	now := goredis.NewTimeCmd(ctx, "time")
+	if err := b.client.pipeliner.do(ctx, read, paused, cancelled, now); err != nil {
+		return p, false, translate("read", err, repeatable)
+	}
+	reply, err := read.Result()
+	var refused goredis.Error
+	switch {
+	case errors.Is(err, goredis.Nil):
+		return p, true, nil
+	case errors.As(err, &refused):
+		return p, false, nil // the script makes the group, or says what is wrong
+	case err != nil:
+		return p, false, translate("read", err, repeatable)
+	}
+	if err := errors.Join(paused.Err(), cancelled.Err(), now.Err()); err != nil {
+		return p, false, translate("read", err, repeatable)
+	}
+	if p, err = b.newEntries(r, config, reply, now.Val()); err != nil {
+		return p, false, err
+	}
+	if len(p.deliveries)+len(p.unwanted) == want { // there may be more
+		b.bell.ringLine(b.keys.tasks(r.Queue), r.Group)
+	}
+	if paused.Val() > 0 {
+		b.lines.isPaused(r.Queue, true)
+		b.release(ctx, p.deliveries)
+		return batch{unwanted: p.unwanted}, true, nil
+	}
+	if cancelled.Val() > 0 {
+		if err := b.dropCancelled(ctx, &p); err != nil {
+			b.release(ctx, p.deliveries)
+			return p, false, err
+		}
+	}
+	b.known.line(b.log, r.Queue, r.Group, "")
+	b.know(ctx, r.Queue)
+	return p, true, nil
+}
+
+// newEntries are the entries of XREADGROUP's reply, as many as fit into an answer. The
+// others are given back.
+func (b *Broker) newEntries(r ReadRequest, config QueueConfig, reply any, now time.Time) (p batch, err error) {
+	var entries []any
+	if streams, ok := reply.([]any); ok && len(streams) == 1 {
+		if stream, ok := streams[0].([]any); ok && len(stream) == 2 {
+			entries, _ = stream[1].([]any)
+		}
+	}
+	room, overhead := batchBytes, b.deliveryOverhead(r)
+	var excess []Lease
+	for i, entry := range entries {
+		cells, ok := entry.([]any)
+		if !ok || len(cells) != 2 {
+			return p, fmt.Errorf("read: unexpected entry %T", entry)
+		}
+		list, err := stringList(cells[1])
+		if err != nil {
+			return p, err
+		}
+		lease := Lease{Prefix: b.keys.prefix, Queue: r.Queue, Group: r.Group, Consumer: r.Consumer, Count: 1}
+		lease.EntryID, _ = cells[0].(string)
+		size := entrySize(list)
+		b.lines.size(r.Queue, size)
+		if room -= overhead + size; room < 0 && i > 0 {
+			excess = append(excess, lease)
+			continue
+		}
+		p.addEntry(lease, list, false, 0, config)
+	}
+	for i := range p.deliveries {
+		p.deliveries[i].ExpiresAt = now.Add(config.Lease)
+	}
+	if len(excess) > 0 {
+		if err := b.giveUp(context.Background(), excess...); err != nil {
+			b.log.Warn("could not give entries back; they wait until their lease runs out", "queue", r.Queue, "error", err)
+		}
+	}
+	return p, nil
+}
+
+// dropCancelled takes tasks out of a batch whose jobs were cancelled after they were
+// published.
+func (b *Broker) dropCancelled(ctx context.Context, p *batch) error {
+	if len(p.deliveries) == 0 {
+		return nil
+	}
+	jobs := make([]string, len(p.deliveries))
+	for i, d := range p.deliveries {
+		jobs[i] = d.Lease.JobID
+	}
+	scores, err := b.client.commands.ZMScore(ctx, b.keys.cancelledJobs(), jobs...).Result()
+	if err != nil {
+		return translate("read", err, repeatable)
+	}
+	wanted := p.deliveries[:0]
+	for i, d := range p.deliveries {
+		if at := int64(scores[i]); at > 0 && at >= d.PublishedAt.UnixMilli() {
+			p.unwanted = append(p.unwanted, unwanted{lease: d.Lease, giveBack: giveBack{action: "cancelled"}})
+			continue
+		}
+		wanted = append(wanted, d)
+	}
+	p.deliveries = wanted
+	return nil
+}
+
+// lines remembers of each queue how large its entries are, and whether it is paused. Its
+// zero value is ready.
+type lines struct {
+	mu     sync.Mutex
+	queues map[string]*lineSeen
+}
+
+type lineSeen struct {
+	largest float64 // bytes, lately
+	paused  bool
+}
+
+func (l *lines) of(queue string) *lineSeen {
+	if l.queues == nil || len(l.queues) >= 10000 {
+		l.queues = make(map[string]*lineSeen)
+	}
+	if l.queues[queue] == nil {
+		l.queues[queue] = &lineSeen{}
+	}
+	return l.queues[queue]
+}
+
+// size notes how large an entry was. One that was large counts for a while.
+func (l *lines) size(queue string, bytes int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	seen := l.of(queue)
+	seen.largest = max(float64(bytes), seen.largest*0.99)
+}
+
+// saw notes how large an entry was that the read script gave.
+func (l *lines) saw(queue string, row any) {
+	if cells, ok := row.([]any); ok && len(cells) > 2 {
+		if list, err := stringList(cells[2]); err == nil {
+			l.size(queue, entrySize(list))
+		}
+	}
+}
+
+// isPaused notes whether a queue is paused: then the script reads, which leases nothing.
+func (l *lines) isPaused(queue string, paused bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.of(queue).paused = paused
+}
+
+// room is how many entries can be asked for so that all of them should fit into an answer.
+func (l *lines) room(queue string, overhead int) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	seen := l.of(queue)
+	if seen.paused || seen.largest == 0 {
+		return 0
+	}
+	return min(plainMax, batchBytes/(overhead+2*int(seen.largest)))
+}
