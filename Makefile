@@ -3,6 +3,8 @@
 GO       ?= go
 TOOL      = $(GO) tool -modfile=tools/go.mod
 BUF       = $(GO) tool -modfile=tools/buf/go.mod buf
+GENERATE  = $(BUF) generate && $(BUF) generate --template tools/buf.gen.docs.yaml && \
+	$(BUF) generate --template tools/buf.gen.codec.yaml --path proto/argus/v1/task_queue.proto --path proto/argus/v1/task.proto --path proto/argus/v1/completion.proto
 # What the last release promised; a change that breaks it fails `make lint`.
 RELEASED  = proto/released.binpb
 
@@ -23,8 +25,7 @@ build: ## Build bin/argus.
 	$(GO) build -o bin/argus ./cmd/argus
 
 generate: ## Generate gen/ and the reference pages; needs no network beyond Go's modules.
-	$(BUF) generate
-	$(BUF) generate --template tools/buf.gen.docs.yaml
+	$(GENERATE)
 	UPDATE=true $(GO) test ./cmd/argus -run 'TestReference|TestReadmeListsTheSettings' -count=1
 
 lint: lint-go lint-proto ## Check formatting, code, contract and generated code.
@@ -39,8 +40,7 @@ lint-proto:
 	$(BUF) lint
 	$(BUF) format --diff --exit-code
 	$(BUF) breaking --against $(RELEASED)
-	$(BUF) generate
-	$(BUF) generate --template tools/buf.gen.docs.yaml
+	$(GENERATE)
 	@test -z "$$(git status --porcelain gen docs/contract.md)" || { echo "not what proto/ generates: run make generate and commit it"; git status --short gen docs; exit 1; }
 
 release-contract: ## Record the contract as released: from then on it can only grow.
@@ -56,6 +56,8 @@ model: ## Run CHECKS (default 1000) random histories against a model, on both en
 	REDIS_INTEGRATION_TEST=true $(GO) test ./redis -run=TestModel -timeout=1h -rapid.checks=$(or $(CHECKS),1000)
 
 fuzz: ## Fuzz each target for FUZZTIME (default 30s).
-	@for target in $$(grep -ho 'func Fuzz[A-Za-z]*' redis/*_test.go | cut -c6-); do \
-		echo "$$target"; $(GO) test ./redis -run '^$$' -fuzz "^$$target$$" -fuzztime $(or $(FUZZTIME),30s) || exit 1; \
+	@for file in $$(grep -l 'func Fuzz' redis/*_test.go server/codec/*_test.go); do \
+		for target in $$(grep -ho 'func Fuzz[A-Za-z]*' $$file | cut -c6-); do \
+			echo "$$target"; $(GO) test ./$$(dirname $$file) -run '^$$' -fuzz "^$$target$$" -fuzztime $(or $(FUZZTIME),30s) || exit 1; \
+		done; \
 	done

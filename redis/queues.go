@@ -268,6 +268,7 @@ func (b *Broker) Pause(ctx context.Context, queue string) error {
 		return err
 	}
 	b.know(ctx, queue)
+	b.lines.isPaused(queue, true)
 	return translate("pause", b.client.commands.Set(ctx, b.keys.paused(queue), time.Now().UnixMilli(), 0).Err(), repeatable)
 }
 

@@ -21,6 +21,7 @@ import (
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
 	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/server/codec"
 )
 
 // Config is what a Server needs. The zero value of a field means its default.
@@ -85,6 +86,7 @@ func New(config Config) *Server {
 	s := &Server{config: config, log: config.Logger, health: health.NewServer()}
 	s.serving, s.drain = context.WithCancel(context.Background())
 	s.grpc = grpc.NewServer(append(s.interceptors(),
+		grpc.ForceServerCodecV2(codec.New()),
 		grpc.MaxRecvMsgSize(maxRequest),
 		grpc.MaxSendMsgSize(maxMessage),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
