@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"time"
-
-	goredis "github.com/redis/go-redis/v9"
 )
 
 // Completion is a task's result, by the token of its lease.
@@ -123,11 +121,11 @@ func (b *Broker) complete(ctx context.Context, all []completing, e effect, most 
 		}
 		rest := all[:0]
 		for i, c := range all {
-			if replies[i][0] == "AGAIN" || c.answer(replies[i]) {
+			if replies[i].word == "AGAIN" || replies[i].word == "ASK" && c.answer(replies[i].question) {
 				rest = append(rest, c)
 				continue
 			}
-			c.outcome.Recorded, c.outcome.Err = b.completed(c.lease, replies[i])
+			c.outcome.Recorded, c.outcome.Err = b.completed(&c.lease, replies[i])
 		}
 		if all = rest; len(all) == 0 {
 			return
@@ -138,8 +136,15 @@ func (b *Broker) complete(ctx context.Context, all []completing, e effect, most 
 	}
 }
 
-func (b *Broker) runComplete(ctx context.Context, all []completing, e effect, most string, now time.Time) ([][]string, error) {
-	first := all[0].lease
+// answered is what the complete script says of one result: a word and what belongs to it, or
+// a question.
+type answered struct {
+	word, more string
+	question   []string
+}
+
+func (b *Broker) runComplete(ctx context.Context, all []completing, e effect, most string, now time.Time) ([]answered, error) {
+	first := &all[0].lease
 	unique, consumer := "", first.Consumer
 	if all[0].queue.UniqueJobs {
 		unique = "unique"
@@ -147,20 +152,22 @@ func (b *Broker) runComplete(ctx context.Context, all []completing, e effect, mo
 	low, high := first.EntryID, first.EntryID
 	keys := make([]string, 0, 2+3*len(all))
 	keys = append(keys, b.keys.tasks(first.Queue), b.keys.scratch())
-	args := make([]any, 0, 6+32*len(all))
-	args = append(args, first.Group, most, unique, "", "", "")
+	args := make(words, 0, 8+24*len(all))
+	args.add(first.Group, most, unique, "", "", "")
+	args.number(b.config.StateTTL.Milliseconds())
+	args.number(b.config.CompletionTTL.Milliseconds())
 	for i := range all {
 		c := &all[i]
 		keys = append(keys, b.keys.state(c.jobID), b.keys.completion(c.jobID))
 		if unique != "" {
 			keys = append(keys, b.keys.active(c.jobID))
 		}
-		args = append(args, c.lease.args()...)
-		args = c.args(args, b.config, now)
-		if cursorLess(c.lease.EntryID, low) {
+		args.add(c.lease.EntryID, c.lease.Consumer, strconv.Itoa(c.lease.Count))
+		args = c.args(args, now)
+		if i > 0 && cursorLess(c.lease.EntryID, low) {
 			low = c.lease.EntryID
 		}
-		if cursorLess(high, c.lease.EntryID) {
+		if i > 0 && cursorLess(high, c.lease.EntryID) {
 			high = c.lease.EntryID
 		}
 		if c.lease.Consumer != consumer {
@@ -170,49 +177,41 @@ func (b *Broker) runComplete(ctx context.Context, all []completing, e effect, mo
 	if len(all) > 2 {
 		args[3], args[4], args[5] = consumer, low, high
 	}
-	reply, err := completeScript.run(ctx, b.client, e, keys, args...)
+	reply, err := completeScript.raw(ctx, b.client, e, keys, args)
 	if err != nil {
 		return nil, err
 	}
-	rows, ok := reply.([]any)
-	if !ok || len(rows) != len(all) {
-		return nil, fmt.Errorf("complete: unexpected reply %T", reply)
+	answers := make([]answered, len(all))
+	if n := reply.list(); n != 2*len(all) {
+		return nil, fmt.Errorf("complete: %d words for %d results", n, len(all))
 	}
-	replies := make([][]string, len(rows))
-	for i, row := range rows {
-		if replies[i], err = stringList(row); err != nil {
-			return nil, err
+	for i := range answers {
+		answers[i].word = reply.word()
+		if reply.isList() {
+			answers[i].question = reply.words()
+		} else {
+			answers[i].more = reply.word()
 		}
 	}
-	return replies, nil
+	return answers, translate("complete", reply.err, e)
 }
 
 // completed is what a reply of the complete script means, and rings for it.
-func (b *Broker) completed(lease Lease, reply []string) (Recorded, error) {
-	switch reply[0] {
+func (b *Broker) completed(lease *Lease, reply answered) (Recorded, error) {
+	switch reply.word {
 	case "OK":
 		b.bell.ringAll(b.keys.state(lease.JobID))
 		b.bell.ringAll(b.keys.completion(lease.JobID))
 		fallthrough
 	case "ALREADY":
-		b.settled(lease)
-		return Recorded{Cursor: reply[1], Already: reply[0] == "ALREADY"}, nil
+		b.settled(*lease)
+		return Recorded{Cursor: reply.more, Already: reply.word == "ALREADY"}, nil
 	case "FULL":
 		return Recorded{}, ErrTooManyEvents
 	case "NO_PART":
 		return Recorded{}, invalid("part", "is none of the job's parts; they are named when its state is created")
 	case "ERROR":
-		return Recorded{}, translate("complete", replyError(reply[1]), repeatable)
+		return Recorded{}, translate("complete", replyError(reply.more), repeatable)
 	}
 	return Recorded{}, ErrLeaseLost
 }
-
-// replyError is an error of Redis that a script has passed on.
-type replyError string
-
-func (e replyError) Error() string { return string(e) }
-
-// RedisError makes it one of the driver's.
-func (replyError) RedisError() {}
-
-var _ goredis.Error = replyError("")

@@ -30,9 +30,10 @@ const maxQuestions = 20 + MaxParts
 // record runs a script that may record a result, until it has no more questions.
 func (b *Broker) record(ctx context.Context, s *script, e effect, r recording, keys []string, head []any) ([]string, error) {
 	keys = append([]string{b.keys.state(r.jobID), b.keys.completion(r.jobID), b.keys.scratch(), b.keys.active(r.jobID)}, keys...)
+	head = append(head, b.config.StateTTL.Milliseconds(), b.config.CompletionTTL.Milliseconds())
 	now := time.Now()
 	for range maxQuestions {
-		reply, err := s.strings(ctx, b.client, e, keys, r.args(append([]any{}, head...), b.config, now)...)
+		reply, err := s.strings(ctx, b.client, e, keys, appendStrings(slices.Clone(head), r.args(nil, now))...)
 		if err != nil {
 			return nil, err
 		}
@@ -76,23 +77,43 @@ func judge(jobID string, events []string) []string {
 }
 
 // args appends the recording to a script's arguments.
-func (r *recording) args(args []any, config BrokerConfig, now time.Time) []any {
-	args = counted(args, r.judgements)
-	args = append(args, config.StateTTL.Milliseconds(), config.CompletionTTL.Milliseconds(), r.mark, r.part, r.parts)
-	for _, result := range r.results {
-		w := r.write(result, now)
+func (r *recording) args(args words, now time.Time) words {
+	args.add(r.jobID)
+	args.counted(r.judgements...)
+	args.add(r.mark, r.part, r.parts)
+	for i := range r.results {
+		result := &r.results[i]
+		if r.part == "" && r.queue.Encoding == EncodingFields && result.Status.Terminal() {
+			args.add("final", string(result.Status))
+			args = result.whole(args, now)
+			continue
+		}
+		w := r.write(*result, now)
 		final := ""
 		if w.status.Terminal() {
 			final = "final"
 		}
-		args = append(args, final, string(result.Status))
-		args = counted(args, pairs(w.state))
+		args.add(final, string(result.Status))
+		args.counted(pairs(w.state)...)
 		event := w.event(r.jobID, r.queue.Encoding, now)
 		if r.mark != "" {
 			event = append(event, fieldLease, r.mark)
 		}
-		args = counted(args, event)
+		args.counted(event...)
 	}
+	return args
+}
+
+// whole appends the result of a whole job, whose state and event have the same fields.
+func (result *Result) whole(args words, now time.Time) words {
+	at := len(args)
+	args.add("", fieldStatus, string(result.Status), fieldCompletedAt, strconv.FormatInt(now.Unix(), 10))
+	if result.Error != "" {
+		args.add(fieldError, result.Error)
+	}
+	args = appendPairs(args, result.Fields)
+	args[at] = strconv.Itoa(len(args) - at - 1)
+	args.add("-1")
 	return args
 }
 

@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 )
@@ -117,8 +116,18 @@ func (b *Broker) Extend(ctx context.Context, token string, fields map[string]str
 
 // pairs lists a map as name, value, … in the order of the names.
 func pairs(fields map[string]string) []string {
-	list := make([]string, 0, 2*len(fields))
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
+	return appendPairs(make([]string, 0, 2*len(fields)), fields)
+}
+
+// appendPairs appends a map as name, value, … in the order of the names.
+func appendPairs(list []string, fields map[string]string) []string {
+	var space [16]string
+	names := space[:0]
+	for name := range fields {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
 		list = append(list, name, fields[name])
 	}
 	return list

@@ -2,11 +2,12 @@
 -- delivered, the workers that have one are told, and its state says so if it has one.
 --
 -- KEYS  1 job state   2 completion stream   3 scratch stream   4 active mark   5 cancelled jobs
--- ARGV  1 job id   2 channel for raw workers   3 reason   4 the recording, without results
+-- ARGV  1 job id   2 channel for raw workers   3 reason   4 TTL of the state, ms
+--       5 TTL of the events, ms   6 the recording, without results
 -- Returns {'MARKED', '1' when the job has a state or events, else '0', '1' when it has
 --         parts, else '0'},
 --         {'ALREADY', cursor, status} for a job that has its result, or a question
-local r = recording(4, 0, KEYS[1], KEYS[2], KEYS[3], KEYS[4])
+local r = recording(6, 0, KEYS, {ARGV[4], ARGV[5]})
 local question = examine(r)
 if question then return question end
 if r.found then return {'ALREADY', r.found, r.status} end

@@ -6,12 +6,12 @@
 -- ARGV  1 group, '' for workers without a lease   2 how many events a job may have
 --       before its terminal one, '' for terminal events   3 'unique' or ''
 --       4 the consumer, if all leases are his, or ''   5 the first of their entries
---       6 the last
+--       6 the last   7 TTL of the states, ms   8 TTL of the events, ms
 --       then for each event: entry id, consumer, delivery count, the recording with one
 --       result
--- Returns for each event {'OK', cursor}, {'ALREADY', cursor of the result that stands},
---         {'NOT_PENDING'}, {'LEASE_LOST'}, {'FULL'}, {'NO_PART'}, a question, {'AGAIN'}
---         when it was not looked at, or {'ERROR', what Redis says}
+-- Returns for each event two words: 'OK', cursor; 'ALREADY', cursor of the result that
+--         stands; or, beside '', 'NOT_PENDING', 'LEASE_LOST', 'FULL', 'NO_PART', or 'AGAIN'
+--         when it was not looked at; 'ERROR', what Redis says; 'ASK', a question as a list
 local stream, group, leased, stride = KEYS[1], ARGV[1], ARGV[1] ~= '', ARGV[3] == '' and 2 or 3
 
 -- What the consumer holds between the first and the last of the entries is found at once.
@@ -24,38 +24,49 @@ end
 -- check finds what is against recording r, and writes nothing.
 local function check(r)
   local question = examine(r)
-  if question then return question end
+  if question and question[2] then return 'ASK', question end
+  if question then return question[1] end
   if not leased then
-    if not r.found and ARGV[2] ~= '' and redis.call('XLEN', r.events) >= tonumber(ARGV[2]) then return {'FULL'} end
+    if not r.found and ARGV[2] ~= '' and redis.call('XLEN', r.events) >= tonumber(ARGV[2]) then return 'FULL' end
     return nil
   end
   if held[r.id] == tonumber(r.count) then return nil end
   local lost = fence(stream, group, r.id, r.consumer, r.count)
-  if not lost then return nil end
-  if r.found and r.found_mark == r.mark then return {'ALREADY', r.found} end
-  return {lost}
+  if lost and r.found and r.found_mark == r.mark then return 'ALREADY', r.found end
+  return lost
 end
 
-local replies, recordings, ids, seen, at = {}, {}, {}, {}, 7
-for n = 1, (#KEYS - 2) / stride do
-  local key = 3 + (n - 1) * stride
-  local events = KEYS[key + 1]
-  local r = recording(at + 3, 1, KEYS[key], events, KEYS[2], stride == 3 and KEYS[key + 2] or nil)
+local all, ids, seen, at, ttls = {}, {}, {}, 9, {ARGV[7], ARGV[8]}
+for key = 3, #KEYS, stride do
+  local r = recording(at + 3, 1, {KEYS[key], KEYS[key + 1], KEYS[2], stride == 3 and KEYS[key + 2] or nil}, ttls)
   r.id, r.consumer, r.count = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   at = r.after
-  if seen[events] then
-    replies[n] = {'AGAIN'} -- what it finds is not there yet
+  all[#all + 1] = r
+  seen[#all] = r.events
+end
+local none_known = redis.call('EXISTS', unpack(seen)) == 0
+for _, r in ipairs(all) do
+  r.is_first = none_known
+  if seen[r.events] then
+    r.word = 'AGAIN' -- what it finds is not there yet
   else
-    seen[events] = true
-    local ok, refusal = pcall(check, r)
-    if not ok then refusal = {'ERROR', type(refusal) == 'table' and refusal.err or tostring(refusal)} end
-    replies[n] = refusal
-    if not refusal then
-      recordings[n] = r
-      ids[#ids + 1] = r.id
+    seen[r.events] = true
+    local ok, word, more = pcall(check, r)
+    if not ok then
+      more = type(word) == 'table' and word.err or tostring(word)
+      word = 'ERROR'
     end
+    r.word, r.more = word, more
+    if not word then ids[#ids + 1] = r.id end
   end
 end
 if leased and #ids > 0 then settle(stream, group, ids) end
-for n, r in pairs(recordings) do replies[n] = record(r, 1) end
+local replies = {}
+for i, r in ipairs(all) do
+  if not r.word then
+    local recorded = record(r, 1)
+    r.word, r.more = recorded[1], recorded[2]
+  end
+  replies[2 * i - 1], replies[2 * i] = r.word, r.more or ''
+end
 return replies

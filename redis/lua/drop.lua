@@ -6,14 +6,15 @@
 -- ARGV  1 'entry' in the stream, 'set', or 'nowhere'   2 the entry's id, or the
 --       member of the set
 --       3 lease, ms: an entry whose lease is younger is left alone
---       4 'record', or '' for an entry that is no task   5 the recording, with one result
+--       4 'record', or '' for an entry that is no task   5 TTL of the state,
+--       ms   6 TTL of the events, ms   7 the recording, with one result
 -- Returns {'DROPPED', 'OK' when the result is the job's now, 'ALREADY' when it had one, or
 --         '' when none was to be recorded, cursor, status}, {'GONE'}, {'LEASED'} or a
 --         question
 local stream, place, id = KEYS[5], ARGV[1], ARGV[2]
 local r
 if ARGV[4] ~= '' then
-  r = recording(5, 1, KEYS[1], KEYS[2], KEYS[3], KEYS[4])
+  r = recording(7, 1, KEYS, {ARGV[5], ARGV[6]})
   local question = examine(r)
   if question and question[1] == 'NO_PART' then
     r = nil

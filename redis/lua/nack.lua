@@ -16,7 +16,8 @@
 --       11 a unique id   12 how many failures a task may have
 --       13 shortest back-off, ms   14 longest back-off, ms   15 random number, 0 to 1
 --       16 the cause of death for 'dead' and 'lost'
---       17 how the queue is fair   18 the recording, with two results: failed and cancelled
+--       17 how the queue is fair   18 TTL of the state, ms   19 TTL of the
+--       events, ms   20 the recording, with two results: failed and cancelled
 -- Returns {'RETRY', ms until it is due}, {'DEAD'}, {'CANCELLED'}, {'GONE'} when the entry
 --         was deleted, {'NOT_PENDING'}, {'LEASE_LOST'} or a question
 local stream, group, id, action = KEYS[5], ARGV[1], ARGV[2], ARGV[5]
@@ -59,7 +60,7 @@ end
 -- that is the part's; of a part that the job doesn't have, nothing.
 local r
 if action ~= 'retry' and job ~= '' then
-  r = recording(18, 2, KEYS[1], KEYS[2], KEYS[3], KEYS[4])
+  r = recording(20, 2, KEYS, {ARGV[18], ARGV[19]})
   local _, part = job_of(entry[2])
   if part ~= r.part then return {'PART', part} end
   local question = examine(r)

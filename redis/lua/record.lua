@@ -22,29 +22,30 @@ local function counted(at)
 end
 
 -- recording reads what may be recorded, n possible results, from ARGV[at]:
---   judgements: counted pairs of event id and status, '' for none
---   TTL of a job state that has none, ms   TTL of the events, ms
+--   job id   judgements: counted pairs of event id and status, '' for none
 --   mark of the lease in the event, or ''   part, or ''
 --   the parts as the results were made for them
 --   for each possible result: 'final' or '', the part's status, counted fields of the
---   state, counted fields of the event
--- The keys are those of the job's state, its completion stream, the scratch stream, and the
--- mark that the job is active, which its result ends, nil where jobs need not be unique.
--- r.after is where the arguments go on.
-local function recording(at, n, state, events, scratch, active)
-  local r = {state = state, events = events, scratch = scratch, active = active}
+--   state, counted fields of the event, or -1 when it has the job id and those of the state
+-- keys are those of the job's state, its completion stream, the scratch stream, and the mark
+-- that the job is active, which its result ends, if jobs are to be unique; ttls are those of
+-- a state that has none and of the events. r.after is where the arguments go on.
+local function recording(at, n, keys, ttls)
+  local r = {state = keys[1], events = keys[2], scratch = keys[3], active = keys[4],
+    state_ttl = ttls[1], events_ttl = ttls[2], job = ARGV[at]}
   local first, last
-  first, last, at = counted(at)
+  first, last, at = counted(at + 1)
   if last >= first then
     r.judged = {}
     for i = first, last, 2 do r.judged[ARGV[i]] = ARGV[i + 1] end
   end
-  r.state_ttl, r.events_ttl, r.mark, r.part, r.seen = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
-  at = at + 5
+  r.mark, r.part, r.seen = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  at = at + 3
   for i = 1, n do
-    local b = {final = ARGV[at] == 'final', part_status = ARGV[at + 1]}
+    local b = {final = ARGV[at] == 'final', part_status = ARGV[at + 1], state_first = 0, state_last = 0, event_first = 0, event_last = 0}
     b.state_first, b.state_last, at = counted(at + 2)
     b.event_first, b.event_last, at = counted(at)
+    if b.event_last < b.event_first - 1 then at = b.event_first end
     r[i] = b
   end
   r.after = at
@@ -78,9 +79,9 @@ local function examine_part(r)
   return nil
 end
 
--- examine finds the result that stands: r.found is its cursor, r.found_mark its lease's
--- mark. It returns a question for the caller, or nil. It writes nothing.
-local function examine(r)
+-- find looks for the result among the events: r.found is its cursor, r.found_mark its
+-- lease's mark. It returns what is to be judged.
+local function find(r)
   local judge = {'JUDGE'}
   -- The last hundred suffice: only a raw peer can have appended anything after it.
   local events = redis.call('XREVRANGE', r.events, '+', '-', 'COUNT', '100')
@@ -97,9 +98,17 @@ local function examine(r)
       break
     end
   end
-  if #judge > 1 then return judge end
-  local state = redis.call('HMGET', r.state, 'status', 'argus_parts') -- of another type: fails before anything is written
-  r.known, r.parts = state[1], state[2]
+  return judge
+end
+
+-- examine finds the result that stands. It returns a question for the caller, or nil. It
+-- writes nothing. r.is_first says that there are no events, if the caller knows.
+local function examine(r)
+  if not r.is_first then
+    local judge = find(r)
+    if #judge > 1 then return judge end
+  end
+  r.parts = redis.call('HGET', r.state, 'argus_parts') -- of another type: fails before anything is written
   if r.part ~= '' then return examine_part(r) end
   return nil
 end
@@ -107,16 +116,22 @@ end
 -- append adds an event. A new stream takes 4 KB because Redis expects it to grow; a copy
 -- of it takes what it needs, so the final event makes the stream a copy.
 local function append(r, b)
+  local function add(key)
+    if b.event_last >= b.event_first - 1 then return redis.call('XADD', key, '*', unpack(ARGV, b.event_first, b.event_last)) end
+    if r.mark == '' then return redis.call('XADD', key, '*', 'job_id', r.job, unpack(ARGV, b.state_first, b.state_last)) end
+    return redis.call('XADD', key, '*', 'job_id', r.job, 'argus_lease', r.mark, unpack(ARGV, b.state_first, b.state_last))
+  end
+  local cursor
   if r.is_first then
-    local cursor = redis.call('XADD', r.scratch, '*', unpack(ARGV, b.event_first, b.event_last))
+    cursor = add(r.scratch)
     redis.call('COPY', r.scratch, r.events, 'REPLACE')
     redis.call('DEL', r.scratch)
-    return cursor
-  end
-  local cursor = redis.call('XADD', r.events, '*', unpack(ARGV, b.event_first, b.event_last))
-  if b.final then
-    redis.call('COPY', r.events, r.scratch, 'REPLACE')
-    redis.call('RENAME', r.scratch, r.events)
+  else
+    cursor = add(r.events)
+    if b.final then
+      redis.call('COPY', r.events, r.scratch, 'REPLACE')
+      redis.call('RENAME', r.scratch, r.events)
+    end
   end
   return cursor
 end
@@ -126,7 +141,7 @@ end
 local function record(r, n)
   if r.found then
     -- Someone may have written a state since, of a second run of the job.
-    if r.status and r.known and not is_terminal[r.known] then
+    if r.status and not is_terminal[redis.call('HGET', r.state, 'status') or 'failed'] then
       redis.call('HSET', r.state, 'status', r.status)
     end
     if redis.call('PTTL', r.events) == -1 then redis.call('PEXPIRE', r.events, r.events_ttl) end
@@ -137,11 +152,14 @@ local function record(r, n)
   redis.call('PEXPIRE', r.events, r.events_ttl)
   if b.final and r.active then redis.call('DEL', r.active) end
   if b.state_last >= b.state_first then
-    redis.call('HSET', r.state, unpack(ARGV, b.state_first, b.state_last))
+    local new = redis.call('HSET', r.state, unpack(ARGV, b.state_first, b.state_last))
     if r.part ~= '' then
       redis.call('HSET', r.state, 'argus_part:' .. r.part, b.part_status .. ' ' .. cursor .. ' ' .. r.mark)
     end
-    if redis.call('PTTL', r.state) == -1 then redis.call('PEXPIRE', r.state, r.state_ttl) end
+    -- When all fields are new the state may be, too.
+    if 2 * new > b.state_last - b.state_first and redis.call('PTTL', r.state) == -1 then
+      redis.call('PEXPIRE', r.state, r.state_ttl)
+    end
   end
   return {'OK', cursor}
 end

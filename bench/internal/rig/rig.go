@@ -24,6 +24,8 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/hikmaai-io/argus-queue/server/codec"
 )
 
 // Rig is a Redis and a server.
@@ -151,7 +153,7 @@ func (r *Rig) Conn(n int) *grpc.ClientConn {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.conns[n] == nil {
-		conn, err := grpc.NewClient(r.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		conn, err := grpc.NewClient(r.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec.New())))
 		if err != nil {
 			panic(err) // the address is a good one
 		}

@@ -1,0 +1,171 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// What a task's life sends and gets goes past the driver's conversions: arguments are
+// given as pointers to strings, which take no memory of their own, and replies come as
+// they are on the wire.
+
+// words are a command's.
+type words []string
+
+func (w *words) add(list ...string) { *w = append(*w, list...) }
+
+func (w *words) number(n int64) { *w = append(*w, strconv.FormatInt(n, 10)) }
+
+// counted adds a list behind its length.
+func (w *words) counted(list ...string) {
+	*w = append(*w, strconv.Itoa(len(list)))
+	*w = append(*w, list...)
+}
+
+// command makes a command of words; they must stay as they are.
+func command(ctx context.Context, w words) *goredis.RawCmd {
+	args := make([]any, len(w))
+	for i := range w {
+		args[i] = &w[i]
+	}
+	return goredis.NewRawCmd(ctx, args...)
+}
+
+// raw runs a script as run does, and returns the reply as it is on the wire.
+func (s *script) raw(ctx context.Context, c *Client, e effect, keys []string, args words) (*reply, error) {
+	w := make(words, 0, 3+len(keys)+len(args))
+	w.add("evalsha", s.sha, strconv.Itoa(len(keys)))
+	w.add(keys...)
+	w.add(args...)
+	r, err := c.raw(ctx, w)
+	if err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT") {
+		w[0], w[1] = "eval", s.source
+		r, err = c.raw(ctx, w)
+	}
+	return r, translate(s.name, err, e)
+}
+
+// raw runs a command exactly as often as it is called.
+func (c *Client) raw(ctx context.Context, w words) (*reply, error) {
+	cmd := command(ctx, w)
+	if c.pipeliner != nil {
+		if err := c.pipeliner.do(ctx, cmd); err != nil {
+			return nil, err
+		}
+	} else {
+		_ = c.commands.Process(ctx, onceRaw{cmd})
+	}
+	return rawReply(cmd)
+}
+
+// onceRaw is onceCmd for such a command.
+type onceRaw struct{ *goredis.RawCmd }
+
+func (onceRaw) NoRetry() bool { return true }
+
+// reply is a cursor over a reply in RESP2, element by element. Its words share the reply's
+// memory.
+type reply struct {
+	text string
+	err  error // the first that was met; what is read after it means nothing
+}
+
+// rawReply takes a command's reply. An error reply is an error, as the driver has it.
+func rawReply(cmd *goredis.RawCmd) (*reply, error) {
+	raw, err := cmd.Result()
+	if err != nil {
+		return nil, err
+	}
+	r := &reply{text: unsafe.String(unsafe.SliceData(raw), len(raw))} // nobody else has raw
+	if strings.HasPrefix(r.text, "-") {
+		return nil, replyError(strings.TrimSuffix(r.text[1:], "\r\n"))
+	}
+	return r, nil
+}
+
+// next reads a line of the protocol: its kind, and the rest.
+func (r *reply) next() (kind byte, rest string) {
+	line, after, ok := strings.Cut(r.text, "\r\n")
+	if !ok || line == "" {
+		r.fail("it ends early")
+		return 0, ""
+	}
+	r.text = after
+	return line[0], line[1:]
+}
+
+func (r *reply) fail(problem string) {
+	if r.err == nil {
+		r.err = fmt.Errorf("a reply of Redis can't be read: %s", problem)
+	}
+	r.text = ""
+}
+
+// list begins a list, and says how many elements follow; -1 for nil.
+func (r *reply) list() int {
+	kind, rest := r.next()
+	n, err := strconv.Atoi(rest)
+	if kind == '$' && n == -1 {
+		return -1
+	}
+	if kind != '*' || err != nil || n > len(r.text) {
+		r.fail("it has no list")
+		return -1
+	}
+	return n
+}
+
+// isList is true when a list comes next.
+func (r *reply) isList() bool { return strings.HasPrefix(r.text, "*") }
+
+// word reads a string or a number; "" for nil.
+func (r *reply) word() string {
+	kind, rest := r.next()
+	switch kind {
+	case '+', ':':
+		return rest
+	case '-':
+		r.err = replyError(rest)
+		return ""
+	case '$':
+		n, err := strconv.Atoi(rest)
+		if n == -1 {
+			return ""
+		}
+		if err == nil && n >= 0 && n+2 <= len(r.text) {
+			text := r.text[:n]
+			r.text = r.text[n+2:]
+			return text
+		}
+	}
+	r.fail("it has no string")
+	return ""
+}
+
+// words reads a list of strings.
+func (r *reply) words() []string {
+	n := r.list()
+	if n <= 0 {
+		return nil
+	}
+	list := make([]string, n)
+	for i := range list {
+		list[i] = r.word()
+	}
+	return list
+}
+
+// replyError is an error that Redis gave as a reply, or a script passed on.
+type replyError string
+
+func (e replyError) Error() string { return string(e) }
+
+// RedisError makes it one of the driver's.
+func (replyError) RedisError() {}
+
+var _ goredis.Error = replyError("")
