@@ -42,7 +42,7 @@ func (p *batch) add(row any, lease Lease, config QueueConfig) error {
 
 // addEntry takes a leased entry.
 func (p *batch) addEntry(lease Lease, list []string, isCancelled bool, uncounted int, config QueueConfig) {
-	task, m, err := decodeEntry(entryFields(list))
+	task, m, err := decodeList(distinct(list))
 	if size := entrySize(list); err == nil && size > MaxTaskBytes {
 		err = fmt.Errorf("%d bytes are more than a delivery can hold", size)
 	}
@@ -67,6 +67,37 @@ func (p *batch) addEntry(lease Lease, list []string, isCancelled bool, uncounted
 	default:
 		p.deliveries = append(p.deliveries, delivery)
 	}
+}
+
+// distinct tells names apart that stand in an entry twice, which only a raw peer can have
+// written: "name", "name.2", …
+func distinct(list []string) []string {
+	isTwice := func(i int) bool {
+		for j := 0; j < i; j += 2 {
+			if list[j] == list[i] {
+				return true
+			}
+		}
+		return false
+	}
+	if len(list) > 64 { // a map is faster, and any order will do
+		return distinctMany(list)
+	}
+	for i := 2; i+1 < len(list); i += 2 {
+		if isTwice(i) {
+			return distinctMany(list)
+		}
+	}
+	return list
+}
+
+func distinctMany(list []string) []string {
+	fields := entryFields(list)
+	list = make([]string, 0, 2*len(fields))
+	for name, value := range fields {
+		list = append(list, name, value)
+	}
+	return list
 }
 
 // entryFields makes a map of an entry. A name that stands there twice, which only a raw

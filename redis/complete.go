@@ -200,8 +200,8 @@ func (b *Broker) runComplete(ctx context.Context, all []completing, e effect, mo
 func (b *Broker) completed(lease *Lease, reply answered) (Recorded, error) {
 	switch reply.word {
 	case "OK":
-		b.bell.ringAll(b.keys.state(lease.JobID))
-		b.bell.ringAll(b.keys.completion(lease.JobID))
+		b.ringState(lease.JobID)
+		b.ringEvents(lease.JobID)
 		fallthrough
 	case "ALREADY":
 		b.settled(*lease)

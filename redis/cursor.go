@@ -12,10 +12,19 @@ const firstCursor = "0-0"
 
 // splitCursor reads a cursor in its canonical form.
 func splitCursor(cursor string) (ms, seq uint64, ok bool) {
-	first, second, _ := strings.Cut(cursor, "-")
-	ms, err1 := strconv.ParseUint(first, 10, 64)
-	seq, err2 := strconv.ParseUint(second, 10, 64)
-	return ms, seq, err1 == nil && err2 == nil && joinCursor(ms, seq) == cursor
+	first, second, isPair := strings.Cut(cursor, "-")
+	ms, ok1 := decimal(first)
+	seq, ok2 := decimal(second)
+	return ms, seq, isPair && ok1 && ok2
+}
+
+// decimal reads a number that is written as short as it can be.
+func decimal(s string) (uint64, bool) {
+	if s == "" || s[0] == '+' || s[0] == '0' && len(s) > 1 {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	return n, err == nil
 }
 
 func joinCursor(ms, seq uint64) string {

@@ -288,6 +288,27 @@ func (e *ear) ring() {
 	signal(e.box.mail)
 }
 
+// isHeard is false when nobody listens for anything: then a key need not be made up.
+func (d *doorbell) isHeard() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.ears) > 0
+}
+
+// ringState wakes who listens for a job's state.
+func (b *Broker) ringState(jobID string) {
+	if b.bell.isHeard() {
+		b.bell.ringAll(b.keys.state(jobID))
+	}
+}
+
+// ringEvents wakes who listens for a job's events.
+func (b *Broker) ringEvents(jobID string) {
+	if b.bell.isHeard() {
+		b.bell.ringAll(b.keys.completion(jobID))
+	}
+}
+
 // ringAll wakes every ear of a key.
 func (d *doorbell) ringAll(key string) {
 	d.mu.Lock()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"strconv"
-	"strings"
 )
 
 // Lease names one delivery of one entry: what a fence compares. Its token is what a
@@ -25,24 +24,23 @@ type Lease struct {
 // tokenVersion is the first byte of a token.
 const tokenVersion = 1
 
+var strictBase64 = base64.RawURLEncoding.Strict()
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Token encodes the lease: base64url of a version, the fields with their lengths, and
 // a CRC-32C.
 func (l Lease) Token() string {
-	b := make([]byte, 0, 96+len(l.Consumer)+len(l.JobID))
-	b = append(b, tokenVersion)
-	for _, field := range l.fields() {
-		b = binary.AppendUvarint(b, uint64(len(*field)))
-		b = append(b, *field...)
+	var space [256]byte
+	b := append(space[:0], tokenVersion)
+	for _, field := range [...]string{l.Prefix, l.Queue, l.Group, l.EntryID, l.Consumer, l.JobID} {
+		b = binary.AppendUvarint(b, uint64(len(field)))
+		b = append(b, field...)
 	}
 	b = binary.AppendUvarint(b, uint64(l.Count))
 	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
-	return base64.RawURLEncoding.EncodeToString(b)
-}
-
-func (l *Lease) fields() []*string {
-	return []*string{&l.Prefix, &l.Queue, &l.Group, &l.EntryID, &l.Consumer, &l.JobID}
+	var text [512]byte
+	return string(base64.RawURLEncoding.AppendEncode(text[:0], b))
 }
 
 // maxTokenBytes bounds a token: five names, an entry id and a prefix, as base64.
@@ -59,7 +57,8 @@ func ParseLease(token string) (Lease, error) {
 	if len(token) > maxTokenBytes {
 		return bad("it is too long")
 	}
-	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
+	var space [512]byte
+	b, err := strictBase64.AppendDecode(space[:0], []byte(token))
 	if err != nil || len(b) < 5 || b[0] != tokenVersion {
 		return bad("it is not in the form of one")
 	}
@@ -68,27 +67,37 @@ func ParseLease(token string) (Lease, error) {
 		return bad("it was changed on its way")
 	}
 	var l Lease
-	rest := body[1:]
-	for _, field := range l.fields() {
-		size, n := binary.Uvarint(rest)
+	rest, text := body[1:], string(body[1:]) // the fields share one string
+	for _, field := range [...]*string{&l.Prefix, &l.Queue, &l.Group, &l.EntryID, &l.Consumer, &l.JobID} {
+		size, n := shortUvarint(rest)
 		if n <= 0 || size > uint64(len(rest)-n) {
 			return bad("it is not in the form of one")
 		}
-		*field = string(rest[n : n+int(size)])
-		rest = rest[n+int(size):]
+		*field = text[n : n+int(size)]
+		rest, text = rest[n+int(size):], text[n+int(size):]
 	}
-	count, n := binary.Uvarint(rest)
+	count, n := shortUvarint(rest)
 	if n <= 0 || n != len(rest) || count > 1<<31-1 {
 		return bad("it is not in the form of one")
 	}
 	l.Count = int(count)
 	_, _, isID := splitCursor(l.EntryID)
-	if l.Token() != token || !isID ||
+	if !isID ||
 		CheckQueue("queue", l.Queue) != nil || CheckID("group", l.Group) != nil ||
 		CheckID("consumer", l.Consumer) != nil || CheckID("job_id", l.JobID) != nil {
 		return bad("it is not in the form of one")
 	}
 	return l, nil
+}
+
+// shortUvarint is binary.Uvarint for a number that is written as short as it can be: a
+// lease has one token.
+func shortUvarint(b []byte) (uint64, int) {
+	value, n := binary.Uvarint(b)
+	if n > 1 && b[n-1] == 0 {
+		return 0, -1
+	}
+	return value, n
 }
 
 // args are the lease as the scripts take it.
@@ -98,5 +107,5 @@ func (l Lease) args() []any {
 
 // mark identifies the lease in the completion event that was recorded under it.
 func (l Lease) mark() string {
-	return strings.Join([]string{l.EntryID, strconv.Itoa(l.Count), l.Consumer, l.Group, l.Queue}, " ")
+	return l.EntryID + " " + strconv.Itoa(l.Count) + " " + l.Consumer + " " + l.Group + " " + l.Queue
 }

@@ -109,17 +109,16 @@ func CheckFields[V string | []byte](field string, fields map[string]V, reserved 
 	}
 	total := 0
 	for name, value := range fields {
-		at := fmt.Sprintf("%s[%q]", field, clip(name))
-		if err := CheckFieldName(at, name); err != nil {
-			return err
+		err := CheckFieldName("", name)
+		switch {
+		case err != nil:
+		case slices.Contains(reserved, name):
+			err = invalid("", "the name is reserved; choose another")
+		default:
+			err = CheckSize("", len(value))
 		}
-		for _, r := range reserved {
-			if name == r {
-				return invalid(at, "the name is reserved; choose another")
-			}
-		}
-		if err := CheckSize(at, len(value)); err != nil {
-			return err
+		if err != nil {
+			return named(err, fmt.Sprintf("%s[%q]", field, clip(name)))
 		}
 		total += len(name) + len(value)
 	}
@@ -127,6 +126,14 @@ func CheckFields[V string | []byte](field string, fields map[string]V, reserved 
 		return invalid(field, "has %d bytes in all, at most %d are allowed", total, MaxTaskBytes)
 	}
 	return nil
+}
+
+// named gives the error of a check its field, whose name takes time to write.
+func named(err error, field string) error {
+	if e, ok := err.(*ArgumentError); ok {
+		e.Field = field + e.Field
+	}
+	return err
 }
 
 // CheckFieldName checks the name of a field that a caller wants written: 1 to 256 bytes

@@ -175,8 +175,8 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 		}
 	}
 	if p.State != nil {
-		for _, entry := range entries {
-			b.bell.ringAll(b.keys.state(entry.jobID))
+		for i := range entries {
+			b.ringState(entries[i].jobID)
 		}
 	}
 	switch {
@@ -198,44 +198,44 @@ func (c QueueConfig) isPlain() bool { return c.FairBy == "" && !c.UniqueJobs && 
 // would, several in one transaction.
 func (b *Broker) publishPlain(ctx context.Context, queue string, entries []newEntry) ([]Published, bool, error) {
 	key := b.keys.tasks(queue)
+	isBatch := len(entries) > 1
 	adds := make([]goredis.Cmder, 0, len(entries)+2)
-	if len(entries) > 1 {
+	if isBatch {
 		adds = append(adds, goredis.NewStatusCmd(ctx, "multi"))
 	}
 	for _, entry := range entries {
-		args := append(make([]any, 0, 3+len(entry.fields)), "xadd", key, "*")
-		adds = append(adds, goredis.NewCmd(ctx, appendStrings(args, entry.fields)...))
+		args := append(make(words, 0, 3+len(entry.fields)), "xadd", key, "*")
+		adds = append(adds, command(ctx, append(args, entry.fields...)))
 	}
-	if len(entries) > 1 {
-		adds = append(adds, goredis.NewSliceCmd(ctx, "exec"))
+	if isBatch {
+		adds = append(adds, command(ctx, words{"exec"}))
 	}
 	if err := b.client.pipeliner.do(ctx, adds...); err != nil {
 		return nil, false, translate("publish", err, once)
 	}
-	var ids []any
-	switch last := adds[len(adds)-1].(type) {
-	case *goredis.Cmd:
-		ids = []any{last.Val()}
-	case *goredis.SliceCmd:
-		ids = last.Val()
+	if isBatch && adds[0].Err() != nil {
+		return nil, false, translate("publish", adds[0].Err(), once)
 	}
-	for _, add := range adds { // a transaction of which a command is refused is not executed
-		if err := add.Err(); err != nil {
-			return nil, false, translate("publish", err, once)
+	// A command that is refused says why; the transaction is not executed then.
+	var last *reply
+	for _, add := range adds {
+		if raw, ok := add.(*goredis.RawCmd); ok {
+			r, err := rawReply(raw)
+			if err != nil {
+				return nil, false, translate("publish", err, once)
+			}
+			last = r
 		}
 	}
-	if len(ids) != len(entries) {
-		return nil, false, fmt.Errorf("publish: %d ids for %d tasks", len(ids), len(entries))
+	if isBatch && last.list() != len(entries) {
+		return nil, false, fmt.Errorf("publish: too few ids for %d tasks", len(entries))
 	}
 	published := make([]Published, len(entries))
 	for i, entry := range entries {
-		id, ok := ids[i].(string)
-		if err, isErr := ids[i].(error); isErr {
-			return nil, false, translate("publish", err, once)
-		} else if !ok {
-			return nil, false, fmt.Errorf("publish: unexpected id %T", ids[i])
-		}
-		published[i] = Published{EntryID: id, JobID: entry.jobID}
+		published[i] = Published{EntryID: last.word(), JobID: entry.jobID}
+	}
+	if last.err != nil {
+		return nil, false, translate("publish", last.err, once)
 	}
 	b.know(ctx, queue)
 	b.bell.ringNew(key, published[len(published)-1].EntryID, len(published))
@@ -244,20 +244,23 @@ func (b *Broker) publishPlain(ctx context.Context, queue string, entries []newEn
 
 // runPublish runs the script. A mark that a job is active may be of a run that has its
 // result by now: then the script runs again and is told so.
-func (b *Broker) runPublish(ctx context.Context, e effect, keys []string, head []any, entries []newEntry) ([]string, error) {
+func (b *Broker) runPublish(ctx context.Context, e effect, keys, head []string, entries []newEntry) ([]string, error) {
 	isNamed := head[9] != ""
 	var stale map[string]string
 	for {
-		args := make([]any, len(head), len(head)+len(entries)*(len(entries[0].fields)+8))
-		copy(args, head)
+		args := append(make(words, 0, len(head)+len(entries)*(len(entries[0].fields)+8)), head...)
 		for _, entry := range entries {
 			if isNamed {
-				args = append(args, entry.jobID, uuid.NewString(), stale[entry.jobID])
+				args.add(entry.jobID, uuid.NewString(), stale[entry.jobID])
 			}
-			args = counted(args, entry.fields)
+			args.counted(entry.fields...)
 		}
-		reply, err := publishScript.strings(ctx, b.client, e, keys, args...)
-		if err != nil || reply[0] != "ACTIVE" {
+		r, err := publishScript.raw(ctx, b.client, e, keys, args)
+		if err != nil {
+			return nil, err
+		}
+		reply := r.words()
+		if err := translate("publish", r.err, e); err != nil || len(reply) == 0 || reply[0] != "ACTIVE" {
 			return reply, err
 		}
 		for pair := range slices.Chunk(reply[1:], 2) {
@@ -287,7 +290,7 @@ func (b *Broker) isStale(ctx context.Context, job, mark string) (bool, error) {
 }
 
 // args are the script's arguments before the entries.
-func (p publication) args(config BrokerConfig, q QueueConfig, queue, digest, fairness string) []any {
+func (p publication) args(config BrokerConfig, q QueueConfig, queue, digest, fairness string) words {
 	delay, runAt, most, uniqueTTL, ttl := "", "", "", "", ""
 	if p.Delay > 0 {
 		delay = fmt.Sprint(p.Delay.Milliseconds())
@@ -310,8 +313,9 @@ func (p publication) args(config BrokerConfig, q QueueConfig, queue, digest, fai
 	if digest != "" || delay != "" || runAt != "" || uniqueTTL != "" {
 		named = "named"
 	}
-	args := []any{digest, config.RequestWindow.Milliseconds(), delay, runAt, queue, most, uniqueTTL, ttl, fairness, named}
-	return counted(args, state)
+	args := words{digest, fmt.Sprint(config.RequestWindow.Milliseconds()), delay, runAt, queue, most, uniqueTTL, ttl, fairness, named}
+	args.counted(state...)
+	return args
 }
 
 // newEntry is a task as the script takes it.
@@ -333,8 +337,8 @@ func (b *Broker) entries(tasks []Task, q QueueConfig, hasState bool, field func(
 		if task.CreatedAt.IsZero() {
 			task.CreatedAt = now
 		}
-		if err := task.Check(field(i)); err != nil {
-			return nil, err
+		if err := task.check(); err != nil {
+			return nil, named(err, field(i))
 		}
 		if q.UniqueJobs || hasState {
 			if jobs[task.JobID] {

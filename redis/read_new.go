@@ -3,7 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
-	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -32,21 +32,19 @@ func (b *Broker) leaseNew(ctx context.Context, r ReadRequest) (p batch, ok bool,
 		return p, false, nil
 	}
 	ctx = context.WithoutCancel(ctx)
-	read := goredis.NewCmd(ctx, "xreadgroup", "group", r.Group, r.Consumer, "count", want, "streams", b.keys.tasks(r.Queue), ">")
+	read := command(ctx, words{"xreadgroup", "group", r.Group, r.Consumer, "count", strconv.Itoa(want), "streams", b.keys.tasks(r.Queue), ">"})
 	paused := goredis.NewIntCmd(ctx, "exists", b.keys.paused(r.Queue))
 	cancelled := goredis.NewIntCmd(ctx, "exists", b.keys.cancelledJobs())
 	now := goredis.NewTimeCmd(ctx, "time")
 	if err := b.client.pipeliner.do(ctx, read, paused, cancelled, now); err != nil {
 		return p, false, translate("read", err, repeatable)
 	}
-	reply, err := read.Result()
+	reply, err := rawReply(read)
 	var refused goredis.Error
-	switch {
-	case errors.Is(err, goredis.Nil):
-		return p, true, nil
-	case errors.As(err, &refused):
+	if errors.As(err, &refused) {
 		return p, false, nil // the script makes the group, or says what is wrong
-	case err != nil:
+	}
+	if err != nil {
 		return p, false, translate("read", err, repeatable)
 	}
 	if err := errors.Join(paused.Err(), cancelled.Err(), now.Err()); err != nil {
@@ -76,26 +74,23 @@ func (b *Broker) leaseNew(ctx context.Context, r ReadRequest) (p batch, ok bool,
 
 // newEntries are the entries of XREADGROUP's reply, as many as fit into an answer. The
 // others are given back.
-func (b *Broker) newEntries(r ReadRequest, config QueueConfig, reply any, now time.Time) (p batch, err error) {
-	var entries []any
-	if streams, ok := reply.([]any); ok && len(streams) == 1 {
-		if stream, ok := streams[0].([]any); ok && len(stream) == 2 {
-			entries, _ = stream[1].([]any)
-		}
+func (b *Broker) newEntries(r ReadRequest, config QueueConfig, reply *reply, now time.Time) (p batch, err error) {
+	if reply.list() < 1 {
+		return p, reply.err
 	}
+	reply.list() // of the one stream
+	reply.word()
+	entries := reply.list()
+	p.deliveries = make([]Delivery, 0, max(0, entries))
 	room, overhead := batchBytes, b.deliveryOverhead(r)
 	var excess []Lease
-	for i, entry := range entries {
-		cells, ok := entry.([]any)
-		if !ok || len(cells) != 2 {
-			return p, fmt.Errorf("read: unexpected entry %T", entry)
+	for i := range entries {
+		reply.list()
+		lease := Lease{Prefix: b.keys.prefix, Queue: r.Queue, Group: r.Group, Consumer: r.Consumer, Count: 1, EntryID: reply.word()}
+		list := reply.words()
+		if reply.err != nil {
+			return p, reply.err
 		}
-		list, err := stringList(cells[1])
-		if err != nil {
-			return p, err
-		}
-		lease := Lease{Prefix: b.keys.prefix, Queue: r.Queue, Group: r.Group, Consumer: r.Consumer, Count: 1}
-		lease.EntryID, _ = cells[0].(string)
 		size := entrySize(list)
 		b.lines.size(r.Queue, size)
 		if room -= overhead + size; room < 0 && i > 0 {

@@ -54,44 +54,68 @@ const (
 )
 
 // Check checks a task that is to be published; field is its place in the request.
-func (t Task) Check(field string) error {
-	if err := CheckID(field+".job_id", t.JobID); err != nil {
+func (t *Task) Check(field string) error {
+	if err := t.check(); err != nil {
+		return named(err, field)
+	}
+	return nil
+}
+
+// check is Check with the names of fields within the task.
+func (t *Task) check() error {
+	if err := CheckID(".job_id", t.JobID); err != nil {
 		return err
 	}
-	for name, value := range map[string]string{
-		fieldReportID: t.ReportID, fieldOrganizationID: t.OrganizationID, fieldGCSURI: t.GCSURI,
-		fieldScanners: strings.Join(t.Scanners, ","),
-	} {
-		if err := CheckSize(field+"."+name, len(value)); err != nil {
+	if err := checkValue(".report_id", t.ReportID); err != nil {
+		return err
+	}
+	if err := checkValue(".organization_id", t.OrganizationID); err != nil {
+		return err
+	}
+	if err := checkValue(".gcs_uri", t.GCSURI); err != nil {
+		return err
+	}
+	total := 0
+	for _, scanner := range t.Scanners {
+		if err := checkValue(".scanners", scanner); err != nil {
 			return err
 		}
-		if !utf8.ValidString(value) {
-			return invalid(field+"."+name, "must be UTF-8")
-		}
+		total += len(scanner) + 1
+	}
+	if err := CheckSize(".scanners", max(0, total-1)); err != nil {
+		return err
 	}
 	if !isProtoTime(t.CreatedAt) {
-		return invalid(field+".created_at", "is not a time in the years 1 to 9999; are these milliseconds?")
+		return invalid(".created_at", "is not a time in the years 1 to 9999; are these milliseconds?")
 	}
 	if t.Part != "" {
-		if err := CheckPart(field+".part", t.Part); err != nil {
+		if err := CheckPart(".part", t.Part); err != nil {
 			return err
 		}
 	}
 	if t.TimeoutSeconds < 0 {
-		return invalid(field+".timeout_seconds", "must not be negative")
+		return invalid(".timeout_seconds", "must not be negative")
 	}
-	if err := CheckFields(field+".attributes", t.Attributes, taskFields...); err != nil {
+	if err := CheckFields(".attributes", t.Attributes, taskFields...); err != nil {
 		return err
 	}
-	if err := CheckFields(field+".binary_attributes", t.BinaryAttributes, taskFields...); err != nil {
+	if err := CheckFields(".binary_attributes", t.BinaryAttributes, taskFields...); err != nil {
 		return err
 	}
-	for name := range t.Attributes {
-		if _, twice := t.BinaryAttributes[name]; twice {
-			return invalid(fmt.Sprintf("%s.binary_attributes[%q]", field, clip(name)), "is in attributes too")
+	for name := range t.BinaryAttributes {
+		if _, twice := t.Attributes[name]; twice {
+			return invalid(fmt.Sprintf(".binary_attributes[%q]", clip(name)), "is in attributes too")
 		}
 	}
 	return nil
+}
+
+// checkValue checks the text of a field.
+func checkValue(field, value string) error {
+	if !utf8.ValidString(value) {
+		return invalid(field, "must be UTF-8")
+	}
+	return CheckSize(field, len(value))
 }
 
 // entrySize is what an entry counts: its names and values and what a message needs to

@@ -27,17 +27,46 @@ func EncodeTask(t Task, encoding Encoding) []string {
 		fieldReportID, t.ReportID,
 		fieldOrganizationID, t.OrganizationID,
 		fieldGCSURI, t.GCSURI,
-		fieldScanners, string(marshal(nonNil(t.Scanners))),
+		fieldScanners, scannersText(t.Scanners),
 		fieldTimeout, strconv.Itoa(int(t.TimeoutSeconds)),
 		fieldCreatedAt, created,
 	)
 	if t.Part != "" {
 		entry = append(entry, fieldPart, t.Part)
 	}
-	for _, name := range slices.Sorted(maps.Keys(t.Attributes)) {
-		entry = append(entry, name, t.Attributes[name])
+	if len(t.Attributes) > 0 {
+		entry = appendPairs(entry, t.Attributes)
 	}
 	return withBinary(entry, t)
+}
+
+// scannersText is a list as a JSON array.
+func scannersText(list []string) string {
+	size := 2
+	for _, s := range list {
+		if !isPlain(s) {
+			return string(marshal(list))
+		}
+		size += len(s) + 3
+	}
+	b := append(make([]byte, 0, size), '[')
+	for i, s := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(append(append(b, '"'), s...), '"')
+	}
+	return string(append(b, ']'))
+}
+
+// isPlain is true of text that stands in JSON as it is.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // withBinary adds what JSON can't hold as flat fields; they stand beside data in the
@@ -109,18 +138,28 @@ func DecodeTask(fields map[string]string) (Task, error) {
 // decodeEntry is DecodeTask, with what else an entry holds. The task beside an error has
 // its job id, if that much is known.
 func decodeEntry(fields map[string]string) (Task, meta, error) {
+	list := make([]string, 0, 2*len(fields))
+	for name, value := range fields {
+		list = append(list, name, value)
+	}
+	return decodeList(list)
+}
+
+// decodeList is decodeEntry for fields in a list, no name twice.
+func decodeList(list []string) (Task, meta, error) {
 	var t Task
 	var m meta
 	badName := false
-	data, isJSON := fields[fieldData]
-	_, isFlat := fields[fieldJobID]
+	data, isJSON := lookUp(list, fieldData)
+	_, isFlat := lookUp(list, fieldJobID)
 	isJSON = isJSON && !isFlat
 	if isJSON {
 		if err := t.decodeJSON(data); err != nil {
 			return Task{}, m, err
 		}
 	}
-	for name, value := range fields {
+	for i := 0; i+1 < len(list); i += 2 {
+		name, value := list[i], list[i+1]
 		switch {
 		case !utf8.ValidString(name):
 			badName = true
@@ -152,6 +191,15 @@ func decodeEntry(fields map[string]string) (Task, meta, error) {
 		return Task{JobID: t.JobID}, m, fmt.Errorf("%d fields are more than the %d that a task can have", n, maxAttributes)
 	}
 	return t, m, nil
+}
+
+func lookUp(list []string, name string) (string, bool) {
+	for i := 0; i+1 < len(list); i += 2 {
+		if list[i] == name {
+			return list[i+1], true
+		}
+	}
+	return "", false
 }
 
 func (m *meta) set(name, value string) {
@@ -293,6 +341,9 @@ func parseScanners(value string) ([]string, bool) {
 	if value == "" {
 		return nil, true
 	}
+	if scanners, ok := plainScanners(value); ok {
+		return scanners, true
+	}
 	if strings.HasPrefix(value, "[") {
 		var list []*string
 		if json.Unmarshal([]byte(value), &list) != nil {
@@ -317,6 +368,22 @@ func parseScanners(value string) ([]string, bool) {
 	for s := range strings.SplitSeq(value, ",") {
 		if s = strings.TrimSpace(s); s != "" {
 			scanners = append(scanners, s)
+		}
+	}
+	return scanners, true
+}
+
+// plainScanners reads what scannersText wrote, unless it takes a JSON decoder.
+func plainScanners(value string) ([]string, bool) {
+	inner, ok1 := strings.CutPrefix(value, `["`)
+	inner, ok2 := strings.CutSuffix(inner, `"]`)
+	if !ok1 || !ok2 {
+		return nil, false
+	}
+	scanners := strings.Split(inner, `","`)
+	for _, s := range scanners {
+		if !isPlain(s) {
+			return nil, false
 		}
 	}
 	return scanners, true
