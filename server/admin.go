@@ -165,7 +165,8 @@ func toDeadLetter(d redis.DeadLetter) *argusv1.DeadLetter {
 	letter := &argusv1.DeadLetter{Id: d.EntryID, Info: toTaskInfo(d.Place), SourceMessageId: valid(d.SourceID), DeathTime: toTimestamp(d.DiedAt)}
 	letter.Info.Group = valid(d.Group)
 	if d.IsTask {
-		letter.Task = toTask(d.Task)
+		letter.Task = &argusv1.Task{CreatedAt: toTimestamp(d.Task.CreatedAt)}
+		toTask(&d.Task, letter.Task)
 	} else {
 		letter.Fields, letter.BinaryFields = redis.SplitText(d.Fields)
 	}

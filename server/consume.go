@@ -280,11 +280,10 @@ func (c *consumer) read(ctx context.Context) {
 		case len(deliveries) == 0:
 			continue
 		}
-		frame := &argusv1.Deliveries{}
+		frame := &argusv1.Deliveries{Deliveries: toDeliveries(deliveries)}
 		tokens := make([]string, len(deliveries))
-		for i, d := range deliveries {
-			delivery := toDelivery(d)
-			frame.Deliveries, tokens[i] = append(frame.Deliveries, delivery), delivery.GetLeaseToken()
+		for i, d := range frame.GetDeliveries() {
+			tokens[i] = d.GetLeaseToken()
 		}
 		c.credit.took(tokens, deliveries)
 		if !c.say(&argusv1.ConsumeResponse{Response: &argusv1.ConsumeResponse_Deliveries{Deliveries: frame}}) {

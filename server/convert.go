@@ -18,9 +18,9 @@ func fromTask(field string, t *argusv1.Task) (redis.Task, error) {
 	if t == nil {
 		return redis.Task{}, missing(field)
 	}
-	created, err := fromTimestamp(field+".created_at", t.GetCreatedAt())
+	created, err := fromTimestamp(".created_at", t.GetCreatedAt())
 	if err != nil {
-		return redis.Task{}, err
+		return redis.Task{}, inList(field, err)
 	}
 	return redis.Task{
 		JobID:            t.GetJobId(),
@@ -45,31 +45,49 @@ func fromInitialState(s *argusv1.InitialState) (*redis.InitialState, error) {
 	return &redis.InitialState{Fields: s.GetFields(), TTL: ttl, Parts: s.GetParts()}, err
 }
 
-func toDelivery(d redis.Delivery) *argusv1.Delivery {
-	return &argusv1.Delivery{
-		LeaseToken:      d.Lease.Token(),
-		MessageId:       d.Lease.EntryID,
-		DeliveryAttempt: int32(d.Attempt),
-		LeaseExpireTime: timestamppb.New(d.ExpiresAt),
-		PublishTime:     timestamppb.New(d.PublishedAt),
-		Failures:        int32(d.Failures),
-		Task:            toTask(d.Task),
+// toDeliveries makes the messages of deliveries, in memory of one piece.
+func toDeliveries(all []redis.Delivery) []*argusv1.Delivery {
+	type memory struct {
+		delivery           argusv1.Delivery
+		task               argusv1.Task
+		published, created timestamppb.Timestamp
+		expires            timestamppb.Timestamp
 	}
+	pieces, deliveries := make([]memory, len(all)), make([]*argusv1.Delivery, len(all))
+	for i := range all {
+		d, m := &all[i], &pieces[i]
+		m.delivery.LeaseToken = d.Lease.Token()
+		m.delivery.MessageId = d.Lease.EntryID
+		m.delivery.DeliveryAttempt = int32(d.Attempt)
+		m.delivery.LeaseExpireTime = setTime(&m.expires, d.ExpiresAt)
+		m.delivery.PublishTime = setTime(&m.published, d.PublishedAt)
+		m.delivery.Failures = int32(d.Failures)
+		m.delivery.Task = &m.task
+		toTask(&d.Task, &m.task)
+		if !d.Task.CreatedAt.IsZero() {
+			m.task.CreatedAt = setTime(&m.created, d.Task.CreatedAt)
+		}
+		deliveries[i] = &m.delivery
+	}
+	return deliveries
 }
 
-func toTask(t redis.Task) *argusv1.Task {
-	return &argusv1.Task{
-		JobId:            t.JobID,
-		ReportId:         t.ReportID,
-		OrganizationId:   t.OrganizationID,
-		GcsUri:           t.GCSURI,
-		Scanners:         t.Scanners,
-		TimeoutSeconds:   t.TimeoutSeconds,
-		Part:             t.Part,
-		CreatedAt:        toTimestamp(t.CreatedAt),
-		Attributes:       t.Attributes,
-		BinaryAttributes: t.BinaryAttributes,
-	}
+func setTime(message *timestamppb.Timestamp, t time.Time) *timestamppb.Timestamp {
+	message.Seconds, message.Nanos = t.Unix(), int32(t.Nanosecond())
+	return message
+}
+
+// toTask fills in a message, but for the time of its creation.
+func toTask(t *redis.Task, message *argusv1.Task) {
+	message.JobId = t.JobID
+	message.ReportId = t.ReportID
+	message.OrganizationId = t.OrganizationID
+	message.GcsUri = t.GCSURI
+	message.Scanners = t.Scanners
+	message.TimeoutSeconds = t.TimeoutSeconds
+	message.Part = t.Part
+	message.Attributes = t.Attributes
+	message.BinaryAttributes = t.BinaryAttributes
 }
 
 func toEvent(e *redis.Event) *argusv1.CompletionEvent {
@@ -113,12 +131,19 @@ func toStatusEnum(s redis.Status) argusv1.JobStatus {
 
 // fromStatusEnum is "" for what is no status.
 func fromStatusEnum(s argusv1.JobStatus) redis.Status {
-	name, ok := argusv1.JobStatus_name[int32(s)]
-	if !ok || s == argusv1.JobStatus_JOB_STATUS_UNSPECIFIED {
-		return ""
-	}
-	return redis.Status(strings.ToLower(strings.TrimPrefix(name, statusPrefix)))
+	return statuses[s]
 }
+
+// statuses are the words of the enum's values.
+var statuses = func() map[argusv1.JobStatus]redis.Status {
+	words := make(map[argusv1.JobStatus]redis.Status)
+	for value, name := range argusv1.JobStatus_name {
+		if s := argusv1.JobStatus(value); s != argusv1.JobStatus_JOB_STATUS_UNSPECIFIED {
+			words[s] = redis.Status(strings.ToLower(strings.TrimPrefix(name, statusPrefix)))
+		}
+	}
+	return words
+}()
 
 func toTimestamp(t time.Time) *timestamppb.Timestamp {
 	if t.IsZero() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/hikmaai-io/argus-queue/redis"
@@ -67,8 +68,13 @@ func (c *credit) set(max int) {
 func (c *credit) took(tokens []string, deliveries []redis.Delivery) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	all := make([]outstanding, len(tokens))
 	for i, token := range tokens {
-		c.outstanding[token] = &outstanding{Lease: deliveries[i].Lease}
+		lease := &all[i].Lease
+		*lease = deliveries[i].Lease
+		// They are kept for long, and share the memory of a whole batch.
+		lease.EntryID, lease.JobID = strings.Clone(lease.EntryID), strings.Clone(lease.JobID)
+		c.outstanding[token] = &all[i]
 	}
 }
 

@@ -123,13 +123,20 @@ func (s *serverStream) SendMsg(message any) error {
 }
 
 func tooLarge(response any) bool {
-	message, ok := response.(proto.Message)
-	return ok && proto.Size(message) > maxMessage
+	switch message := response.(type) {
+	case interface{ SizeVT() int }: // as proto.Size, and faster
+		return message.SizeVT() > maxMessage
+	case proto.Message:
+		return proto.Size(message) > maxMessage
+	}
+	return false
 }
 
 // tellErrors turns what the handler returned into a status.
 func tellErrors(ctx context.Context, c *call, next func(context.Context) error) error {
-	c.cause = next(ctx)
+	if c.cause = next(ctx); c.cause == nil {
+		return nil
+	}
 	return toStatus(c.cause, describe(c.request))
 }
 

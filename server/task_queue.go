@@ -55,12 +55,12 @@ func (q *taskQueue) Publish(ctx context.Context, r *argusv1.PublishRequest) (*ar
 
 func (q *taskQueue) PublishBatch(ctx context.Context, r *argusv1.PublishBatchRequest) (*argusv1.PublishBatchResponse, error) {
 	request := redis.PublishBatchRequest{PublishOptions: redis.PublishOptions{Queue: r.GetQueue(), RequestID: r.GetRequestId()}}
+	request.Tasks = make([]redis.Task, len(r.GetTasks()))
 	for i, t := range r.GetTasks() {
-		task, err := fromTask(fmt.Sprintf("tasks[%d]", i), t)
-		if err != nil {
-			return nil, err
+		var err error
+		if request.Tasks[i], err = fromTask("", t); err != nil {
+			return nil, inList(fmt.Sprintf("tasks[%d]", i), err)
 		}
-		request.Tasks = append(request.Tasks, task)
 	}
 	state, err := fromInitialState(r.GetInitialState())
 	if err != nil {
@@ -71,10 +71,10 @@ func (q *taskQueue) PublishBatch(ctx context.Context, r *argusv1.PublishBatchReq
 	if err != nil {
 		return nil, err
 	}
-	response := &argusv1.PublishBatchResponse{Deduplicated: deduplicated}
-	for _, p := range published {
-		response.MessageIds = append(response.MessageIds, p.EntryID)
-		response.JobIds = append(response.JobIds, p.JobID)
+	response := &argusv1.PublishBatchResponse{Deduplicated: deduplicated,
+		MessageIds: make([]string, len(published)), JobIds: make([]string, len(published))}
+	for i, p := range published {
+		response.MessageIds[i], response.JobIds[i] = p.EntryID, p.JobID
 	}
 	return response, nil
 }
@@ -100,11 +100,7 @@ func (q *taskQueue) Read(ctx context.Context, r *argusv1.ReadRequest) (*argusv1.
 	if err != nil {
 		return nil, err
 	}
-	response := &argusv1.ReadResponse{}
-	for _, d := range deliveries {
-		response.Deliveries = append(response.Deliveries, toDelivery(d))
-	}
-	return response, nil
+	return &argusv1.ReadResponse{Deliveries: toDeliveries(deliveries)}, nil
 }
 
 func (q *taskQueue) Ack(ctx context.Context, r *argusv1.AckRequest) (*argusv1.AckResponse, error) {
@@ -158,7 +154,7 @@ func (q *taskQueue) Complete(ctx context.Context, r *argusv1.CompleteRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	return toCompleted(recorded), nil
+	return &argusv1.CompleteResponse{Cursor: recorded.Cursor, AlreadyCompleted: recorded.Already}, nil
 }
 
 func (q *taskQueue) CompleteBatch(ctx context.Context, r *argusv1.CompleteBatchRequest) (*argusv1.CompleteBatchResponse, error) {
@@ -170,23 +166,28 @@ func (q *taskQueue) CompleteBatch(ctx context.Context, r *argusv1.CompleteBatchR
 	if err != nil {
 		return nil, err
 	}
+	type memory struct { // in one piece
+		outcome  argusv1.CompleteOutcome
+		member   argusv1.CompleteOutcome_Complete
+		complete argusv1.CompleteResponse
+	}
+	pieces := make([]memory, len(outcomes))
 	response := &argusv1.CompleteBatchResponse{Outcomes: make([]*argusv1.CompleteOutcome, len(outcomes))}
 	for i, o := range outcomes {
+		m := &pieces[i]
+		response.Outcomes[i] = &m.outcome
 		if o.Err != nil {
-			response.Outcomes[i] = &argusv1.CompleteOutcome{Outcome: &argusv1.CompleteOutcome_Failure{Failure: toFailure(o.Err)}}
+			m.outcome.Outcome = &argusv1.CompleteOutcome_Failure{Failure: toFailure(o.Err)}
 			continue
 		}
-		response.Outcomes[i] = &argusv1.CompleteOutcome{Outcome: &argusv1.CompleteOutcome_Complete{Complete: toCompleted(o.Recorded)}}
+		m.complete.Cursor, m.complete.AlreadyCompleted = o.Cursor, o.Already
+		m.member.Complete, m.outcome.Outcome = &m.complete, &m.member
 	}
 	return response, nil
 }
 
 func fromCompletion(r *argusv1.CompleteRequest) redis.Result {
 	return redis.Result{Status: fromStatusEnum(r.GetStatus()), Fields: r.GetFields(), Error: r.GetErrorMessage(), Part: r.GetPart()}
-}
-
-func toCompleted(r redis.Recorded) *argusv1.CompleteResponse {
-	return &argusv1.CompleteResponse{Cursor: r.Cursor, AlreadyCompleted: r.Already}
 }
 
 func (q *taskQueue) Cancel(ctx context.Context, r *argusv1.CancelRequest) (*argusv1.CancelResponse, error) {

@@ -16,8 +16,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis"
 )
 
-// metrics are what a server tells Prometheus: how waiting goes, and Go's own numbers.
-func metrics(broker *redis.Broker) *prometheus.Registry {
+// brokerMetrics are what a server tells Prometheus: how waiting goes, and Go's own numbers.
+func brokerMetrics(broker *redis.Broker) *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	gauge := func(name, help string, value func(redis.WaitStats) float64) {
@@ -55,7 +55,7 @@ func serveHTTP(addr string, profiles bool, broker *redis.Broker, log *slog.Logge
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics(broker), promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(brokerMetrics(broker), promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 		defer cancel()

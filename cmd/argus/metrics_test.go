@@ -28,7 +28,7 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer broker.Close()
-	problems, err := testutil.GatherAndLint(metrics(broker))
+	problems, err := testutil.GatherAndLint(brokerMetrics(broker))
 	if err != nil || len(problems) > 0 {
 		t.Error(problems, err)
 	}
@@ -37,7 +37,7 @@ func TestMetrics(t *testing.T) {
 	if err := w.Add("job", redis.WatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := testutil.GatherAndCompare(metrics(broker), strings.NewReader(`# HELP argus_watched_keys Completion streams and states that are watched.
+	if err := testutil.GatherAndCompare(brokerMetrics(broker), strings.NewReader(`# HELP argus_watched_keys Completion streams and states that are watched.
 # TYPE argus_watched_keys gauge
 argus_watched_keys 1
 `), "argus_watched_keys"); err != nil {

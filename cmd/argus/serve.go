@@ -103,6 +103,7 @@ func (p *program) run(ctx context.Context, c *config, started func(addr, store s
 		return err
 	}
 	defer stopHTTP()
+	go spareGC(ctx)
 	s := server.New(server.Config{Broker: broker, Logger: log, MaxWait: c.MaxWait, MaxConnections: c.MaxConnections})
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
