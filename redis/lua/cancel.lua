@@ -7,7 +7,7 @@
 -- Returns {'MARKED', '1' when the job has a state or events, else '0', '1' when it has
 --         parts, else '0'},
 --         {'ALREADY', cursor, status} for a job that has its result, or a question
-local r = recording(6, 0, KEYS, {ARGV[4], ARGV[5]})
+local r = recording(6, 0, KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[4], ARGV[5])
 local question = examine(r)
 if question then return question end
 if r.found then return {'ALREADY', r.found, r.status} end

@@ -21,11 +21,14 @@ if leased and ARGV[4] ~= '' then
   for i = 1, #pending do held[pending[i][1]] = pending[i][4] end
 end
 
--- check finds what is against recording r, and writes nothing.
+-- check finds what is against recording r, and writes nothing. Of a job without events only
+-- a part's result has to be looked at.
 local function check(r)
-  local question = examine(r)
-  if question and question[2] then return 'ASK', question end
-  if question then return question[1] end
+  if not r.is_first or r.part ~= '' then
+    local question = examine(r)
+    if question and question[2] then return 'ASK', question end
+    if question then return question[1] end
+  end
   if not leased then
     if not r.found and ARGV[2] ~= '' and redis.call('XLEN', r.events) >= tonumber(ARGV[2]) then return 'FULL' end
     return nil
@@ -36,16 +39,17 @@ local function check(r)
   return lost
 end
 
-local all, ids, seen, at, ttls = {}, {}, {}, 9, {ARGV[7], ARGV[8]}
+local all, events, at = {}, {}, 9
 for key = 3, #KEYS, stride do
-  local r = recording(at + 3, 1, {KEYS[key], KEYS[key + 1], KEYS[2], stride == 3 and KEYS[key + 2] or nil}, ttls)
+  local r = recording(at + 3, 1, KEYS[key], KEYS[key + 1], KEYS[2], stride == 3 and KEYS[key + 2] or nil, ARGV[7], ARGV[8])
   r.id, r.consumer, r.count = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   at = r.after
   all[#all + 1] = r
-  seen[#all] = r.events
+  events[#all] = r.events
 end
-local none_known = redis.call('EXISTS', unpack(seen)) == 0
-for _, r in ipairs(all) do
+local none_known, seen = redis.call('EXISTS', unpack(events)) == 0, {}
+for i = 1, #all do
+  local r = all[i]
   r.is_first = none_known
   if seen[r.events] then
     r.word = 'AGAIN' -- what it finds is not there yet
@@ -57,16 +61,25 @@ for _, r in ipairs(all) do
       word = 'ERROR'
     end
     r.word, r.more = word, more
-    if not word then ids[#ids + 1] = r.id end
   end
 end
-if leased and #ids > 0 then settle(stream, group, ids) end
-local replies = {}
-for i, r in ipairs(all) do
+
+-- The state is written first: if its key holds another type, nothing of this result is.
+-- After any write a full Redis lets the script go on, so that it can drain.
+redis.call('DEL', KEYS[2])
+local ids, replies = {}, {}
+for i = 1, #all do
+  local r = all[i]
   if not r.word then
-    local recorded = record(r, 1)
-    r.word, r.more = recorded[1], recorded[2]
+    local ok, recorded = pcall(record, r, 1)
+    if ok then
+      r.word, r.more = recorded[1], recorded[2]
+      ids[#ids + 1] = r.id
+    else
+      r.word, r.more = 'ERROR', type(recorded) == 'table' and recorded.err or tostring(recorded)
+    end
   end
   replies[2 * i - 1], replies[2 * i] = r.word, r.more or ''
 end
+if leased and #ids > 0 then settle(stream, group, ids) end
 return replies

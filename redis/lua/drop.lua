@@ -14,7 +14,7 @@
 local stream, place, id = KEYS[5], ARGV[1], ARGV[2]
 local r
 if ARGV[4] ~= '' then
-  r = recording(7, 1, KEYS, {ARGV[5], ARGV[6]})
+  r = recording(7, 1, KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[5], ARGV[6])
   local question = examine(r)
   if question and question[1] == 'NO_PART' then
     r = nil

@@ -60,7 +60,7 @@ end
 -- that is the part's; of a part that the job doesn't have, nothing.
 local r
 if action ~= 'retry' and job ~= '' then
-  r = recording(20, 2, KEYS, {ARGV[18], ARGV[19]})
+  r = recording(20, 2, KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[18], ARGV[19])
   local _, part = job_of(entry[2])
   if part ~= r.part then return {'PART', part} end
   local question = examine(r)

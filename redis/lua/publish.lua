@@ -73,12 +73,10 @@ if is_unique or ARGV[6] ~= '' then
   end
 end
 if has_state then
-  local step = is_unique and 2 or 1
-  local states, last = {}, f and #KEYS - 6 or #KEYS
-  for i = 5, last, step do states[#states + 1] = KEYS[i] end
-  if redis.call('EXISTS', unpack(states)) > 0 then
-    for i, state in ipairs(states) do
-      if redis.call('EXISTS', state) == 1 then return {'EXISTS', text(i)} end
+  local step, last = is_unique and 2 or 1, f and #KEYS - 6 or #KEYS
+  if is_unique or redis.call('EXISTS', unpack(KEYS, 5, last)) > 0 then
+    for i = 5, last, step do
+      if redis.call('EXISTS', KEYS[i]) == 1 then return {'EXISTS', text((i - 5) / step + 1)} end
     end
   end
 end

@@ -27,12 +27,13 @@ end
 --   the parts as the results were made for them
 --   for each possible result: 'final' or '', the part's status, counted fields of the
 --   state, counted fields of the event, or -1 when it has the job id and those of the state
--- keys are those of the job's state, its completion stream, the scratch stream, and the mark
--- that the job is active, which its result ends, if jobs are to be unique; ttls are those of
--- a state that has none and of the events. r.after is where the arguments go on.
-local function recording(at, n, keys, ttls)
-  local r = {state = keys[1], events = keys[2], scratch = keys[3], active = keys[4],
-    state_ttl = ttls[1], events_ttl = ttls[2], job = ARGV[at]}
+-- The keys are those of the job's state, its completion stream, the scratch stream, and the
+-- mark that the job is active, which its result ends, if jobs are to be unique; the TTLs are
+-- those of a state that has none and of the events. r.after is where the arguments go on.
+local function recording(at, n, state, events, scratch, active, state_ttl, events_ttl)
+  local r = {state = state, events = events, scratch = scratch, active = active, is_first = false, after = 0,
+    state_ttl = state_ttl, events_ttl = events_ttl, job = ARGV[at], mark = '', part = '', seen = '', [1] = false,
+    id = '', consumer = '', count = '', word = false, more = ''} -- all at once: a table that grows costs more
   local first, last
   first, last, at = counted(at + 1)
   if last >= first then
@@ -102,12 +103,10 @@ local function find(r)
 end
 
 -- examine finds the result that stands. It returns a question for the caller, or nil. It
--- writes nothing. r.is_first says that there are no events, if the caller knows.
+-- writes nothing.
 local function examine(r)
-  if not r.is_first then
-    local judge = find(r)
-    if #judge > 1 then return judge end
-  end
+  local judge = find(r)
+  if #judge > 1 then return judge end
   r.parts = redis.call('HGET', r.state, 'argus_parts') -- of another type: fails before anything is written
   if r.part ~= '' then return examine_part(r) end
   return nil
@@ -116,22 +115,20 @@ end
 -- append adds an event. A new stream takes 4 KB because Redis expects it to grow; a copy
 -- of it takes what it needs, so the final event makes the stream a copy.
 local function append(r, b)
-  local function add(key)
-    if b.event_last >= b.event_first - 1 then return redis.call('XADD', key, '*', unpack(ARGV, b.event_first, b.event_last)) end
-    if r.mark == '' then return redis.call('XADD', key, '*', 'job_id', r.job, unpack(ARGV, b.state_first, b.state_last)) end
-    return redis.call('XADD', key, '*', 'job_id', r.job, 'argus_lease', r.mark, unpack(ARGV, b.state_first, b.state_last))
-  end
-  local cursor
-  if r.is_first then
-    cursor = add(r.scratch)
-    redis.call('COPY', r.scratch, r.events, 'REPLACE')
-    redis.call('DEL', r.scratch)
+  local key, cursor = r.is_first and r.scratch or r.events, nil
+  if b.event_last >= b.event_first - 1 then
+    cursor = redis.call('XADD', key, '*', unpack(ARGV, b.event_first, b.event_last))
+  elseif r.mark == '' then
+    cursor = redis.call('XADD', key, '*', 'job_id', r.job, unpack(ARGV, b.state_first, b.state_last))
   else
-    cursor = add(r.events)
-    if b.final then
-      redis.call('COPY', r.events, r.scratch, 'REPLACE')
-      redis.call('RENAME', r.scratch, r.events)
-    end
+    cursor = redis.call('XADD', key, '*', 'job_id', r.job, 'argus_lease', r.mark, unpack(ARGV, b.state_first, b.state_last))
+  end
+  if r.is_first then
+    redis.call('COPY', key, r.events, 'REPLACE')
+    redis.call('DEL', key)
+  elseif b.final then
+    redis.call('COPY', key, r.scratch, 'REPLACE')
+    redis.call('RENAME', r.scratch, key)
   end
   return cursor
 end
@@ -148,18 +145,18 @@ local function record(r, n)
     return {'ALREADY', r.found}
   end
   local b = r[n]
-  local cursor = append(r, b)
-  redis.call('PEXPIRE', r.events, r.events_ttl)
-  if b.final and r.active then redis.call('DEL', r.active) end
   if b.state_last >= b.state_first then
     local new = redis.call('HSET', r.state, unpack(ARGV, b.state_first, b.state_last))
-    if r.part ~= '' then
-      redis.call('HSET', r.state, 'argus_part:' .. r.part, b.part_status .. ' ' .. cursor .. ' ' .. r.mark)
-    end
     -- When all fields are new the state may be, too.
     if 2 * new > b.state_last - b.state_first and redis.call('PTTL', r.state) == -1 then
       redis.call('PEXPIRE', r.state, r.state_ttl)
     end
+  end
+  local cursor = append(r, b)
+  redis.call('PEXPIRE', r.events, r.events_ttl)
+  if b.final and r.active then redis.call('DEL', r.active) end
+  if r.part ~= '' and b.state_last >= b.state_first then
+    redis.call('HSET', r.state, 'argus_part:' .. r.part, b.part_status .. ' ' .. cursor .. ' ' .. r.mark)
   end
   return {'OK', cursor}
 end
