@@ -94,7 +94,7 @@ if due then
   redis.call('SCARD', KEYS[3])
 end
 
-local result, record = {'OK'}, {digest}
+local result, record, template = {'OK'}, {digest}, nil
 each(function(at, last, state, mark)
   local id
   local first = at + head + 1
@@ -117,9 +117,12 @@ each(function(at, last, state, mark)
     record[#record + 1] = ARGV[at]
   end
   if is_unique then redis.call('SET', mark, text(now) .. ' ' .. ARGV[at + 1], 'PX', unique_ttl) end
-  if has_state then
+  if template then -- all states are alike, and a copy has the TTL
+    redis.call('COPY', template, state)
+  elseif has_state then
     redis.call('HSET', state, unpack(ARGV, 12, state_last))
     redis.call('PEXPIRE', state, state_ttl)
+    template = state
   end
 end)
 feed(f, stream)

@@ -33,6 +33,7 @@ end
 local function recording(at, n, state, events, scratch, active, state_ttl, events_ttl)
   local r = {state = state, events = events, scratch = scratch, active = active, is_first = false, after = 0,
     state_ttl = state_ttl, events_ttl = events_ttl, job = ARGV[at], mark = '', part = '', seen = '', [1] = false,
+    final = false, part_status = '', state_first = 0, state_last = 0, event_first = 0, event_last = 0,
     id = '', consumer = '', count = '', word = false, more = ''} -- all at once: a table that grows costs more
   local first, last
   first, last, at = counted(at + 1)
@@ -43,7 +44,8 @@ local function recording(at, n, state, events, scratch, active, state_ttl, event
   r.mark, r.part, r.seen = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   at = at + 3
   for i = 1, n do
-    local b = {final = ARGV[at] == 'final', part_status = ARGV[at + 1], state_first = 0, state_last = 0, event_first = 0, event_last = 0}
+    local b = i == 1 and r or {}
+    b.final, b.part_status = ARGV[at] == 'final', ARGV[at + 1]
     b.state_first, b.state_last, at = counted(at + 2)
     b.event_first, b.event_last, at = counted(at)
     if b.event_last < b.event_first - 1 then at = b.event_first end
