@@ -121,11 +121,12 @@ func (b *Broker) complete(ctx context.Context, all []completing, e effect, most 
 		}
 		rest := all[:0]
 		for i, c := range all {
-			if replies[i].word == "AGAIN" || replies[i].word == "ASK" && c.answer(replies[i].question) {
+			word, more := replies[2*i].word, replies[2*i+1]
+			if word == "AGAIN" || word == "ASK" && c.answer(more.list) {
 				rest = append(rest, c)
 				continue
 			}
-			c.outcome.Recorded, c.outcome.Err = b.completed(&c.lease, replies[i])
+			c.outcome.Recorded, c.outcome.Err = b.completed(&c.lease, word, more.word)
 		}
 		if all = rest; len(all) == 0 {
 			return
@@ -136,14 +137,9 @@ func (b *Broker) complete(ctx context.Context, all []completing, e effect, most 
 	}
 }
 
-// answered is what the complete script says of one result: a word and what belongs to it, or
-// a question.
-type answered struct {
-	word, more string
-	question   []string
-}
-
-func (b *Broker) runComplete(ctx context.Context, all []completing, e effect, most string, now time.Time) ([]answered, error) {
+// runComplete runs the script for results of one queue and group: two elements for each. A
+// result alone shares the call with others that are on their way.
+func (b *Broker) runComplete(ctx context.Context, all []completing, e effect, most string, now time.Time) ([]element, error) {
 	first := &all[0].lease
 	unique, consumer := "", first.Consumer
 	if all[0].queue.UniqueJobs {
@@ -174,6 +170,10 @@ func (b *Broker) runComplete(ctx context.Context, all []completing, e effect, mo
 			consumer = ""
 		}
 	}
+	if len(all) == 1 && b.client.pipeliner != nil {
+		return b.client.pipeliner.call(ctx, &share{script: completeScript, perItem: 2,
+			headKeys: keys[:completeKeys], keys: keys[completeKeys:], headArgs: args[:completeArgs], args: args[completeArgs:]}, e)
+	}
 	if len(all) > 2 {
 		args[3], args[4], args[5] = consumer, low, high
 	}
@@ -181,37 +181,38 @@ func (b *Broker) runComplete(ctx context.Context, all []completing, e effect, mo
 	if err != nil {
 		return nil, err
 	}
-	answers := make([]answered, len(all))
 	if n := reply.list(); n != 2*len(all) {
 		return nil, fmt.Errorf("complete: %d words for %d results", n, len(all))
 	}
+	answers := make([]element, 2*len(all))
 	for i := range answers {
-		answers[i].word = reply.word()
-		if reply.isList() {
-			answers[i].question = reply.words()
-		} else {
-			answers[i].more = reply.word()
-		}
+		answers[i] = reply.element()
 	}
 	return answers, translate("complete", reply.err, e)
 }
 
+// How many keys and arguments of the complete script are the same for all results.
+const (
+	completeKeys = 2
+	completeArgs = 8
+)
+
 // completed is what a reply of the complete script means, and rings for it.
-func (b *Broker) completed(lease *Lease, reply answered) (Recorded, error) {
-	switch reply.word {
+func (b *Broker) completed(lease *Lease, word, more string) (Recorded, error) {
+	switch word {
 	case "OK":
 		b.ringState(lease.JobID)
 		b.ringEvents(lease.JobID)
 		fallthrough
 	case "ALREADY":
 		b.settled(*lease)
-		return Recorded{Cursor: reply.more, Already: reply.word == "ALREADY"}, nil
+		return Recorded{Cursor: more, Already: word == "ALREADY"}, nil
 	case "FULL":
 		return Recorded{}, ErrTooManyEvents
 	case "NO_PART":
 		return Recorded{}, invalid("part", "is none of the job's parts; they are named when its state is created")
 	case "ERROR":
-		return Recorded{}, translate("complete", replyError(reply.more), repeatable)
+		return Recorded{}, translate("complete", replyError(more), repeatable)
 	}
 	return Recorded{}, ErrLeaseLost
 }

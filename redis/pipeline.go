@@ -2,25 +2,57 @@ package redis
 
 import (
 	"context"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 
 	goredis "github.com/redis/go-redis/v9"
 )
 
 // Concurrent commands share round trips: whatever was called while the pipelines were on
-// their way goes out with the next one. A command that comes alone does not wait for
-// others. (Natural batching: the busier, the larger.)
+// their way goes out with the next one. And concurrent calls of one script share a call of
+// it, where the script can do many things for different callers. What comes alone does not
+// wait for others. (Natural batching: the busier, the larger.)
 const (
 	// pipelines is how many are on their way at a time.
 	pipelines = 3
 	// pipelineCommands is how many commands one takes, at least.
 	pipelineCommands = 128
+	// sharedItems is how many items one script call does: Redis does nothing else
+	// meanwhile.
+	sharedItems = 64
 )
 
-// unit are commands that go out together, in their order.
+// unit is what goes out together: commands in their order, or a share of a script call.
 type unit struct {
 	commands []goredis.Cmder
+	share    *share
 	done     chan struct{}
+}
+
+// share is one caller's part of a script call. The script takes the head's keys and
+// arguments, which are the same for all who share the call, and after them the keys and
+// arguments of any number of items; it returns a list with perItem elements for each.
+type share struct {
+	script             *script
+	headKeys, headArgs words
+	keys, args         words
+	perItem            int
+
+	reply []element
+	err   error
+}
+
+// element is an element of a script's reply: a word or a list of words.
+type element struct {
+	word string
+	list []string
+}
+
+// isWith is true of shares that can go into one call.
+func (s *share) isWith(other *share) bool {
+	return s.script == other.script && slices.Equal(s.headKeys, other.headKeys) && slices.Equal(s.headArgs, other.headArgs)
 }
 
 // pipeliner sends units.
@@ -42,7 +74,18 @@ func newPipeliner(client *goredis.Client) *pipeliner {
 // do sends commands, and waits until they are answered or ctx ends; then they may be sent
 // all the same. Errors are in the commands.
 func (p *pipeliner) do(ctx context.Context, commands ...goredis.Cmder) error {
-	u := &unit{commands: commands, done: make(chan struct{})}
+	return p.send(ctx, &unit{commands: commands, done: make(chan struct{})})
+}
+
+// call has a script do an item, perhaps with others.
+func (p *pipeliner) call(ctx context.Context, s *share, e effect) ([]element, error) {
+	if err := p.send(ctx, &unit{share: s, done: make(chan struct{})}); err != nil {
+		return nil, translate(s.script.name, err, e)
+	}
+	return s.reply, translate(s.script.name, s.err, e)
+}
+
+func (p *pipeliner) send(ctx context.Context, u *unit) error {
 	select {
 	case p.queue <- u:
 	case <-ctx.Done():
@@ -72,30 +115,111 @@ func (p *pipeliner) work() {
 			p.refuse()
 			return
 		}
-		pipe := p.client.Pipeline()
-		n := p.add(pipe, units[0])
 	more:
-		for n < pipelineCommands {
+		for n := len(units[0].commands); n < pipelineCommands && len(units) < pipelineCommands; {
 			select {
 			case u := <-p.queue:
 				units = append(units, u)
-				n += p.add(pipe, u)
+				n += len(u.commands)
 			default:
 				break more
 			}
 		}
-		_, _ = pipe.Exec(context.Background()) // the commands have the errors
+		p.exec(units)
 		for _, u := range units {
 			close(u.done)
 		}
 	}
 }
 
-func (p *pipeliner) add(pipe goredis.Pipeliner, u *unit) int {
-	for _, command := range u.commands {
-		_ = pipe.Process(context.Background(), command)
+// exec sends units in one pipeline. Their commands and shares have the errors.
+func (p *pipeliner) exec(units []*unit) {
+	ctx := context.Background()
+	pipe := p.client.Pipeline()
+	var calls []*sharedCall
+	for _, u := range units {
+		for _, command := range u.commands {
+			_ = pipe.Process(ctx, command)
+		}
+		if u.share != nil {
+			calls = join(calls, u.share)
+		}
 	}
-	return len(u.commands)
+	for _, c := range calls {
+		c.command = command(ctx, c.words(false))
+		_ = pipe.Process(ctx, c.command)
+	}
+	_, _ = pipe.Exec(ctx)
+	for _, c := range calls {
+		reply, err := rawReply(c.command)
+		if err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT") {
+			c.command = command(ctx, c.words(true))
+			_ = p.client.Process(ctx, c.command)
+			reply, err = rawReply(c.command)
+		}
+		c.deal(reply, err)
+	}
+}
+
+// sharedCall is a script call of several callers.
+type sharedCall struct {
+	shares  []*share
+	items   int
+	command *goredis.RawCmd
+}
+
+// join puts a share into a call that has room for it.
+func join(calls []*sharedCall, s *share) []*sharedCall {
+	for _, c := range calls {
+		if c.items < sharedItems && c.shares[0].isWith(s) {
+			c.shares, c.items = append(c.shares, s), c.items+1
+			return calls
+		}
+	}
+	return append(calls, &sharedCall{shares: []*share{s}, items: 1})
+}
+
+// words are those of the call, by the script's hash or with its text.
+func (c *sharedCall) words(isWhole bool) words {
+	first := c.shares[0]
+	keys, args := len(first.headKeys), len(first.headArgs)
+	for _, s := range c.shares {
+		keys, args = keys+len(s.keys), args+len(s.args)
+	}
+	w := make(words, 0, 3+keys+args)
+	if isWhole {
+		w.add("eval", first.script.source)
+	} else {
+		w.add("evalsha", first.script.sha)
+	}
+	w.add(strconv.Itoa(keys))
+	w.add(first.headKeys...)
+	for _, s := range c.shares {
+		w.add(s.keys...)
+	}
+	w.add(first.headArgs...)
+	for _, s := range c.shares {
+		w.add(s.args...)
+	}
+	return w
+}
+
+// deal gives each caller his part of the reply.
+func (c *sharedCall) deal(reply *reply, err error) {
+	want := len(c.shares) * c.shares[0].perItem
+	if err == nil && reply.list() != want {
+		reply.fail("it has another length")
+		err = reply.err
+	}
+	for _, s := range c.shares {
+		for range s.perItem {
+			if err == nil {
+				s.reply = append(s.reply, reply.element())
+				err = reply.err
+			}
+		}
+		s.err = err
+	}
 }
 
 // refuse answers what was queued when the pipeliner was closed.
@@ -105,6 +229,9 @@ func (p *pipeliner) refuse() {
 		case u := <-p.queue:
 			for _, command := range u.commands {
 				command.SetErr(goredis.ErrClosed)
+			}
+			if u.share != nil {
+				u.share.err = goredis.ErrClosed
 			}
 			close(u.done)
 		default:

@@ -128,8 +128,13 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 	if err != nil {
 		return nil, false, err
 	}
-	if p.RequestID == "" && p.State == nil && p.Delay == 0 && p.RunAt.IsZero() && b.client.pipeliner != nil && config.isPlain() {
-		return b.publishPlain(ctx, queue, entries)
+	if p.RequestID == "" && p.Delay == 0 && p.RunAt.IsZero() && b.client.pipeliner != nil && config.isPlain() {
+		switch {
+		case p.State == nil:
+			return b.publishPlain(ctx, queue, entries)
+		case len(entries) == 1:
+			return b.publishShared(ctx, queue, entries[0], p.State)
+		}
 	}
 	if p.RequestID != "" {
 		p.Queue = queue
@@ -242,6 +247,30 @@ func (b *Broker) publishPlain(ctx context.Context, queue string, entries []newEn
 	return published, false, nil
 }
 
+// publishShared publishes a task and creates its job's state, perhaps in one script call with
+// others.
+func (b *Broker) publishShared(ctx context.Context, queue string, entry newEntry, state *InitialState) ([]Published, bool, error) {
+	fields := state.flat()
+	args := make(words, 0, 3+len(fields)+len(entry.fields))
+	args.number(orDefault(state.TTL, b.config.StateTTL).Milliseconds())
+	args.counted(fields...)
+	args.counted(entry.fields...)
+	key := b.keys.tasks(queue)
+	reply, err := b.client.pipeliner.call(ctx, &share{script: publishEachScript, perItem: 1,
+		headKeys: words{key}, keys: words{b.keys.state(entry.jobID)}, args: args}, once)
+	if err != nil {
+		return nil, false, err
+	}
+	id := reply[0].word
+	if id == "" {
+		return nil, false, &JobError{JobID: entry.jobID, Err: ErrJobExists}
+	}
+	b.know(ctx, queue)
+	b.ringState(entry.jobID)
+	b.bell.ringNew(key, id, 1)
+	return []Published{{EntryID: id, JobID: entry.jobID}}, false, nil
+}
+
 // runPublish runs the script. A mark that a job is active may be of a run that has its
 // result by now: then the script runs again and is told so.
 func (b *Broker) runPublish(ctx context.Context, e effect, keys, head []string, entries []newEntry) ([]string, error) {
@@ -255,7 +284,11 @@ func (b *Broker) runPublish(ctx context.Context, e effect, keys, head []string, 
 			}
 			args.counted(entry.fields...)
 		}
-		r, err := publishScript.raw(ctx, b.client, e, keys, args)
+		script := publishScript
+		if head[8] != "" {
+			script = fairPublishScript
+		}
+		r, err := script.raw(ctx, b.client, e, keys, args)
 		if err != nil {
 			return nil, err
 		}

@@ -120,9 +120,6 @@ func (r *reply) list() int {
 	return n
 }
 
-// isList is true when a list comes next.
-func (r *reply) isList() bool { return strings.HasPrefix(r.text, "*") }
-
 // word reads a string or a number; "" for nil.
 func (r *reply) word() string {
 	kind, rest := r.next()
@@ -145,6 +142,14 @@ func (r *reply) word() string {
 	}
 	r.fail("it has no string")
 	return ""
+}
+
+// element reads a string or a list of strings.
+func (r *reply) element() element {
+	if strings.HasPrefix(r.text, "*") {
+		return element{list: r.words()}
+	}
+	return element{word: r.word()}
 }
 
 // words reads a list of strings.

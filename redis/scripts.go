@@ -21,20 +21,24 @@ type script struct {
 }
 
 var (
-	publishScript  = load("fair", "publish")
-	readScript     = load("fair", "read")
-	ackScript      = load("ack")
-	releaseScript  = load("release")
-	moveScript     = load("fair", "move")
-	extendScript   = load("extend")
-	stateScript    = load("state")
-	redriveScript  = load("fair", "redrive")
-	trimScript     = load("trim")
-	leaveScript    = load("leave")
-	completeScript = load("record", "complete")
-	nackScript     = load("fair", "record", "nack")
-	cancelScript   = load("record", "cancel")
-	dropScript     = load("record", "drop")
+	publishScript = load("publish")
+	// fairPublishScript is the same for fair queues.
+	fairPublishScript = load("fair", "publish")
+	// publishEachScript and completeScript are shared by concurrent calls.
+	publishEachScript = &script{name: "publish", source: file("publish_each"), sha: goredis.NewScript(file("publish_each")).Hash()}
+	readScript        = load("fair", "read")
+	ackScript         = load("ack")
+	releaseScript     = load("release")
+	moveScript        = load("fair", "move")
+	extendScript      = load("extend")
+	stateScript       = load("state")
+	redriveScript     = load("fair", "redrive")
+	trimScript        = load("trim")
+	leaveScript       = load("leave")
+	completeScript    = load("record", "complete")
+	nackScript        = load("fair", "record", "nack")
+	cancelScript      = load("record", "cancel")
+	dropScript        = load("record", "drop")
 )
 
 // load makes a script of files of which the last names it; the prelude comes first.

@@ -37,7 +37,7 @@ end
 
 local has_state, is_unique = state_ttl ~= '', unique_ttl ~= ''
 local state_last, head = 11 + tonumber(ARGV[11]), ARGV[10] == '' and 0 or 3
-local f = fairness(ARGV[9], #KEYS - 5)
+local f = ARGV[9] ~= '' and fairness(ARGV[9], #KEYS - 5) or nil
 
 -- each calls what it is given with where a task's arguments begin, and with its keys.
 local function each(visit)
@@ -125,7 +125,7 @@ each(function(at, last, state, mark)
     template = state
   end
 end)
-feed(f, stream)
+if f then feed(f, stream) end
 if digest ~= '' then
   redis.call('SET', KEYS[4], table.concat(record, '\n') .. '\n', 'PX', ARGV[2])
 end
