@@ -90,6 +90,9 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// bufferSize lets most batches go out and come in by one system call.
+const bufferSize = 128 << 10
+
 // options are the driver's settings. It must not retry by itself: a lost reply would
 // make one XADD write two entries.
 func (c Config) options() *goredis.UniversalOptions {
@@ -112,6 +115,8 @@ func (c Config) options() *goredis.UniversalOptions {
 		ContextTimeoutEnabled:    true,
 		TLSConfig:                c.TLS,
 		DisableIdentity:          true,
+		ReadBufferSize:           bufferSize,
+		WriteBufferSize:          bufferSize,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	goredis "github.com/redis/go-redis/v9"
 )
@@ -17,6 +18,8 @@ import (
 const (
 	// pipelines is how many are on their way at a time.
 	pipelines = 3
+	// aloneLoad is up to how many units that are on their way go by themselves.
+	aloneLoad = 2
 	// pipelineCommands is how many commands one takes, at least.
 	pipelineCommands = 128
 	// sharedItems is how many items one script call does: Redis does nothing else
@@ -59,12 +62,14 @@ func (s *share) isWith(other *share) bool {
 type pipeliner struct {
 	client  *goredis.Client
 	queue   chan *unit
+	slots   chan struct{} // one for each pipeline that is on its way
+	load    atomic.Int64  // units that are not answered
 	end     chan struct{}
 	workers sync.WaitGroup
 }
 
 func newPipeliner(client *goredis.Client) *pipeliner {
-	p := &pipeliner{client: client, queue: make(chan *unit, 1024), end: make(chan struct{})}
+	p := &pipeliner{client: client, queue: make(chan *unit, 1024), slots: make(chan struct{}, pipelines), end: make(chan struct{})}
 	for range pipelines {
 		p.workers.Go(p.work)
 	}
@@ -86,6 +91,16 @@ func (p *pipeliner) call(ctx context.Context, s *share, e effect) ([]element, er
 }
 
 func (p *pipeliner) send(ctx context.Context, u *unit) error {
+	defer p.load.Add(-1)
+	if p.load.Add(1) <= aloneLoad {
+		select {
+		case p.slots <- struct{}{}: // hardly anybody to share with, and nobody to wait for
+			p.exec(ctx, []*unit{u})
+			<-p.slots
+			return nil
+		default:
+		}
+	}
 	select {
 	case p.queue <- u:
 	case <-ctx.Done():
@@ -115,6 +130,7 @@ func (p *pipeliner) work() {
 			p.refuse()
 			return
 		}
+		p.slots <- struct{}{}
 	more:
 		for n := len(units[0].commands); n < pipelineCommands && len(units) < pipelineCommands; {
 			select {
@@ -125,7 +141,8 @@ func (p *pipeliner) work() {
 				break more
 			}
 		}
-		p.exec(units)
+		p.exec(context.Background(), units)
+		<-p.slots
 		for _, u := range units {
 			close(u.done)
 		}
@@ -133,8 +150,7 @@ func (p *pipeliner) work() {
 }
 
 // exec sends units in one pipeline. Their commands and shares have the errors.
-func (p *pipeliner) exec(units []*unit) {
-	ctx := context.Background()
+func (p *pipeliner) exec(ctx context.Context, units []*unit) {
 	pipe := p.client.Pipeline()
 	var calls []*sharedCall
 	for _, u := range units {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -31,16 +32,19 @@ const (
 )
 
 // consumer is one Consume stream. Its goroutines: the handler's, which receives; one that
-// reads tasks; one that audits; one that sends; and one for each request that is settled.
+// reads tasks; one that audits; one for heartbeats; and one for each request that is settled.
 type consumer struct {
 	queue  *taskQueue
 	start  *argusv1.ConsumeStart
-	out    chan *argusv1.ConsumeResponse
+	stream grpc.BidiStreamingServer[argusv1.ConsumeRequest, argusv1.ConsumeResponse]
 	ctx    context.Context // ends with the stream
 	end    context.CancelCauseFunc
 	credit *credit
 	beat   time.Duration
 	tasks  sync.WaitGroup
+
+	sending sync.Mutex
+	sent    atomic.Int64 // when, in ns
 }
 
 func (q *taskQueue) Consume(stream grpc.BidiStreamingServer[argusv1.ConsumeRequest, argusv1.ConsumeResponse]) error {
@@ -48,7 +52,7 @@ func (q *taskQueue) Consume(stream grpc.BidiStreamingServer[argusv1.ConsumeReque
 	if err != nil {
 		return err
 	}
-	c := &consumer{queue: q, start: first.GetStart(), out: make(chan *argusv1.ConsumeResponse, 16)}
+	c := &consumer{queue: q, start: first.GetStart(), stream: stream}
 	if c.start == nil {
 		return &redis.ArgumentError{Field: "start", Problem: "must be the first request"}
 	}
@@ -68,15 +72,12 @@ func (q *taskQueue) Consume(stream grpc.BidiStreamingServer[argusv1.ConsumeReque
 	reading, stopReading := context.WithCancel(c.ctx)
 	defer stopReading()
 
-	var sender sync.WaitGroup
-	sender.Go(func() { c.send(stream) })
+	c.run(func() { c.heartbeat(reading) })
 	c.run(func() { c.read(reading) })
 	c.run(func() { c.audit(reading) })
 	err = c.receive(stream)
 	stopReading()
 	c.tasks.Wait() // what was received is answered
-	close(c.out)
-	sender.Wait()
 	if cause := context.Cause(c.ctx); cause != nil {
 		return cause
 	}
@@ -115,41 +116,29 @@ func checkOutstanding(field string, n int32, least int32) error {
 	return nil
 }
 
-// send sends what the others have to say, and heartbeats in between. The end of out is
-// the end of the stream.
-func (c *consumer) send(stream grpc.BidiStreamingServer[argusv1.ConsumeRequest, argusv1.ConsumeResponse]) {
-	beat := time.NewTimer(c.beat)
-	defer beat.Stop()
-	broken := false
-	for {
-		response := &argusv1.ConsumeResponse{Response: &argusv1.ConsumeResponse_Heartbeat{Heartbeat: &argusv1.Heartbeat{}}}
-		select {
-		case r, more := <-c.out:
-			if !more {
-				return
-			}
-			response = r
-		case <-beat.C:
+// heartbeat sends heartbeats while nothing else is sent, until ctx ends.
+func (c *consumer) heartbeat(ctx context.Context) {
+	for wait := c.beat; pause(ctx, wait); {
+		if wait = c.beat - time.Since(time.Unix(0, c.sent.Load())); wait <= 0 {
+			wait = c.beat
+			c.say(&argusv1.ConsumeResponse{Response: &argusv1.ConsumeResponse_Heartbeat{Heartbeat: &argusv1.Heartbeat{}}})
 		}
-		if broken {
-			continue // someone may wait to get rid of it
-		}
-		if err := stream.Send(response); err != nil {
-			broken = true
-			c.end(err)
-		}
-		beat.Reset(c.beat)
 	}
 }
 
-// say has a frame sent; false when the stream has ended.
+// say sends a frame; false when the stream has ended.
 func (c *consumer) say(response *argusv1.ConsumeResponse) bool {
-	select {
-	case c.out <- response:
-		return true
-	case <-c.ctx.Done():
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	if c.ctx.Err() != nil {
 		return false
 	}
+	c.sent.Store(time.Now().UnixNano())
+	if err := c.stream.Send(response); err != nil {
+		c.end(err)
+		return false
+	}
+	return true
 }
 
 // receive takes requests until the client has no more, or the stream has ended.
