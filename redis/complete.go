@@ -122,7 +122,7 @@ func (b *Broker) complete(ctx context.Context, all []completing, e effect, most 
 		rest := all[:0]
 		for i, c := range all {
 			word, more := replies[2*i].word, replies[2*i+1]
-			if word == "AGAIN" || word == "ASK" && c.answer(more.list) {
+			if word == "ASK" && c.answer(more.list) {
 				rest = append(rest, c)
 				continue
 			}

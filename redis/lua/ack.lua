@@ -17,5 +17,5 @@ for at = 2, #ARGV, 3 do
   result[#result + 1] = lost or 'ACKED'
 end
 if #ids > 0 then settle(KEYS[1], ARGV[1], ids) end
-if #marks > 0 then redis.call('DEL', unpack(marks)) end
+if #marks > 0 then call('DEL', unpack(marks)) end
 return result

@@ -7,16 +7,17 @@
 -- Returns {'MARKED', '1' when the job has a state or events, else '0', '1' when it has
 --         parts, else '0'},
 --         {'ALREADY', cursor, status} for a job that has its result, or a question
-local r = recording(6, 0, KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[4], ARGV[5])
+local r = recording({state = KEYS[1], events = KEYS[2], scratch = KEYS[3], active = KEYS[4],
+  state_ttl = ARGV[4], events_ttl = ARGV[5]}, 6, 0)
 local question = examine(r)
 if question then return question end
 if r.found then return {'ALREADY', r.found, r.status} end
 local now = text(now_ms())
-redis.call('ZADD', KEYS[5], now, ARGV[1])
-local known = redis.call('EXISTS', KEYS[1], KEYS[2])
-if redis.call('EXISTS', KEYS[1]) == 1 then
-  redis.call('HSET', KEYS[1], 'cancel_requested', now, 'cancel_reason', ARGV[3])
+call('ZADD', KEYS[5], now, ARGV[1])
+local known = call('EXISTS', KEYS[1], KEYS[2])
+if call('EXISTS', KEYS[1]) == 1 then
+  call('HSET', KEYS[1], 'cancel_requested', now, 'cancel_reason', ARGV[3])
 end
 redis.pcall('PUBLISH', ARGV[2], ARGV[3]) -- an ACL may forbid it
-local parts = redis.call('HEXISTS', KEYS[1], 'argus_parts')
+local parts = call('HEXISTS', KEYS[1], 'argus_parts')
 return {'MARKED', known > 0 and '1' or '0', text(parts)}

@@ -14,7 +14,8 @@
 local stream, place, id = KEYS[5], ARGV[1], ARGV[2]
 local r
 if ARGV[4] ~= '' then
-  r = recording(7, 1, KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[5], ARGV[6])
+  r = recording({state = KEYS[1], events = KEYS[2], scratch = KEYS[3], active = KEYS[4],
+    state_ttl = ARGV[5], events_ttl = ARGV[6]}, 7, 1)
   local question = examine(r)
   if question and question[1] == 'NO_PART' then
     r = nil
@@ -23,17 +24,17 @@ if ARGV[4] ~= '' then
   end
 end
 if place == 'entry' then
-  if #redis.call('XRANGE', stream, id, id) == 0 then return {'GONE'} end
+  if #call('XRANGE', stream, id, id) == 0 then return {'GONE'} end
   local groups = groups_of(stream)
   for _, g in ipairs(groups) do
-    local pending = redis.call('XPENDING', stream, g.name, id, id, '1')
+    local pending = call('XPENDING', stream, g.name, id, id, '1')
     if #pending > 0 and tonumber(pending[1][3]) < tonumber(ARGV[3]) then return {'LEASED'} end
   end
-  for _, g in ipairs(groups) do redis.call('XACK', stream, g.name, id) end
-  redis.call('XDEL', stream, id)
+  for _, g in ipairs(groups) do call('XACK', stream, g.name, id) end
+  call('XDEL', stream, id)
 elseif place == 'set' then
-  if redis.call('ZREM', KEYS[6], id) == 0 then return {'GONE'} end
+  if call('ZREM', KEYS[6], id) == 0 then return {'GONE'} end
 end
 if not r then return {'DROPPED', '', '', ''} end
-local recorded = record(r, 1)
-return {'DROPPED', recorded[1], recorded[2], r.status or ''}
+local recorded, cursor = record(r, 1)
+return {'DROPPED', recorded, cursor, r.status or ''}

@@ -8,17 +8,17 @@
 --         {'NOT_PENDING'} or {'LEASE_LOST'}
 local lost = fence(KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4])
 if lost then return {lost} end
-local cancelled = redis.call('HGET', KEYS[2], 'status') == 'cancelled'
-local at = redis.call('ZSCORE', KEYS[3], ARGV[6])
+local cancelled = call('HGET', KEYS[2], 'status') == 'cancelled'
+local at = call('ZSCORE', KEYS[3], ARGV[6])
 if at then
-  local entry = redis.call('XRANGE', KEYS[1], ARGV[2], ARGV[2])[1]
+  local entry = call('XRANGE', KEYS[1], ARGV[2], ARGV[2])[1]
   cancelled = cancelled or entry ~= nil and tonumber(at) >= published_at(entry[1], entry[2])
 end
-redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[3], '0', ARGV[2],
+call('XCLAIM', KEYS[1], ARGV[1], ARGV[3], '0', ARGV[2],
   'IDLE', '0', 'RETRYCOUNT', ARGV[4], 'JUSTID')
 if #ARGV > 6 then
-  local is_new = redis.call('EXISTS', KEYS[2]) == 0
+  local is_new = call('EXISTS', KEYS[2]) == 0
   hset(KEYS[2], 7)
-  if is_new then redis.call('PEXPIRE', KEYS[2], ARGV[5]) end
+  if is_new then call('PEXPIRE', KEYS[2], ARGV[5]) end
 end
 return {'OK', text(now_ms()), cancelled and 'CANCELLED' or ''}

@@ -22,11 +22,11 @@ local function fairness(settings, first)
 end
 
 local function tag(key, org)
-  return tonumber(redis.call('ZSCORE', key, org) or 0)
+  return tonumber(call('ZSCORE', key, org) or 0)
 end
 
 local function virtual_time(f)
-  return tonumber(redis.call('HGET', f.held, 'v') or 0)
+  return tonumber(call('HGET', f.held, 'v') or 0)
 end
 
 -- score formats a number so that nothing of it is lost.
@@ -44,15 +44,15 @@ local function head(org)
 end
 
 local function backlog_of(f, org)
-  return redis.call('ZLEXCOUNT', f.backlog, '[' .. head(org), '(' .. #org .. ':' .. org .. '!')
+  return call('ZLEXCOUNT', f.backlog, '[' .. head(org), '(' .. #org .. ':' .. org .. '!')
 end
 
 -- enqueue puts a task at the end of its queue, and returns its entry's id, '' while it is
 -- in the backlog.
 local function enqueue(f, stream, fields)
-  if not f then return redis.call('XADD', stream, '*', unpack(fields)) end
+  if not f then return call('XADD', stream, '*', unpack(fields)) end
   local _, _, org = job_of(fields)
-  local sequence = redis.call('HINCRBY', f.held, 'seq', '1')
+  local sequence = call('HINCRBY', f.held, 'seq', '1')
   local copy, published = {}, false
   for i = 1, #fields do
     copy[i] = fields[i]
@@ -62,47 +62,47 @@ local function enqueue(f, stream, fields)
     copy[#copy + 1] = 'argus_published_at'
     copy[#copy + 1] = text(now_ms())
   end
-  redis.call('ZADD', f.backlog, '0', head(org) .. string.format('%014.0f', sequence) .. pack(copy))
-  if not redis.call('ZSCORE', f.ready, org) and not redis.call('ZSCORE', f.parked, org) then
-    redis.call('ZADD', f.ready, score(math.max(virtual_time(f), tag(f.tags, org))), org)
-    redis.call('ZREM', f.tags, org)
+  call('ZADD', f.backlog, '0', head(org) .. string.format('%014.0f', sequence) .. pack(copy))
+  if not call('ZSCORE', f.ready, org) and not call('ZSCORE', f.parked, org) then
+    call('ZADD', f.ready, score(math.max(virtual_time(f), tag(f.tags, org))), org)
+    call('ZREM', f.tags, org)
   end
-  redis.call('SADD', f.queues, f.queue)
+  call('SADD', f.queues, f.queue)
   return ''
 end
 
 -- advance moves the next task into the stream; false when there is none that may go.
 local function advance(f, stream)
   while true do
-    local first = redis.call('ZRANGE', f.ready, '0', '0', 'WITHSCORES')
+    local first = call('ZRANGE', f.ready, '0', '0', 'WITHSCORES')
     if #first == 0 then return false end
     local org, start = first[1], tonumber(first[2])
     local limit = limit_of(f, org)
-    local member = redis.call('ZRANGEBYLEX', f.backlog, '[' .. head(org), '(' .. #org .. ':' .. org .. '!', 'LIMIT', '0', '1')[1]
+    local member = call('ZRANGEBYLEX', f.backlog, '[' .. head(org), '(' .. #org .. ':' .. org .. '!', 'LIMIT', '0', '1')[1]
     if not member then -- it was purged
-      redis.call('ZREM', f.ready, org)
-    elseif limit > 0 and tonumber(redis.call('HGET', f.held, 'n:' .. org) or 0) >= limit then
-      redis.call('ZREM', f.ready, org)
-      redis.call('ZADD', f.parked, score(start), org)
+      call('ZREM', f.ready, org)
+    elseif limit > 0 and tonumber(call('HGET', f.held, 'n:' .. org) or 0) >= limit then
+      call('ZREM', f.ready, org)
+      call('ZADD', f.parked, score(start), org)
     else
-      redis.call('ZREM', f.parked, org) -- after any write, a full Redis lets the script go on
+      call('ZREM', f.parked, org) -- after any write, a full Redis lets the script go on
       local packed = string.sub(member, #head(org) + 15)
       local entry = unpacked(packed)
       if not entry or #entry == 0 or #entry % 2 == 1 then entry = {'argus_packed', packed} end
-      local id = redis.call('XADD', stream, '*', unpack(entry))
-      redis.call('ZREM', f.backlog, member)
-      redis.call('HSET', f.held, 'v', score(start))
+      local id = call('XADD', stream, '*', unpack(entry))
+      call('ZREM', f.backlog, member)
+      call('HSET', f.held, 'v', score(start))
       local finish = start + 1 / (f.weights[org] or 1)
       if backlog_of(f, org) > 0 then
-        redis.call('ZADD', f.ready, score(finish), org)
+        call('ZADD', f.ready, score(finish), org)
       else
-        redis.call('ZREM', f.ready, org)
-        redis.call('ZREMRANGEBYSCORE', f.tags, '-inf', score(start))
-        redis.call('ZADD', f.tags, score(finish), org)
+        call('ZREM', f.ready, org)
+        call('ZREMRANGEBYSCORE', f.tags, '-inf', score(start))
+        call('ZADD', f.tags, score(finish), org)
       end
       if limit > 0 then
-        redis.call('HSET', f.held, id, org)
-        redis.call('HINCRBY', f.held, 'n:' .. org, '1')
+        call('HSET', f.held, id, org)
+        call('HINCRBY', f.held, 'n:' .. org, '1')
       end
       return true
     end
@@ -111,17 +111,17 @@ end
 
 -- undelivered counts, up to most, the entries that no group has read.
 local function undelivered(stream, most)
-  if redis.call('EXISTS', stream) == 0 then return 0 end
+  if call('EXISTS', stream) == 0 then return 0 end
   local from = '0-0'
   for _, g in ipairs(groups_of(stream)) do
     if precedes(from, g['last-delivered-id']) then from = g['last-delivered-id'] end
   end
-  return #redis.call('XRANGE', stream, '(' .. from, '+', 'COUNT', text(most))
+  return #call('XRANGE', stream, '(' .. from, '+', 'COUNT', text(most))
 end
 
 -- feed sees to it that as many entries lie ready as the settings say.
 local function feed(f, stream)
-  if not f or redis.call('EXISTS', f.backlog) == 0 then return 0 end
+  if not f or call('EXISTS', f.backlog) == 0 then return 0 end
   local moved = 0
   for _ = undelivered(stream, f.ahead) + 1, f.ahead do
     if not advance(f, stream) then break end

@@ -6,8 +6,8 @@
 -- Returns the number of consumers removed
 local n = 0
 for i = 2, #ARGV do
-  if #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', '1', ARGV[i]) == 0 then
-    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[i])
+  if #call('XPENDING', KEYS[1], ARGV[1], '-', '+', '1', ARGV[i]) == 0 then
+    call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[i])
     n = n + 1
   end
 end

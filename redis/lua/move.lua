@@ -10,12 +10,12 @@
 --         the backlog}
 local stream, most = KEYS[2], tonumber(ARGV[2])
 local f, was_fair = fairness(ARGV[4], 5), false
-if not f and redis.call('EXISTS', KEYS[5], KEYS[9]) > 0 then
+if not f and call('EXISTS', KEYS[5], KEYS[9]) > 0 then
   was_fair, f = true, fairness('{"limit":0,"limits":{},"weights":{}}', 5)
 end
-redis.call('XLEN', stream) -- of another type: fail before anything is written
+call('XLEN', stream) -- of another type: fail before anything is written
 local now = now_ms()
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', text(now), 'LIMIT', '0', ARGV[2])
+local due = call('ZRANGEBYSCORE', KEYS[1], '-inf', text(now), 'LIMIT', '0', ARGV[2])
 for _, member in ipairs(due) do
   local entry = unpacked(member)
   if entry and #entry > 2 and #entry % 2 == 1 then
@@ -23,24 +23,24 @@ for _, member in ipairs(due) do
   else
     bury(KEYS[4], ARGV[3], {'argus_packed', member, 'argus_reason', 'malformed: not a delayed task', 'argus_dead_at', text(now)})
   end
-  redis.call('ZREM', KEYS[1], member)
+  call('ZREM', KEYS[1], member)
 end
 
 -- settled forgets that an entry is in flight, so that its organization may go on.
 local function settled(id)
-  local org = redis.call('HGET', f.held, id)
+  local org = call('HGET', f.held, id)
   if not org then return end
-  redis.call('HDEL', f.held, id)
-  if redis.call('HINCRBY', f.held, 'n:' .. org, '-1') <= 0 then redis.call('HDEL', f.held, 'n:' .. org) end
+  call('HDEL', f.held, id)
+  if call('HINCRBY', f.held, 'n:' .. org, '-1') <= 0 then call('HDEL', f.held, 'n:' .. org) end
 end
 
 -- unpark lets organizations go on that may.
 local function unpark()
-  for _, org in ipairs(redis.call('ZRANGE', f.parked, '0', '-1')) do
+  for _, org in ipairs(call('ZRANGE', f.parked, '0', '-1')) do
     local limit = limit_of(f, org)
-    if limit == 0 or tonumber(redis.call('HGET', f.held, 'n:' .. org) or 0) < limit then
-      redis.call('ZADD', f.ready, score(math.max(virtual_time(f), tag(f.parked, org))), org)
-      redis.call('ZREM', f.parked, org)
+    if limit == 0 or tonumber(call('HGET', f.held, 'n:' .. org) or 0) < limit then
+      call('ZADD', f.ready, score(math.max(virtual_time(f), tag(f.parked, org))), org)
+      call('ZREM', f.parked, org)
     end
   end
 end
@@ -48,8 +48,8 @@ end
 -- in_flight is true of an entry that some group has still to read or to settle.
 local function in_flight(id, groups)
   for _, g in ipairs(groups) do
-    if #redis.call('XPENDING', stream, g.name, id, id, '1') > 0 then return true end
-    if precedes(g['last-delivered-id'], id) then return #redis.call('XRANGE', stream, id, id) > 0 end
+    if #call('XPENDING', stream, g.name, id, id, '1') > 0 then return true end
+    if precedes(g['last-delivered-id'], id) then return #call('XRANGE', stream, id, id) > 0 end
   end
   return false
 end
@@ -58,8 +58,8 @@ local backlog, moved = 0, #due
 if f then
   for i = 6, #ARGV do settled(ARGV[i]) end
   if ARGV[5] ~= '' then
-    local groups = redis.call('EXISTS', stream) == 1 and groups_of(stream) or {}
-    for _, id in ipairs(redis.call('HKEYS', f.held)) do
+    local groups = call('EXISTS', stream) == 1 and groups_of(stream) or {}
+    for _, id in ipairs(call('HKEYS', f.held)) do
       if string.find(id, '^%d+%-%d+$') and #groups > 0 and not in_flight(id, groups) then settled(id) end
     end
   end
@@ -69,12 +69,12 @@ if f then
   else
     moved = moved + feed(f, stream)
   end
-  backlog = redis.call('ZCARD', f.backlog)
+  backlog = call('ZCARD', f.backlog)
   if backlog == 0 then
-    redis.call('DEL', f.ready, f.parked, f.tags)
-    redis.call('HDEL', f.held, 'v', 'seq')
+    call('DEL', f.ready, f.parked, f.tags)
+    call('HDEL', f.held, 'v', 'seq')
   end
 end
-local first = redis.call('ZRANGE', KEYS[1], '0', '0', 'WITHSCORES')
-if #first == 0 and backlog == 0 then redis.call('SREM', KEYS[3], ARGV[1]) end
+local first = call('ZRANGE', KEYS[1], '0', '0', 'WITHSCORES')
+if #first == 0 and backlog == 0 then call('SREM', KEYS[3], ARGV[1]) end
 return {text(moved), #first == 0 and '' or text(math.max(0, tonumber(first[2]) - now)), text(backlog)}

@@ -24,9 +24,9 @@ local stream, group, id, action = KEYS[5], ARGV[1], ARGV[2], ARGV[5]
 local job, cause = ARGV[9], ARGV[16]
 local lost = fence(stream, group, id, ARGV[3], ARGV[4])
 if lost then return {lost} end
-local entry = redis.call('XRANGE', stream, id, id)[1]
+local entry = call('XRANGE', stream, id, id)[1]
 if not entry then
-  redis.call('XACK', stream, group, id)
+  call('XACK', stream, group, id)
   return {'GONE'}
 end
 
@@ -41,15 +41,15 @@ for i = 1, #entry[2], 2 do
   end
 end
 local uncounted = group .. ' ' .. id
-local attempts = (tonumber(meta.argus_attempt) or 0) + tonumber(ARGV[4]) - (redis.call('HGET', KEYS[10], uncounted) or 0)
+local attempts = (tonumber(meta.argus_attempt) or 0) + tonumber(ARGV[4]) - (call('HGET', KEYS[10], uncounted) or 0)
 local failures = tonumber(meta.argus_failures) or 0
 local published = published_at(id, entry[2])
 if action == 'retry' then failures = failures + 1 end
 if action == 'lost' then
   action, attempts = 'dead', attempts - 1
 end
-if job ~= '' and action ~= 'cancelled' and redis.call('EXISTS', KEYS[9]) == 1 then
-  local at = redis.call('ZSCORE', KEYS[9], job)
+if job ~= '' and action ~= 'cancelled' and call('EXISTS', KEYS[9]) == 1 then
+  local at = call('ZSCORE', KEYS[9], job)
   if at and tonumber(at) >= published then action = 'cancelled' end
 end
 if action == 'retry' and failures >= tonumber(ARGV[12]) then
@@ -60,7 +60,8 @@ end
 -- that is the part's; of a part that the job doesn't have, nothing.
 local r
 if action ~= 'retry' and job ~= '' then
-  r = recording(20, 2, KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[18], ARGV[19])
+  r = recording({state = KEYS[1], events = KEYS[2], scratch = KEYS[3], active = KEYS[4],
+    state_ttl = ARGV[18], events_ttl = ARGV[19]}, 20, 2)
   local _, part = job_of(entry[2])
   if part ~= r.part then return {'PART', part} end
   local question = examine(r)
@@ -86,7 +87,7 @@ add('argus_attempt', text(attempts))
 add('argus_failures', text(failures))
 add('argus_published_at', text(published))
 if ARGV[7] ~= '' then add('argus_reason', ARGV[7]) end
-if meta.argus_for_group or #redis.call('XINFO', 'GROUPS', stream) > 1 then add('argus_for_group', group) end
+if meta.argus_for_group or #call('XINFO', 'GROUPS', stream) > 1 then add('argus_for_group', group) end
 
 local now = now_ms()
 if action == 'dead' then
@@ -94,11 +95,11 @@ if action == 'dead' then
   add('argus_source_id', id)
   add('argus_group', group)
   add('argus_dead_at', text(now))
-  redis.call('XLEN', KEYS[8]) -- of another type: fail before anything is written
+  call('XLEN', KEYS[8]) -- of another type: fail before anything is written
   settle(stream, group, {id})
   if r then
-    local recorded = record(r, 1)
-    if recorded[1] == 'OK' then add('argus_result', recorded[2]) end
+    local recorded, cursor = record(r, 1)
+    if recorded == 'OK' then add('argus_result', cursor) end
   end
   bury(KEYS[8], ARGV[10], copy)
   return {'DEAD'}
@@ -113,11 +114,11 @@ if not delay then
 end
 if delay > 0 then
   table.insert(copy, 1, ARGV[11])
-  redis.call('ZCARD', KEYS[6])
-  redis.call('SCARD', KEYS[7])
+  call('ZCARD', KEYS[6])
+  call('SCARD', KEYS[7])
   settle(stream, group, {id})
-  redis.call('ZADD', KEYS[6], text(now + delay), pack(copy))
-  redis.call('SADD', KEYS[7], ARGV[8])
+  call('ZADD', KEYS[6], text(now + delay), pack(copy))
+  call('SADD', KEYS[7], ARGV[8])
 else
   settle(stream, group, {id})
   local f = fairness(ARGV[17], 11)

@@ -5,9 +5,12 @@
 -- first write when it is out of memory, but never XACK, so a full Redis can drain.
 -- Results are codes, not errors. Time is Redis's own. Numbers leave as strings.
 
+-- What scripts use most; globals take longer to find.
+local call, ARGV, KEYS = redis.call, ARGV, KEYS
+
 -- now_ms is Redis's time in milliseconds.
 local function now_ms()
-  local t = redis.call('TIME')
+  local t = call('TIME')
   return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
 end
 
@@ -39,7 +42,7 @@ end
 
 -- groups_of lists a stream's groups with their figures by name.
 local function groups_of(stream)
-  local groups = redis.call('XINFO', 'GROUPS', stream)
+  local groups = call('XINFO', 'GROUPS', stream)
   for i, list in ipairs(groups) do
     for j = 1, #list, 2 do list[list[j]] = list[j + 1] end
     groups[i] = list
@@ -50,14 +53,14 @@ end
 -- settle takes entries out of the group, and out of the stream those that no other
 -- group still has to read or to settle.
 local function settle(stream, group, ids)
-  redis.call('XACK', stream, group, unpack(ids))
-  local groups = redis.call('XINFO', 'GROUPS', stream)
+  call('XACK', stream, group, unpack(ids))
+  local groups = call('XINFO', 'GROUPS', stream)
   if #groups > 1 then
     groups = groups_of(stream)
     local function is_needed(id)
       for _, g in ipairs(groups) do
         if g.name ~= group and (precedes(g['last-delivered-id'], id) or
-            #redis.call('XPENDING', stream, g.name, id, id, '1') > 0) then
+            #call('XPENDING', stream, g.name, id, id, '1') > 0) then
           return true
         end
       end
@@ -68,13 +71,13 @@ local function settle(stream, group, ids)
     end
     ids = free
   end
-  if #ids > 0 then redis.call('XDEL', stream, unpack(ids)) end
+  if #ids > 0 then call('XDEL', stream, unpack(ids)) end
 end
 
 -- hset writes ARGV[from..] as fields of a hash, in portions that fit the stack.
 local function hset(key, from)
   for i = from, #ARGV, 2000 do
-    redis.call('HSET', key, unpack(ARGV, i, math.min(i + 1999, #ARGV)))
+    call('HSET', key, unpack(ARGV, i, math.min(i + 1999, #ARGV)))
   end
 end
 
@@ -124,6 +127,6 @@ end
 -- bury appends a dead letter, drops those that are older than ttl ms, and lets the
 -- stream end when no more follow.
 local function bury(key, ttl, entry)
-  redis.call('XADD', key, 'MINID', text(math.max(0, now_ms() - tonumber(ttl))), '*', unpack(entry))
-  redis.call('PEXPIRE', key, ttl)
+  call('XADD', key, 'MINID', text(math.max(0, now_ms() - tonumber(ttl))), '*', unpack(entry))
+  call('PEXPIRE', key, ttl)
 end

@@ -25,7 +25,7 @@
 --                   of the publish, ms, and a unique id
 local stream, digest, unique_ttl, state_ttl = KEYS[1], ARGV[1], ARGV[7], ARGV[8]
 if digest ~= '' then
-  local record = redis.call('GET', KEYS[4])
+  local record = call('GET', KEYS[4])
   if record then
     local lines = {}
     for line in string.gmatch(record, '([^\n]*)\n') do lines[#lines + 1] = line end
@@ -41,8 +41,8 @@ local f = ARGV[9] ~= '' and fairness(ARGV[9], #KEYS - 5) or nil
 
 -- each calls what it is given with where a task's arguments begin, and with its keys.
 local function each(visit)
-  local at, key = state_last + 1, 5
-  while at <= #ARGV do
+  local at, key, arguments = state_last + 1, 5, #ARGV
+  while at <= arguments do
     local state, mark
     if has_state then
       state, key = KEYS[key], key + 1
@@ -60,23 +60,23 @@ if is_unique or ARGV[6] ~= '' then
   local active, tasks = {'ACTIVE'}, 0
   each(function(at, _, _, mark_key)
     tasks = tasks + 1
-    local mark = is_unique and redis.call('GET', mark_key)
+    local mark = is_unique and call('GET', mark_key)
     if mark and mark ~= ARGV[at + 2] then
       active[#active + 1] = ARGV[at]
       active[#active + 1] = mark
     end
   end)
   if #active > 1 then return active end
-  if ARGV[6] ~= '' and redis.call('XLEN', stream) + redis.call('ZCARD', KEYS[2]) +
-      (f and redis.call('ZCARD', f.backlog) or 0) + tasks > tonumber(ARGV[6]) then
+  if ARGV[6] ~= '' and call('XLEN', stream) + call('ZCARD', KEYS[2]) +
+      (f and call('ZCARD', f.backlog) or 0) + tasks > tonumber(ARGV[6]) then
     return {'FULL'}
   end
 end
 if has_state then
   local step, last = is_unique and 2 or 1, f and #KEYS - 6 or #KEYS
-  if is_unique or redis.call('EXISTS', unpack(KEYS, 5, last)) > 0 then
+  if is_unique or call('EXISTS', unpack(KEYS, 5, last)) > 0 then
     for i = 5, last, step do
-      if redis.call('EXISTS', KEYS[i]) == 1 then return {'EXISTS', text((i - 5) / step + 1)} end
+      if call('EXISTS', KEYS[i]) == 1 then return {'EXISTS', text((i - 5) / step + 1)} end
     end
   end
 end
@@ -88,10 +88,10 @@ if ARGV[4] ~= '' then due = tonumber(ARGV[4]) end
 if due and due <= now then due = nil end
 
 -- Of another type: fail before anything is written.
-if f or has_state then redis.call('XLEN', stream) end
+if f or has_state then call('XLEN', stream) end
 if due then
-  redis.call('ZCARD', KEYS[2])
-  redis.call('SCARD', KEYS[3])
+  call('ZCARD', KEYS[2])
+  call('SCARD', KEYS[3])
 end
 
 local result, record, template = {'OK'}, {digest}, nil
@@ -103,30 +103,30 @@ each(function(at, last, state, mark)
     for i = first, last do entry[#entry + 1] = ARGV[i] end
     entry[#entry + 1] = 'argus_published_at'
     entry[#entry + 1] = text(now)
-    redis.call('ZADD', KEYS[2], text(due), pack(entry))
-    redis.call('SADD', KEYS[3], ARGV[5])
+    call('ZADD', KEYS[2], text(due), pack(entry))
+    call('SADD', KEYS[3], ARGV[5])
     id = ''
   elseif f then
     id = enqueue(f, stream, {unpack(ARGV, first, last)})
   else
-    id = redis.call('XADD', stream, '*', unpack(ARGV, first, last))
+    id = call('XADD', stream, '*', unpack(ARGV, first, last))
   end
   result[#result + 1] = id
   if digest ~= '' then
     record[#record + 1] = id
     record[#record + 1] = ARGV[at]
   end
-  if is_unique then redis.call('SET', mark, text(now) .. ' ' .. ARGV[at + 1], 'PX', unique_ttl) end
+  if is_unique then call('SET', mark, text(now) .. ' ' .. ARGV[at + 1], 'PX', unique_ttl) end
   if template then -- all states are alike, and a copy has the TTL
-    redis.call('COPY', template, state)
+    call('COPY', template, state)
   elseif has_state then
-    redis.call('HSET', state, unpack(ARGV, 12, state_last))
-    redis.call('PEXPIRE', state, state_ttl)
+    call('HSET', state, unpack(ARGV, 12, state_last))
+    call('PEXPIRE', state, state_ttl)
     template = state
   end
 end)
 if f then feed(f, stream) end
 if digest ~= '' then
-  redis.call('SET', KEYS[4], table.concat(record, '\n') .. '\n', 'PX', ARGV[2])
+  call('SET', KEYS[4], table.concat(record, '\n') .. '\n', 'PX', ARGV[2])
 end
 return result

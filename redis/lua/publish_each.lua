@@ -5,20 +5,21 @@
 -- ARGV  for each task: TTL of the state, ms, number n of the state's arguments, those n
 --       arguments, number n of the entry's arguments, those n arguments
 -- Returns for each task its entry's id, '' when the job has a state
+local call, ARGV, KEYS = redis.call, ARGV, KEYS
 local stream, at, ids = KEYS[1], 1, {}
-redis.call('XLEN', stream) -- of another type: fail before anything is written
+call('XLEN', stream) -- of another type: fail before anything is written
 for i = 2, #KEYS do
   local state = KEYS[i]
   local first = at + 2
   local last = at + 1 + tonumber(ARGV[at + 1])
   local entry = last + 2
   local after = entry + tonumber(ARGV[last + 1])
-  if redis.call('EXISTS', state) == 1 then
+  if call('EXISTS', state) == 1 then
     ids[i - 1] = ''
   else
-    ids[i - 1] = redis.call('XADD', stream, '*', unpack(ARGV, entry, after - 1))
-    redis.call('HSET', state, unpack(ARGV, first, last))
-    redis.call('PEXPIRE', state, ARGV[at])
+    ids[i - 1] = call('XADD', stream, '*', unpack(ARGV, entry, after - 1))
+    call('HSET', state, unpack(ARGV, first, last))
+    call('PEXPIRE', state, ARGV[at])
   end
   at = after
 end

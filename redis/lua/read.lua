@@ -20,10 +20,10 @@ local room, per_entry, per_field = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumbe
 local out, gone, more, health, taken = {text(now_ms())}, 0, '', '', 0
 local f = fairness(ARGV[9], 5)
 local some_cancelled, some_uncounted = false, false
-if redis.call('EXISTS', KEYS[2], KEYS[3], KEYS[4]) > 0 then
-  if mode ~= 'own' and redis.call('EXISTS', KEYS[2]) == 1 then return {out[1], '0', 'PAUSED', ''} end
-  some_cancelled = redis.call('EXISTS', KEYS[3]) == 1
-  some_uncounted = redis.call('EXISTS', KEYS[4]) == 1
+if call('EXISTS', KEYS[2], KEYS[3], KEYS[4]) > 0 then
+  if mode ~= 'own' and call('EXISTS', KEYS[2]) == 1 then return {out[1], '0', 'PAUSED', ''} end
+  some_cancelled = call('EXISTS', KEYS[3]) == 1
+  some_uncounted = call('EXISTS', KEYS[4]) == 1
 end
 
 -- in_group calls a command that needs the group; nil when there is no stream.
@@ -31,13 +31,13 @@ local function in_group(...)
   local reply = redis.pcall(...)
   if type(reply) ~= 'table' or not reply.err then return reply end
   if not string.find(reply.err, 'NOGROUP', 1, true) then error(reply.err) end
-  if redis.call('EXISTS', stream) == 0 then
+  if call('EXISTS', stream) == 0 then
     health = 'ABSENT'
     return nil
   end
-  redis.call('XGROUP', 'CREATE', stream, group, '0')
+  call('XGROUP', 'CREATE', stream, group, '0')
   health = 'CREATED'
-  return redis.call(...)
+  return call(...)
 end
 
 local function size(fields)
@@ -49,7 +49,7 @@ end
 -- is_cancelled is true of an entry that was published before its job was cancelled.
 local function is_cancelled(id, fields)
   if not some_cancelled then return false end
-  local at = redis.call('ZSCORE', KEYS[3], (job_of(fields)))
+  local at = call('ZSCORE', KEYS[3], (job_of(fields)))
   return at and tonumber(at) >= published_at(id, fields)
 end
 
@@ -62,7 +62,7 @@ local function give(id, count, fields)
   end
   room, taken = room - bytes, taken + 1
   out[#out + 1] = {id, text(count), fields, is_cancelled(id, fields) and 'CANCELLED' or '',
-    some_uncounted and count > 1 and redis.call('HGET', KEYS[4], group .. ' ' .. id) or '0'}
+    some_uncounted and count > 1 and call('HGET', KEYS[4], group .. ' ' .. id) or '0'}
   return true
 end
 
@@ -71,12 +71,12 @@ end
 local function take(pending)
   for i = 1, math.min(#pending, want) do
     local id, count = pending[i][1], tonumber(pending[i][4]) + 1
-    local entry = redis.call('XRANGE', stream, id, id)[1]
+    local entry = call('XRANGE', stream, id, id)[1]
     if not entry then
-      redis.call('XACK', stream, group, id)
+      call('XACK', stream, group, id)
       gone = gone + 1
     elseif give(id, count, entry[2]) then
-      redis.call('XCLAIM', stream, group, consumer, '0', id, 'IDLE', '0', 'RETRYCOUNT', text(count), 'JUSTID')
+      call('XCLAIM', stream, group, consumer, '0', id, 'IDLE', '0', 'RETRYCOUNT', text(count), 'JUSTID')
     else
       return
     end
@@ -101,7 +101,7 @@ local function read()
     for i = 1, #entries do
       local id = entries[i][1]
       if not give(id, 1, entries[i][2]) then
-        redis.call('XCLAIM', stream, group, consumer, '0', id, 'IDLE', lease, 'RETRYCOUNT', '0', 'JUSTID')
+        call('XCLAIM', stream, group, consumer, '0', id, 'IDLE', lease, 'RETRYCOUNT', '0', 'JUSTID')
         more = 'MORE'
       end
     end

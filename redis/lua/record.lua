@@ -27,14 +27,12 @@ end
 --   the parts as the results were made for them
 --   for each possible result: 'final' or '', the part's status, counted fields of the
 --   state, counted fields of the event, or -1 when it has the job id and those of the state
--- The keys are those of the job's state, its completion stream, the scratch stream, and the
--- mark that the job is active, which its result ends, if jobs are to be unique; the TTLs are
--- those of a state that has none and of the events. r.after is where the arguments go on.
-local function recording(at, n, state, events, scratch, active, state_ttl, events_ttl)
-  local r = {state = state, events = events, scratch = scratch, active = active, is_first = false, after = 0,
-    state_ttl = state_ttl, events_ttl = events_ttl, job = ARGV[at], mark = '', part = '', seen = '', [1] = false,
-    final = false, part_status = '', state_first = 0, state_last = 0, event_first = 0, event_last = 0,
-    id = '', consumer = '', count = '', word = false, more = ''} -- all at once: a table that grows costs more
+-- The caller has put these into r: state, events, scratch and active, the keys of the job's
+-- state, its completion stream, the scratch stream, and the mark that the job is active, which
+-- its result ends, if jobs are to be unique; state_ttl and events_ttl, in ms. r.after is where
+-- the arguments go on. r can be used for one recording after the other.
+local function recording(r, at, n)
+  r.job, r.found, r.found_mark, r.status, r.judged, r.is_first = ARGV[at], nil, nil, nil, nil, false
   local first, last
   first, last, at = counted(at + 1)
   if last >= first then
@@ -63,7 +61,7 @@ local function examine_part(r)
     r.part = ''
     return nil
   end
-  local report = redis.call('HGET', r.state, 'argus_part:' .. r.part)
+  local report = call('HGET', r.state, 'argus_part:' .. r.part)
   if report then
     local _
     _, r.found, r.found_mark = string.match(report, '^(%S+) (%S+) (.*)$')
@@ -72,7 +70,7 @@ local function examine_part(r)
   if r.found then return nil end
   local parts, is_named = {}, false
   for name in string.gmatch(names, '%S+') do
-    local done = redis.call('HGET', r.state, 'argus_part:' .. name) or ''
+    local done = call('HGET', r.state, 'argus_part:' .. name) or ''
     parts[#parts + 1] = name .. '=' .. string.match(done, '^%S*')
     is_named = is_named or name == r.part
   end
@@ -87,7 +85,7 @@ end
 local function find(r)
   local judge = {'JUDGE'}
   -- The last hundred suffice: only a raw peer can have appended anything after it.
-  local events = redis.call('XREVRANGE', r.events, '+', '-', 'COUNT', '100')
+  local events = call('XREVRANGE', r.events, '+', '-', 'COUNT', '100')
   r.is_first = #events == 0
   for i = 1, #events do
     local event, fields = events[i], {}
@@ -109,7 +107,7 @@ end
 local function examine(r)
   local judge = find(r)
   if #judge > 1 then return judge end
-  r.parts = redis.call('HGET', r.state, 'argus_parts') -- of another type: fails before anything is written
+  r.parts = call('HGET', r.state, 'argus_parts') -- of another type: fails before anything is written
   if r.part ~= '' then return examine_part(r) end
   return nil
 end
@@ -119,46 +117,46 @@ end
 local function append(r, b)
   local key, cursor = r.is_first and r.scratch or r.events, nil
   if b.event_last >= b.event_first - 1 then
-    cursor = redis.call('XADD', key, '*', unpack(ARGV, b.event_first, b.event_last))
+    cursor = call('XADD', key, '*', unpack(ARGV, b.event_first, b.event_last))
   elseif r.mark == '' then
-    cursor = redis.call('XADD', key, '*', 'job_id', r.job, unpack(ARGV, b.state_first, b.state_last))
+    cursor = call('XADD', key, '*', 'job_id', r.job, unpack(ARGV, b.state_first, b.state_last))
   else
-    cursor = redis.call('XADD', key, '*', 'job_id', r.job, 'argus_lease', r.mark, unpack(ARGV, b.state_first, b.state_last))
+    cursor = call('XADD', key, '*', 'job_id', r.job, 'argus_lease', r.mark, unpack(ARGV, b.state_first, b.state_last))
   end
   if r.is_first then
-    redis.call('COPY', key, r.events, 'REPLACE')
-    redis.call('DEL', key)
+    call('COPY', key, r.events, 'REPLACE')
+    call('DEL', key)
   elseif b.final then
-    redis.call('COPY', key, r.scratch, 'REPLACE')
-    redis.call('RENAME', r.scratch, key)
+    call('COPY', key, r.scratch, 'REPLACE')
+    call('RENAME', r.scratch, key)
   end
   return cursor
 end
 
 -- record records the nth of the possible results, unless one stands already. It returns
--- {'OK', cursor} or {'ALREADY', cursor of the one that stands}.
+-- 'OK', cursor or 'ALREADY', cursor of the one that stands.
 local function record(r, n)
   if r.found then
     -- Someone may have written a state since, of a second run of the job.
-    if r.status and not is_terminal[redis.call('HGET', r.state, 'status') or 'failed'] then
-      redis.call('HSET', r.state, 'status', r.status)
+    if r.status and not is_terminal[call('HGET', r.state, 'status') or 'failed'] then
+      call('HSET', r.state, 'status', r.status)
     end
-    if redis.call('PTTL', r.events) == -1 then redis.call('PEXPIRE', r.events, r.events_ttl) end
-    return {'ALREADY', r.found}
+    if call('PTTL', r.events) == -1 then call('PEXPIRE', r.events, r.events_ttl) end
+    return 'ALREADY', r.found
   end
   local b = r[n]
   if b.state_last >= b.state_first then
-    local new = redis.call('HSET', r.state, unpack(ARGV, b.state_first, b.state_last))
+    local new = call('HSET', r.state, unpack(ARGV, b.state_first, b.state_last))
     -- When all fields are new the state may be, too.
-    if 2 * new > b.state_last - b.state_first and redis.call('PTTL', r.state) == -1 then
-      redis.call('PEXPIRE', r.state, r.state_ttl)
+    if 2 * new > b.state_last - b.state_first and call('PTTL', r.state) == -1 then
+      call('PEXPIRE', r.state, r.state_ttl)
     end
   end
   local cursor = append(r, b)
-  redis.call('PEXPIRE', r.events, r.events_ttl)
-  if b.final and r.active then redis.call('DEL', r.active) end
+  call('PEXPIRE', r.events, r.events_ttl)
+  if b.final and r.active then call('DEL', r.active) end
   if r.part ~= '' and b.state_last >= b.state_first then
-    redis.call('HSET', r.state, 'argus_part:' .. r.part, b.part_status .. ' ' .. cursor .. ' ' .. r.mark)
+    call('HSET', r.state, 'argus_part:' .. r.part, b.part_status .. ' ' .. cursor .. ' ' .. r.mark)
   end
-  return {'OK', cursor}
+  return 'OK', cursor
 end

@@ -6,7 +6,7 @@
 --       5… the keys of fairness, if any
 -- ARGV  1 id of the dead letter   2 how the queue is fair
 -- Returns 'OK' or 'GONE'
-local letter = redis.call('XRANGE', KEYS[4], ARGV[1], ARGV[1])[1]
+local letter = call('XRANGE', KEYS[4], ARGV[1], ARGV[1])[1]
 if not letter then return 'GONE' end
 local copy, meta = {}, {}
 for i = 1, #letter[2], 2 do
@@ -17,24 +17,24 @@ for i = 1, #letter[2], 2 do
     copy[#copy + 1] = value
   end
 end
-local status = redis.call('HGET', KEYS[1], 'status')
-local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', '1')[1]
+local status = call('HGET', KEYS[1], 'status')
+local last = call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', '1')[1]
 local is_over = ({completed = true, partial = true, failed = true, cancelled = true})[status or '']
 local is_own = meta.argus_result and (not is_over or last and last[1] == meta.argus_result)
 local f = fairness(ARGV[2], 5)
-redis.call('XLEN', KEYS[3])
+call('XLEN', KEYS[3])
 enqueue(f, KEYS[3], copy)
 feed(f, KEYS[3])
-redis.call('XDEL', KEYS[4], ARGV[1])
-if is_own and redis.call('XDEL', KEYS[2], meta.argus_result) == 1 then
+call('XDEL', KEYS[4], ARGV[1])
+if is_own and call('XDEL', KEYS[2], meta.argus_result) == 1 then
   local _, part = job_of(letter[2])
-  if part ~= '' and redis.call('HDEL', KEYS[1], 'argus_part:' .. part) == 1 then
-    redis.call('HSET', KEYS[1], part .. '_status', 'pending')
+  if part ~= '' and call('HDEL', KEYS[1], 'argus_part:' .. part) == 1 then
+    call('HSET', KEYS[1], part .. '_status', 'pending')
   end
   if status then
-    redis.call('HSET', KEYS[1], 'status', 'pending')
-    redis.call('HDEL', KEYS[1], 'error_message', 'completed_at')
+    call('HSET', KEYS[1], 'status', 'pending')
+    call('HDEL', KEYS[1], 'error_message', 'completed_at')
   end
-  if redis.call('XLEN', KEYS[2]) == 0 then redis.call('DEL', KEYS[2]) end
+  if call('XLEN', KEYS[2]) == 0 then call('DEL', KEYS[2]) end
 end
 return 'OK'

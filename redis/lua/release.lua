@@ -10,11 +10,11 @@ local released = 0
 for at = 4, #ARGV, 3 do
   local id, consumer, count = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   if not fence(KEYS[1], ARGV[1], id, consumer, count) then
-    redis.call('XCLAIM', KEYS[1], ARGV[1], 'argus-released', '0', id,
+    call('XCLAIM', KEYS[1], ARGV[1], 'argus-released', '0', id,
       'IDLE', ARGV[2], 'RETRYCOUNT', count, 'JUSTID')
-    redis.call('HINCRBY', KEYS[2], ARGV[1] .. ' ' .. id, '1')
+    call('HINCRBY', KEYS[2], ARGV[1] .. ' ' .. id, '1')
     released = released + 1
   end
 end
-if released > 0 then redis.call('PEXPIRE', KEYS[2], ARGV[3]) end
+if released > 0 then call('PEXPIRE', KEYS[2], ARGV[3]) end
 return released

@@ -12,13 +12,13 @@ if ARGV[3] ~= '' then
   local lost = fence(KEYS[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6])
   if lost then return lost end
 end
-local exists = redis.call('EXISTS', key) == 1
+local exists = call('EXISTS', key) == 1
 if exists and mode ~= 'set' then
   if mode ~= 'replace' then return 'EXISTS' end
-  redis.call('HLEN', key) -- of another type: not ours to delete
-  redis.call('DEL', key)
+  call('HLEN', key) -- of another type: not ours to delete
+  call('DEL', key)
 end
 hset(key, 7)
 local is_new = not exists or mode == 'replace'
-if is_new and ttl > 0 then redis.call('PEXPIRE', key, ARGV[2]) end
+if is_new and ttl > 0 then call('PEXPIRE', key, ARGV[2]) end
 return exists and 'WRITTEN' or 'CREATED'

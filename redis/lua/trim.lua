@@ -5,11 +5,11 @@
 -- ARGV  1 how many at most
 -- Returns the number of entries removed
 local stream, least = KEYS[1], nil
-if redis.call('EXISTS', stream) == 0 then return 0 end
+if call('EXISTS', stream) == 0 then return 0 end
 for _, g in ipairs(groups_of(stream)) do
   local first = g['last-delivered-id']
   if g.pending > 0 then
-    first = redis.call('XPENDING', stream, g.name)[2]
+    first = call('XPENDING', stream, g.name)[2]
   else
     local ms, seq = string.match(first, '^(%d+)%-(%d+)$')
     if ms and tonumber(seq) < 2 ^ 53 then first = ms .. '-' .. text(tonumber(seq) + 1) end
@@ -18,7 +18,7 @@ for _, g in ipairs(groups_of(stream)) do
   if not least or precedes(first, least) then least = first end
 end
 if not least then return 0 end
-local page = redis.call('XRANGE', stream, '-', '(' .. least, 'COUNT', ARGV[1])
+local page = call('XRANGE', stream, '-', '(' .. least, 'COUNT', ARGV[1])
 if #page == 0 then return 0 end
 if #page == tonumber(ARGV[1]) then least = page[#page][1] end
-return redis.call('XTRIM', stream, 'MINID', least)
+return call('XTRIM', stream, 'MINID', least)
