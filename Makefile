@@ -8,7 +8,7 @@ GENERATE  = $(BUF) generate && $(BUF) generate --template tools/buf.gen.docs.yam
 # What the last release promised; a change that breaks it fails `make lint`.
 RELEASED  = proto/released.binpb
 
-.PHONY: help run test build generate lint lint-go lint-proto release-contract fuzz bench-scripts bench-waiting model
+.PHONY: help run test build generate lint lint-go lint-proto release-contract fuzz bench bench-scripts bench-waiting model
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -46,10 +46,13 @@ lint-proto:
 release-contract: ## Record the contract as released: from then on it can only grow.
 	$(BUF) build --exclude-source-info -o $(RELEASED)
 
+bench: ## Measure whole lives of tasks, beside other ways (ARGS for its flags).
+	cd bench && $(GO) run ./lives $(ARGS)
+
 bench-waiting: ## Measure what waiting costs (ARGS for its flags).
 	cd bench && $(GO) run ./waiting $(ARGS)
 
-bench-scripts: ## Measure what each script costs Redis, beside plain commands.
+bench-scripts: ## Measure what each operation costs Redis, beside plain commands.
 	$(GO) test ./redis -run=NONE -bench=Scripts -benchtime=$(or $(BENCHTIME),3000x)
 
 model: ## Run CHECKS (default 1000) random histories against a model, on both engines.

@@ -37,12 +37,13 @@ type client struct {
 	Output    string
 
 	// reached: the server has answered a call.
-	reached atomic.Bool
-	conn    *grpc.ClientConn
-	queue   argusv1.TaskQueueClient
-	state   argusv1.JobStateClient
-	done    argusv1.CompletionClient
-	admin   argusv1.AdminClient
+	reached   atomic.Bool
+	transport credentials.TransportCredentials
+	conn      *grpc.ClientConn
+	queue     argusv1.TaskQueueClient
+	state     argusv1.JobStateClient
+	done      argusv1.CompletionClient
+	admin     argusv1.AdminClient
 }
 
 // command makes a client command. do runs with an open connection.
@@ -96,20 +97,28 @@ func (c *client) open() error {
 	if c.Token != "" && tlsConfig == nil && !isLoopback(c.Addr) {
 		return usageError(fmt.Errorf("token: not sent to %s without TLS; use --tls", c.Addr))
 	}
-	transport := insecure.NewCredentials()
+	c.transport = insecure.NewCredentials()
 	if tlsConfig != nil {
-		transport = credentials.NewTLS(tlsConfig)
+		c.transport = credentials.NewTLS(tlsConfig)
 	}
-	c.conn, err = grpc.NewClient(c.Addr, grpc.WithTransportCredentials(transport),
-		grpc.WithUserAgent("argus/"+release),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
-		grpc.WithChainUnaryInterceptor(c.unaryToken), grpc.WithChainStreamInterceptor(c.streamToken))
-	if err != nil {
-		return usageError(fmt.Errorf("addr: %w", err))
+	if c.conn, err = c.dial(); err != nil {
+		return err
 	}
 	c.queue, c.state = argusv1.NewTaskQueueClient(c.conn), argusv1.NewJobStateClient(c.conn)
 	c.done, c.admin = argusv1.NewCompletionClient(c.conn), argusv1.NewAdminClient(c.conn)
 	return nil
+}
+
+// dial makes a connection; it is used when a call is made.
+func (c *client) dial(options ...grpc.DialOption) (*grpc.ClientConn, error) {
+	conn, err := grpc.NewClient(c.Addr, append(options, grpc.WithTransportCredentials(c.transport),
+		grpc.WithUserAgent("argus/"+release),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
+		grpc.WithChainUnaryInterceptor(c.unaryToken), grpc.WithChainStreamInterceptor(c.streamToken))...)
+	if err != nil {
+		return nil, usageError(fmt.Errorf("addr: %w", err))
+	}
+	return conn, nil
 }
 
 // defaultContext is the context file that is used when none is named, if it is there.

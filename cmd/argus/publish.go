@@ -118,8 +118,11 @@ func (c *client) publishOne(ctx context.Context, f publishFlags) error {
 		return err
 	}
 	where := response.GetMessageId()
-	if where == "" {
+	switch {
+	case where == "" && (f.delay != 0 || f.runAt != ""):
 		where = "delayed"
+	case where == "":
+		where = "waits for its turn"
 	}
 	if response.GetDeduplicated() {
 		where += " (published before)"

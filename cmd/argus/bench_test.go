@@ -1,0 +1,52 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+// Each benchmark does what it says, and counts what it did.
+func TestBench(t *testing.T) {
+	t.Parallel()
+	c := newCLI(t)
+	bench := func(args ...string) figures {
+		t.Helper()
+		out, _ := c.run(0, append(append([]string{"bench"}, args...), "-o", "json")...)
+		var f figures
+		if err := json.Unmarshal([]byte(out), &f); err != nil {
+			t.Fatal(out, err)
+		}
+		if f.Count == 0 || f.PerSecond == 0 || f.P50 <= 0 || f.P99 < f.P50 || f.Max < f.P99 || f.ClientMax < f.ClientMin {
+			t.Errorf("%q: %+v", args, f)
+		}
+		return f
+	}
+	one := bench("publish", "--duration", "100ms", "--clients", "3", "--rate", "500")
+	many := bench("publish", "--duration", "100ms", "--clients", "2", "--batch", "50", "--size", "10")
+	if many.Count%50 != 0 || one.Clients != 3 {
+		t.Errorf("%+v, %+v", one, many)
+	}
+	worked := bench("consume", "--duration", "2s", "--workers", "2")
+	if worked.Count != one.Count+many.Count {
+		t.Errorf("%d of %d tasks were worked off", worked.Count, one.Count+many.Count)
+	}
+	bench("e2e", "--duration", "200ms", "--rate", "200", "--workers", "2")
+	if f := bench("watch", "--duration", "200ms", "--clients", "20", "--rate", "200"); f.Clients != 20 || f.Count < 20 {
+		t.Errorf("%+v", f)
+	}
+	csv, _ := c.run(0, "bench", "e2e", "--duration", "50ms", "--csv")
+	if lines := strings.Split(strings.TrimSpace(csv), "\n"); len(lines) != 2 || strings.Count(lines[0], ",") != strings.Count(lines[1], ",") {
+		t.Error(csv)
+	}
+	table, _ := c.run(0, "bench", "e2e", "--duration", "50ms")
+	if !strings.Contains(table, "PER SECOND") || !strings.Contains(table, "published") {
+		t.Error(table)
+	}
+	for _, bad := range [][]string{{"e2e", "--batch", "0"}, {"publish", "--clients", "0"}, {"publish", "--rate", "-1"}, {"watch", "--rate", "0"},
+		{"watch", "--clients", "1", "--rate", "5000"}, {"consume", "--max-outstanding", "2000"}} {
+		if _, text := c.run(exitUsage, append([]string{"bench"}, bad...)...); !strings.Contains(text, strings.TrimPrefix(bad[len(bad)-2], "--")) && bad[1] != "--clients" {
+			t.Error(bad, text)
+		}
+	}
+}
