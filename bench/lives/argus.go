@@ -65,7 +65,7 @@ func (b *bench) batchedLives(ctx context.Context, n int) error {
 				for i := range min(batch, n-done) {
 					r.Tasks = append(r.Tasks, task(jobName(lane, done+i)))
 				}
-				if _, err := b.tasks(lane).PublishBatch(ctx, r); err != nil {
+				if _, err := b.tasks(0).PublishBatch(ctx, r); err != nil {
 					return err
 				}
 			}
@@ -85,7 +85,7 @@ func (b *bench) work(ctx context.Context, n int) error {
 	done := make(chan struct{})
 	var workers errgroup.Group
 	for lane := range lanes {
-		stream, err := b.tasks(lanes + lane).Consume(ctx)
+		stream, err := b.tasks(1).Consume(ctx)
 		if err != nil {
 			return err
 		}
@@ -147,7 +147,7 @@ func (b *bench) publishUnary(ctx context.Context, n int) error {
 	for c := range callers {
 		all.Go(func() error {
 			for i := range (n + c) / callers {
-				if _, err := b.tasks(c%lanes).Publish(ctx, &argusv1.PublishRequest{Task: task(jobName(c, i)), InitialState: initialState}); err != nil {
+				if _, err := b.tasks(0).Publish(ctx, &argusv1.PublishRequest{Task: task(jobName(c, i)), InitialState: initialState}); err != nil {
 					return err
 				}
 			}
@@ -174,7 +174,7 @@ func (b *bench) unaryLives(ctx context.Context, n int) error {
 	all.Go(func() error { return b.publishUnary(ctx, n) })
 	for c := range callers {
 		all.Go(func() error {
-			tasks := b.tasks(lanes + c%lanes)
+			tasks := b.tasks(1)
 			for {
 				got, err := tasks.Read(ctx, &argusv1.ReadRequest{Consumer: fmt.Sprint("w", c), Wait: durationpb.New(time.Second)})
 				if ctx.Err() != nil {
@@ -201,7 +201,7 @@ func (b *bench) unaryLives(ctx context.Context, n int) error {
 func (b *bench) argusIdle(ctx context.Context, n int) (*rig.Latencies, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := b.tasks(lanes).Consume(ctx)
+	stream, err := b.tasks(1).Consume(ctx)
 	if err != nil {
 		return nil, err
 	}
