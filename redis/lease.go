@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"strconv"
+	"strings"
 )
 
 // Lease names one delivery of one entry: what a fence compares. Its token is what a
@@ -56,6 +57,9 @@ func ParseLease(token string) (Lease, error) {
 	}
 	if len(token) > maxTokenBytes {
 		return bad("it is too long")
+	}
+	if strings.ContainsAny(token, "\r\n") { // the decoder would pass over them
+		return bad("it is not in the form of one")
 	}
 	var space [512]byte
 	b, err := strictBase64.AppendDecode(space[:0], []byte(token))

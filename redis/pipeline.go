@@ -65,6 +65,7 @@ type pipeliner struct {
 	slots   chan struct{} // one for each pipeline that is on its way
 	load    atomic.Int64  // units that are not answered
 	end     chan struct{}
+	closing sync.Once
 	workers sync.WaitGroup
 }
 
@@ -257,7 +258,7 @@ func (p *pipeliner) refuse() {
 }
 
 func (p *pipeliner) close() {
-	close(p.end)
+	p.closing.Do(func() { close(p.end) })
 	p.workers.Wait()
 	p.refuse()
 }

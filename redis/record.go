@@ -117,8 +117,6 @@ func (result *Result) whole(args words, now time.Time) words {
 	return args
 }
 
-func counted(args []any, list []string) []any { return appendStrings(append(args, len(list)), list) }
-
 func appendStrings(args []any, list []string) []any {
 	for _, s := range list {
 		args = append(args, s)
