@@ -161,7 +161,7 @@ func (b *Broker) lease(ctx context.Context, r ReadRequest) (batch, error) {
 		b.log.Warn("entries were deleted while they were leased", "queue", r.Queue, "group", r.Group, "entries", p.gone)
 	}
 	switch {
-	case rows[2] == "MORE": // more may be due
+	case rows[2] == "MORE", rows[2] == "PAUSED": // more may be due; nothing was looked for
 		b.claims.again(line)
 	case mode == "claim":
 		b.claims.took(line, time.Since(start))
