@@ -102,10 +102,14 @@ func (b *Broker) moveQueue(ctx context.Context, queue string, settled []string) 
 		if config.hasFlightLimit() && time.Since(b.counted[queue]) > countPeriod {
 			count, b.counted[queue] = "count", time.Now()
 		}
+		start := time.Now()
 		args := []any{queue, moveLimit, b.config.DeadLetterTTL.Milliseconds(), config.fairness(queue), count}
 		reply, err := moveScript.strings(ctx, b.client, repeatable, keys, appendStrings(args, settled)...)
 		if err != nil {
 			return 0, err
+		}
+		if count != "" { // the more there is to count, the more rarely
+			b.counted[queue] = time.Now().Add(countShare * time.Since(start))
 		}
 		moved, err := number(reply[0])
 		if err != nil {

@@ -10,10 +10,12 @@ const FairByOrganization = fieldOrganizationID
 
 // fairPeriod is how often tasks of fair queues are moved into their streams for raw
 // workers; for others they are moved as they ask. countPeriod is how often it is counted
-// anew what is in flight, because raw workers settle without a word.
+// anew what is in flight, because raw workers settle without a word, and servers die.
 const (
 	fairPeriod  = 100 * time.Millisecond
 	countPeriod = time.Second
+	// countShare is how many times as long as the last count nothing is counted.
+	countShare = 50
 )
 
 // fairness is how a queue is fair, as lua/fair.lua takes it; "" when it isn't.

@@ -238,6 +238,27 @@ func TestFairInFlight(t *testing.T) {
 	})
 }
 
+// What is in flight is forgotten when it was settled by a server that is no more.
+func TestFairInFlightWithoutItsServer(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setupFair(t, e, redis.QueueConfig{FairMaxInFlight: 2})
+		b.flood(t, "a", 2)
+		d := b.read(t, "w", 10)
+		if len(d) != 2 {
+			t.Fatal(len(d))
+		}
+		b.broker.Close() // its mover does nothing any more
+		for _, d := range d {
+			if _, err := b.broker.Complete(b.ctx, d.Lease.Token(), redis.Result{Status: redis.StatusCompleted}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.open(t, redis.BrokerConfig{Queue: redis.QueueConfig{FairBy: redis.FairByOrganization, FairMaxInFlight: 2}})
+		await(t, b.ctx, func() bool { return len(b.fairKeys(t)) == 0 })
+	})
+}
+
 // Raw workers find tasks in the stream, and those that raw peers publish there are
 // delivered; another server's publish wakes who waits.
 func TestFairAndOthers(t *testing.T) {

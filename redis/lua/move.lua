@@ -54,7 +54,7 @@ local function in_flight(id, groups)
   return false
 end
 
-local backlog, moved = 0, #due
+local backlog, moved, in_hand = 0, #due, false
 if f then
   for i = 6, #ARGV do settled(ARGV[i]) end
   if ARGV[5] ~= '' then
@@ -74,7 +74,8 @@ if f then
     call('DEL', f.ready, f.parked, f.tags)
     call('HDEL', f.held, 'v', 'seq')
   end
+  in_hand = call('EXISTS', f.held) == 1 -- someone has to count
 end
 local first = call('ZRANGE', KEYS[1], '0', '0', 'WITHSCORES')
-if #first == 0 and backlog == 0 then call('SREM', KEYS[3], ARGV[1]) end
+if #first == 0 and backlog == 0 and not in_hand then call('SREM', KEYS[3], ARGV[1]) end
 return {text(moved), #first == 0 and '' or text(math.max(0, tonumber(first[2]) - now)), text(backlog)}
