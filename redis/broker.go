@@ -145,11 +145,9 @@ type Broker struct {
 	rings        atomic.Int64 // how many keys they told of
 	sweeps       atomic.Int64
 	settledTasks settledTasks
-	// counted is when it was counted what is in flight in a fair queue; the mover's own.
-	counted map[string]time.Time
-	closed  <-chan struct{}
-	stop    context.CancelFunc
-	tasks   sync.WaitGroup
+	closed       <-chan struct{}
+	stop         context.CancelFunc
+	tasks        sync.WaitGroup
 }
 
 // NewBroker starts a broker. The client stays the caller's: close it after the broker.
@@ -160,17 +158,16 @@ func NewBroker(client *Client, config BrokerConfig) (*Broker, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	b := &Broker{
-		client:  client,
-		keys:    client.keys,
-		config:  config,
-		log:     config.Logger,
-		states:  NewStateManager(client, StateManagerConfig{DefaultTTL: config.StateTTL}),
-		bell:    newDoorbell(),
-		due:     newAlarm(),
-		reads:   newReadQueue(),
-		counted: make(map[string]time.Time),
-		closed:  ctx.Done(),
-		stop:    stop,
+		client: client,
+		keys:   client.keys,
+		config: config,
+		log:    config.Logger,
+		states: NewStateManager(client, StateManagerConfig{DefaultTTL: config.StateTTL}),
+		bell:   newDoorbell(),
+		due:    newAlarm(),
+		reads:  newReadQueue(),
+		closed: ctx.Done(),
+		stop:   stop,
 	}
 	b.tasks.Go(func() { b.serveReads(ctx) })
 	b.tasks.Go(func() { b.keepTracking(ctx) })

@@ -99,8 +99,8 @@ func (b *Broker) moveQueue(ctx context.Context, queue string, settled []string) 
 	config := b.queueConfig(queue)
 	for {
 		count := ""
-		if config.hasFlightLimit() && time.Since(b.counted[queue]) > countPeriod {
-			count, b.counted[queue] = "count", time.Now()
+		if config.hasFlightLimit() && b.settledTasks.isCountDue(queue) {
+			count = "count"
 		}
 		start := time.Now()
 		args := []any{queue, moveLimit, b.config.DeadLetterTTL.Milliseconds(), config.fairness(queue), count}
@@ -109,7 +109,7 @@ func (b *Broker) moveQueue(ctx context.Context, queue string, settled []string) 
 			return 0, err
 		}
 		if count != "" { // the more there is to count, the more rarely
-			b.counted[queue] = time.Now().Add(countShare * time.Since(start))
+			b.settledTasks.counted(queue, time.Since(start))
 		}
 		moved, err := number(reply[0])
 		if err != nil {

@@ -83,6 +83,27 @@ func (b *Broker) fair(queue string) ([]string, string) {
 type settledTasks struct {
 	mu      sync.Mutex
 	byQueue map[string][]string
+	// next is when it is to be counted anew what is in flight.
+	next map[string]time.Time
+}
+
+// isCountDue says whether to count now, and if so puts off the next time.
+func (s *settledTasks) isCountDue(queue string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if now.Before(s.next[queue]) {
+		return false
+	}
+	set(&s.next, queue, now.Add(countPeriod))
+	return true
+}
+
+// counted puts off the next count by what this one cost.
+func (s *settledTasks) counted(queue string, took time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	set(&s.next, queue, time.Now().Add(max(countPeriod, countShare*took)))
 }
 
 // settled notes that a task is not in flight any more.

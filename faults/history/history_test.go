@@ -1,0 +1,116 @@
+package history
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// good is a history in which everything is as promised: a worker was too slow, and
+// another took over.
+func good() ([]Event, Stored) {
+	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
+	events := []Event{
+		{Kind: Publish, Job: "a", Outcome: Begun, At: at(1)}, {Kind: Publish, Job: "a", Outcome: OK, At: at(2), Canary: "mine"},
+		{Kind: Deliver, Who: "w1", Job: "a", Lease: "5-0 1", At: at(3), Canary: "mine"},
+		{Kind: Deliver, Who: "w2", Job: "a", Lease: "5-0 2", At: at(13)},
+		{Kind: Complete, Who: "w1", Job: "a", Lease: "5-0 1", Began: at(14), At: at(15), Outcome: Lost},
+		{Kind: Complete, Who: "w2", Job: "a", Lease: "5-0 2", Began: at(14), At: at(16), Outcome: OK, Cursor: "9-0"},
+		{Kind: Complete, Who: "w2", Job: "a", Lease: "5-0 2", Began: at(17), At: at(18), Outcome: Already, Cursor: "9-0"},
+		{Kind: Watch, Who: "x", Job: "a", Cursor: "7-0", Status: "running", At: at(10)}, {Kind: Watch, Who: "x", Job: "a", Cursor: "9-0", Status: "completed", At: at(16)},
+		{Kind: Publish, Job: "b", Outcome: Begun, At: at(19)},
+	}
+	return events, Stored{Events: map[string][]StoredEvent{"a": {{"7-0", "running"}, {"9-0", "completed"}}}, Queued: map[string]bool{}}
+}
+
+// The checker passes what is right, and finds each thing that could be wrong.
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	events, stored := good()
+	if r := Check(events, stored, "mine"); len(r.Violations) != 0 || r.Published != 1 || r.Delivered != 2 || r.Completed != 1 || r.Lost != 1 || r.Watched != 2 {
+		t.Errorf("%+v", r)
+	}
+	for name, c := range map[string]struct {
+		invariant string
+		change    func(events []Event, stored *Stored) []Event
+	}{
+		"a task is lost": {"I1", func(events []Event, _ *Stored) []Event {
+			return append(events, Event{Kind: Publish, Job: "c", Outcome: OK})
+		}},
+		"a second result": {"I2", func(events []Event, stored *Stored) []Event {
+			stored.Events["a"] = append(stored.Events["a"], StoredEvent{"10-0", "failed"})
+			return events
+		}},
+		"a second worker is told OK": {"I2", func(events []Event, _ *Stored) []Event {
+			events[6].Outcome = OK
+			return events
+		}},
+		"a result that is not there": {"I2", func(events []Event, _ *Stored) []Event {
+			events[5].Cursor = "8-0"
+			return events
+		}},
+		"a superseded lease": {"I3", func(events []Event, _ *Stored) []Event {
+			events[4].Outcome, events[5].Outcome, events[4].Cursor = OK, Lost, "9-0"
+			return events
+		}},
+		"a superseded entry": {"I3", func(events []Event, _ *Stored) []Event {
+			events[3].Lease, events[5].Lease = "6-0 1", "5-0 9"
+			return events
+		}},
+		"a watch misses an event":     {"I4", func(events []Event, _ *Stored) []Event { return slices.Delete(events, 7, 8) }},
+		"a watch sees an event twice": {"I4", func(events []Event, _ *Stored) []Event { return slices.Insert(events, 7, events[7]) }},
+		"a watch is out of order": {"I4", func(events []Event, _ *Stored) []Event {
+			events[7], events[8] = events[8], events[7]
+			return events
+		}},
+		"a watch misses what came between": {"I4", func(events []Event, stored *Stored) []Event {
+			stored.Events["a"] = slices.Insert(stored.Events["a"], 1, StoredEvent{"8-0", "running"})
+			return events
+		}},
+		"another tenant's task": {"I5", func(events []Event, _ *Stored) []Event {
+			events[2].Canary = "theirs"
+			return events
+		}},
+		"a task from nowhere": {"I6", func(events []Event, _ *Stored) []Event {
+			return append(events, Event{Kind: Deliver, Job: "ghost", Lease: "1-0 1"})
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			events, stored := good()
+			r := Check(c.change(events, &stored), stored, "mine")
+			if !slices.ContainsFunc(r.Violations, func(v Violation) bool { return v.Invariant == c.invariant }) {
+				t.Errorf("want %s: %v", c.invariant, r.Violations)
+			}
+		})
+	}
+}
+
+// A history survives its process being killed in the middle of a line.
+func TestLog(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, who := range []string{"w1", "w2"} {
+		log, err := Open(dir, who)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 3 {
+			log.Add(Event{Kind: Deliver, Who: who, Job: fmt.Sprint(who, i)})
+		}
+		if who == "w2" {
+			_, _ = log.file.WriteString(`{"kind":"deliv`)
+		}
+	}
+	events, err := Read(dir)
+	if err != nil || len(events) != 6 {
+		t.Fatal(events, err)
+	}
+	for i := 1; i < len(events); i++ {
+		if events[i].At.Before(events[i-1].At) || !strings.HasPrefix(events[i].Job, events[i].Who) {
+			t.Error(events[i])
+		}
+	}
+}
