@@ -8,7 +8,7 @@ GENERATE  = $(BUF) generate && $(BUF) generate --template tools/buf.gen.docs.yam
 # What the last release promised; a change that breaks it fails `make lint`.
 RELEASED  = proto/released.binpb
 
-.PHONY: help run test build generate lint lint-go lint-proto release-contract fuzz bench bench-scripts bench-waiting model
+.PHONY: help run test build generate lint lint-go lint-proto release-contract fuzz faults bench bench-scripts bench-waiting model
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -31,7 +31,7 @@ generate: ## Generate gen/ and the reference pages; needs no network beyond Go's
 lint: lint-go lint-proto ## Check formatting, code, contract and generated code.
 
 lint-go:
-	@test -z "$$(gofmt -l bench cmd examples redis server)" || { echo "gofmt would change:"; gofmt -l bench cmd examples redis server; exit 1; }
+	@test -z "$$(gofmt -l bench cmd examples faults redis server)" || { echo "gofmt would change:"; gofmt -l bench cmd examples faults redis server; exit 1; }
 	$(GO) vet ./...
 	cd bench && $(GO) vet ./...
 	$(TOOL) staticcheck ./...
@@ -57,6 +57,9 @@ bench-scripts: ## Measure what each operation costs Redis, beside plain commands
 
 model: ## Run CHECKS (default 1000) random histories against a model, on both engines.
 	REDIS_INTEGRATION_TEST=true $(GO) test ./redis -run=TestModel -timeout=1h -rapid.checks=$(or $(CHECKS),1000)
+
+faults: ## Break things under load and check what was promised (ARGS for its flags, such as -mutations).
+	$(GO) run ./faults $(ARGS)
 
 fuzz: ## Fuzz each target for FUZZTIME (default 30s).
 	@for file in $$(grep -l 'func Fuzz' redis/*_test.go server/codec/*_test.go); do \

@@ -107,9 +107,13 @@ func main() {
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "seed of what is random")
 	duration := flag.Duration("duration", 6*time.Second, "how long each fault is injected, again and again")
 	only := flag.String("only", "", "run the scenarios with this in their name")
+	mutated := flag.Bool("mutations", false, "break the product in ways that the suite must find, and see whether it does")
 	binary := flag.String("argus", "", "the server to test; default: this module's")
 	flag.Parse()
 	fmt.Printf("seed %d\n", *seed)
+	if *mutated {
+		os.Exit(min(1, mutate(*seed, *duration)))
+	}
 	argus := *binary
 	if argus == "" {
 		dir, err := os.MkdirTemp("", "argus-faults-")

@@ -224,7 +224,9 @@ func (r *role) watch(ctx context.Context) {
 			for ctx.Err() == nil {
 				job, cursor := fmt.Sprintf("%s-%d", r.producer, n.Add(1)*watchEvery), ""
 				for done := false; !done && ctx.Err() == nil; {
-					done, cursor = r.follow(ctx, job, cursor)
+					if done, cursor = r.follow(ctx, job, cursor); !done && ctx.Err() != nil {
+						r.log.Add(history.Event{Kind: history.Waits, Who: r.name, Job: job})
+					}
 				}
 			}
 		})

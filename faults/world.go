@@ -209,7 +209,7 @@ func (w *world) drain() error {
 		delayed, err2 := w.raw.ZCard(ctx, prefix+"argus_delayed:argus_task_queue").Result()
 		return err1 == nil && err2 == nil && length+delayed == 0
 	})
-	time.Sleep(time.Second) // for the watches
+	time.Sleep(3 * time.Second) // for the watches
 	for _, worker := range w.workers {
 		worker.stop()
 	}

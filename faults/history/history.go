@@ -25,6 +25,7 @@ const (
 	Deliver  Kind = "deliver"  // a worker was given a task
 	Complete Kind = "complete" // a worker reported a result
 	Watch    Kind = "watch"    // a watch saw an event
+	Waits    Kind = "waits"    // a watch still waited when everything was over
 )
 
 // Outcomes.
@@ -145,7 +146,7 @@ type Report struct {
 //	I1 a publish that was acknowledged has a result, or is queued still
 //	I2 a job has one terminal record
 //	I3 no result is recorded under a lease that was superseded
-//	I4 a watch sees all events of a job, in their order, each once
+//	I4 a watch sees all events of a job, in their order, each once, and does not wait on
 //	I5 nobody sees what belongs to another tenant
 //	I6 no task is delivered that nobody published
 func Check(events []Event, stored Stored, canary string) Report {
@@ -206,6 +207,10 @@ func (c *checker) take(e Event, canary string) {
 			if !slices.ContainsFunc(c.stored.Events[e.Job], func(s StoredEvent) bool { return s.Cursor == e.Cursor }) {
 				c.fail("I2", e.Job, "%s was told that its result stands at %s, and it does not", e.Who, e.Cursor)
 			}
+		}
+	case Waits:
+		if c.isDone(e.Job) {
+			c.fail("I4", e.Job, "%s still waits for its result", e.Who)
 		}
 	case Watch:
 		c.report.Watched++

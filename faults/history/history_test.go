@@ -69,6 +69,9 @@ func TestCheck(t *testing.T) {
 			stored.Events["a"] = slices.Insert(stored.Events["a"], 1, StoredEvent{"8-0", "running"})
 			return events
 		}},
+		"a watch waits on": {"I4", func(events []Event, _ *Stored) []Event {
+			return append(events, Event{Kind: Waits, Who: "y", Job: "a"})
+		}},
 		"another tenant's task": {"I5", func(events []Event, _ *Stored) []Event {
 			events[2].Canary = "theirs"
 			return events

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"log"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// mutation breaks the product, so that the suite can be seen to find it.
+type mutation struct {
+	name, file, old, new string
+	fault                string // under which it shows
+}
+
+var mutations = []mutation{
+	{"no fence", "redis/lua/prelude.lua", "local function fence(stream, group, id, consumer, count)\n",
+		"local function fence(stream, group, id, consumer, count)\n  if true then return nil end\n", "a worker stands still"},
+	{"the task is acknowledged before its result is written, in a step of its own", "redis/complete.go", "	for range maxQuestions {\n		replies, err := b.runComplete(",
+		"	for i := range all {\n		_, _ = b.Ack(ctx, []string{all[i].lease.Token()})\n	}\n	for range maxQuestions {\n		replies, err := b.runComplete(", "nothing"},
+	{"MAXLEN on the task stream", "redis/lua/publish.lua", "call('XADD', stream, '*'", "call('XADD', stream, 'MAXLEN', '20', '*'", "a worker stands still"},
+	{"a result is recorded without a look at the lease and at the one that stands", "redis/lua/complete.lua", "at, r.is_first = r.after, none_known and not seen[r.events]",
+		"at, r.is_first, held[r.id] = r.after, true, tonumber(r.count)", "a worker stands still"},
+	{"a watch goes on after the last event instead of its cursor", "redis/watch.go", "	cursor, err := checkCursor(\"after_cursor\", options.After)\n",
+		"	cursor, err := checkCursor(\"after_cursor\", options.After)\n	if cursor != firstCursor {\n		cursor = cursorAfter(cursorAfter(cursor))\n		if last, err := w.broker.client.commands.XRevRangeN(context.Background(), w.broker.keys.completion(jobID), \"+\", \"-\", 1).Result(); err == nil && len(last) > 0 {\n			cursor = last[0].ID\n		}\n	}\n", "rolling restart"},
+}
+
+// mutate runs the suite on broken products; each must be found out.
+func mutate(seed uint64, duration time.Duration) (survivors int) {
+	for _, m := range mutations {
+		found, err := m.isFound(seed, duration)
+		if err != nil {
+			log.Fatalf("%s: %v", m.name, err)
+		}
+		verdict := "found: " + found
+		if found == "" {
+			verdict = "NOT FOUND"
+			survivors++
+		}
+		fmt.Printf("%-75s  %s\n", m.name, verdict)
+	}
+	return survivors
+}
+
+func (m mutation) isFound(seed uint64, duration time.Duration) (string, error) {
+	dir, err := os.MkdirTemp("", "argus-mutation-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return "", err
+	}
+	original := filepath.Join(strings.TrimSpace(string(out)), m.file)
+	text, err := os.ReadFile(original)
+	if err != nil {
+		return "", err
+	}
+	if !strings.Contains(string(text), m.old) {
+		return "", fmt.Errorf("%s does not hold %q", m.file, m.old)
+	}
+	broken := filepath.Join(dir, filepath.Base(m.file))
+	if err := os.WriteFile(broken, []byte(strings.Replace(string(text), m.old, m.new, 1)), 0o600); err != nil {
+		return "", err
+	}
+	overlay, _ := json.Marshal(map[string]map[string]string{"Replace": {original: broken}})
+	overlayFile := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(overlayFile, overlay, 0o600); err != nil {
+		return "", err
+	}
+	argus := filepath.Join(dir, "argus")
+	if out, err := exec.Command("go", "build", "-overlay", overlayFile, "-o", argus, "github.com/hikmaai-io/argus-queue/cmd/argus").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	for _, s := range scenarios {
+		if !strings.Contains(s.name, m.fault) {
+			continue
+		}
+		_, violations, err := run(s, argus, seed, duration)
+		if err != nil {
+			return err.Error(), nil
+		}
+		if len(violations) > 0 {
+			return fmt.Sprintf("%d violations, such as %s", len(violations), violations[0]), nil
+		}
+	}
+	return "", nil
+}
