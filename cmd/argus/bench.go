@@ -301,8 +301,10 @@ func consumeLoad(ctx context.Context, b *benchRun) error {
 	for i := range meters {
 		meters[i] = b.meter()
 	}
-	timed, cancel := context.WithTimeout(ctx, b.duration)
+	// No deadline: the server would know it, and could end the streams first.
+	timed, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer time.AfterFunc(b.duration, cancel).Stop()
 	start := time.Now()
 	last := atomic.Int64{}
 	err := b.consumes(timed, func(int, []time.Time) {}, func(w, n int, took time.Duration) {
