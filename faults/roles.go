@@ -136,13 +136,14 @@ func (r *role) work(ctx context.Context) {
 	random := rand.New(rand.NewPCG(r.seed, 0))
 	var tasks sync.WaitGroup
 	for ctx.Err() == nil {
-		if err := r.stream(ctx, random, &tasks); err != nil && !errors.Is(err, io.EOF) {
+		if err := r.stream(ctx, random, &tasks); !errors.Is(err, io.EOF) {
 			r.elsewhere()
 		}
 	}
 	tasks.Wait()
 }
 
+// stream works on one stream, until it ends.
 func (r *role) stream(ctx context.Context, random *rand.Rand, tasks *sync.WaitGroup) error {
 	stream, err := argusv1.NewTaskQueueClient(r.conn()).Consume(ctx)
 	if err != nil {
