@@ -145,6 +145,7 @@ type Broker struct {
 	rings        atomic.Int64 // how many keys they told of
 	sweeps       atomic.Int64
 	settledTasks settledTasks
+	owns         func(jobID string) bool // nil unless it is one of several shards
 	closed       <-chan struct{}
 	stop         context.CancelFunc
 	tasks        sync.WaitGroup

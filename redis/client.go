@@ -33,6 +33,9 @@ type Config struct {
 	DB               int
 	// Prefix is put in front of every key, as it is. One tenant, one prefix.
 	Prefix string
+	// Shards, if not 0, is the number of prefixes that the tenant's jobs are spread over:
+	// of "argus:" these are "{argus:00}:", "{argus:01}:" … See Shards.
+	Shards int
 	// PoolSize is the number of connections for commands; default 10. Blocking reads
 	// have connections of their own.
 	PoolSize int
@@ -68,8 +71,14 @@ func (c Config) Validate() error {
 	if len(c.Prefix) > MaxNameBytes {
 		errs = append(errs, invalid("prefix", "has %d bytes, at most %d are allowed", len(c.Prefix), MaxNameBytes))
 	}
-	if c.Cluster && hashTag(c.Prefix) == "" {
-		errs = append(errs, invalid("prefix", "Redis Cluster needs a hash tag in the prefix, so that the keys of a job share a slot: use %q instead of %q",
+	if c.Shards < 0 || c.Shards > MaxShards {
+		errs = append(errs, invalid("shards", "is %d, want 1 to %d, or 0 for one prefix as it is", c.Shards, MaxShards))
+	}
+	if c.Shards > 0 && strings.ContainsAny(shardBase(c.Prefix), "{}") {
+		errs = append(errs, invalid("prefix", "must not contain braces inside: each shard puts its own around the whole of it"))
+	}
+	if c.Cluster && c.Shards == 0 && hashTag(c.Prefix) == "" {
+		errs = append(errs, invalid("prefix", "Redis Cluster needs a hash tag in the prefix, so that the keys of a job share a slot: use %q instead of %q, or spread the jobs over several shards",
 			"{"+strings.TrimSuffix(c.Prefix, ":")+"}:", c.Prefix))
 	}
 	if c.Cluster && c.MasterName != "" {
@@ -189,6 +198,14 @@ func (c *Client) Close() error {
 		c.pipeliner.close()
 	}
 	return errors.Join(c.commands.Close(), c.blocking.Close())
+}
+
+// withPrefix is the same client with another prefix. It shares the connections, which
+// stay the original's to close.
+func (c *Client) withPrefix(prefix string) *Client {
+	other := *c
+	other.config.Prefix, other.keys = prefix, keys{prefix}
+	return &other
 }
 
 // Prefix is what every key begins with.

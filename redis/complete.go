@@ -29,10 +29,17 @@ func (b *Broker) Complete(ctx context.Context, token string, result Result) (Rec
 
 // CompleteBatch is Complete for many tasks: one outcome for each, in their order.
 func (b *Broker) CompleteBatch(ctx context.Context, all []Completion) ([]Outcome, error) {
-	if len(all) == 0 || len(all) > MaxBatch {
-		return nil, invalid("requests", "has %d entries, want 1 to %d", len(all), MaxBatch)
+	if err := checkCompletions(all); err != nil {
+		return nil, err
 	}
 	return b.completeBatch(ctx, all), nil
+}
+
+func checkCompletions(all []Completion) error {
+	if len(all) == 0 || len(all) > MaxBatch {
+		return invalid("requests", "has %d entries, want 1 to %d", len(all), MaxBatch)
+	}
+	return nil
 }
 
 // completing is a result on its way.

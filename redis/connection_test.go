@@ -43,7 +43,7 @@ func work(t *testing.T, config redis.Config) {
 		t.Error(event)
 	}
 	await(t, ctx, func() bool { return b.broker.WaitStats().Tracking })
-	jobs, _, err := b.broker.ListJobs(ctx, 0, 10)
+	jobs, _, err := b.broker.ListJobs(ctx, "", 10)
 	if err != nil || len(jobs) != 1 || jobs[0].JobID != "job" || jobs[0].Status != redis.StatusCompleted {
 		t.Error(jobs, err)
 	}

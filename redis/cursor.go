@@ -70,12 +70,17 @@ func cursorAfter(id string) string {
 	return joinCursor(ms, seq+1)
 }
 
+// errPageToken: a list's place that no list returned.
+var errPageToken = invalid("page_token", "is not a token of this list; send the last next_page_token unchanged")
+
 // pageStart is where a page of a stream begins that follows an entry, "" for the first
 // page.
 func pageStart(after string) (string, error) {
 	if after == "" {
 		return "-", nil
 	}
-	_, err := checkCursor("page_token", after)
-	return cursorAfter(after), err
+	if _, _, ok := splitCursor(after); !ok {
+		return "", errPageToken
+	}
+	return cursorAfter(after), nil
 }

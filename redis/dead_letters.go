@@ -10,7 +10,9 @@ import (
 
 // DeadLetter is a task, or an entry that is none, that is not delivered any more.
 type DeadLetter struct {
-	// Place says what is known of the task; EntryID is the dead letter's own id.
+	// ID names the dead letter, and is where a list goes on after it.
+	ID string
+	// Place says what is known of the task; EntryID is the dead letter's own.
 	Place
 	SourceID string // the entry that died
 	DiedAt   time.Time
@@ -43,7 +45,7 @@ func (b *Broker) DeadLetters(ctx context.Context, queue, after string, count int
 
 func deadLetter(queue string, entry goredis.XMessage) DeadLetter {
 	fields := textFields(entry.Values)
-	var d DeadLetter
+	d := DeadLetter{ID: entry.ID}
 	d.Place, d.IsTask = placeOf(WhereDead, entry.ID, fields)
 	d.Queue, d.Group, d.SourceID = queue, fields["argus_group"], fields["argus_source_id"]
 	if ms, err := number(fields["argus_dead_at"]); err == nil {
@@ -92,11 +94,8 @@ func (b *Broker) eachDeadLetter(ctx context.Context, queue string, all bool, ids
 	if queue, err = b.queueName(queue); err != nil {
 		return 0, err
 	}
-	if all == (len(ids) > 0) {
-		return 0, invalid("ids", "name dead letters, or set all; one of the two")
-	}
-	if len(ids) > MaxBatch {
-		return 0, invalid("ids", "has %d entries, at most %d are allowed", len(ids), MaxBatch)
+	if err := checkLetters(all, ids); err != nil {
+		return 0, err
 	}
 	visit := func(entry goredis.XMessage) bool {
 		var done bool
@@ -114,7 +113,7 @@ func (b *Broker) eachDeadLetter(ctx context.Context, queue string, all bool, ids
 	}
 	for _, id := range ids {
 		if _, _, ok := splitCursor(id); !ok {
-			return n, invalid("ids", "%q is not the id of a dead letter", clip(id))
+			return 0, badLetter(id)
 		}
 	}
 	for _, id := range slices.Compact(slices.Sorted(slices.Values(ids))) {
@@ -127,4 +126,19 @@ func (b *Broker) eachDeadLetter(ctx context.Context, queue string, all bool, ids
 		}
 	}
 	return n, err
+}
+
+// checkLetters checks which dead letters are meant.
+func checkLetters(all bool, ids []string) error {
+	switch {
+	case all == (len(ids) > 0):
+		return invalid("ids", "name dead letters, or set all; one of the two")
+	case len(ids) > MaxBatch:
+		return invalid("ids", "has %d entries, at most %d are allowed", len(ids), MaxBatch)
+	}
+	return nil
+}
+
+func badLetter(id string) error {
+	return invalid("ids", "%q is not the id of a dead letter", clip(id))
 }

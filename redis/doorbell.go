@@ -25,12 +25,14 @@ type doorbell struct {
 	busy chan struct{}
 }
 
-// wait is a place in a line.
+// wait is a place in a line. Who waits in several lines, of several doorbells, does so
+// with one channel.
 type wait struct {
 	bell       *doorbell
 	key, group string
 	place      *list.Element
 	rung       chan struct{} // holds one ring
+	isRung     bool          // the ring came by this line, guarded by bell.mu
 }
 
 func newDoorbell() *doorbell {
@@ -48,8 +50,9 @@ func signal(c chan struct{}) bool {
 	}
 }
 
-// join takes the last place in a line. The caller must leave.
-func (d *doorbell) join(key, group string) *wait {
+// join takes the last place in a line, to be woken by a channel that holds one ring. The
+// caller must leave.
+func (d *doorbell) join(key, group string, rung chan struct{}) *wait {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	lines := d.lines[key]
@@ -61,10 +64,19 @@ func (d *doorbell) join(key, group string) *wait {
 	if lines[group] == nil {
 		lines[group] = list.New()
 	}
-	w := &wait{bell: d, key: key, group: group, rung: make(chan struct{}, 1)}
+	w := &wait{bell: d, key: key, group: group, rung: rung}
 	w.place = lines[group].PushBack(w)
 	signal(d.busy)
 	return w
+}
+
+// heed says whether a ring came by this line, and takes note that it is looked into.
+func (w *wait) heed() bool {
+	w.bell.mu.Lock()
+	defer w.bell.mu.Unlock()
+	was := w.isRung
+	w.isRung = false
+	return was
 }
 
 // leave gives up the place. A ring that was not heeded goes to the next in line: it may
@@ -75,10 +87,8 @@ func (w *wait) leave() {
 	defer d.mu.Unlock()
 	line := d.lines[w.key][w.group]
 	line.Remove(w.place)
-	select {
-	case <-w.rung:
+	if w.isRung {
 		ringFirst(line, 1)
-	default:
 	}
 	if line.Len() == 0 {
 		delete(d.lines[w.key], w.group)
@@ -125,7 +135,9 @@ func (d *doorbell) ringLine(key, group string) {
 
 func ringFirst(line *list.List, n int) {
 	for e := line.Front(); e != nil && n > 0; e = e.Next() {
-		if signal(e.Value.(*wait).rung) {
+		if w := e.Value.(*wait); !w.isRung {
+			w.isRung = true
+			signal(w.rung) // it may be awake already, for another line
 			n--
 		}
 	}

@@ -7,9 +7,12 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
+// Entry names an entry of a task stream. Under several prefixes ids may be the same.
+type Entry struct{ Prefix, ID string }
+
 // Held lists what a consumer holds: the delivery counts of its pending entries, up to
-// MaxBatch, by their ids. Leases that ran out are among them until someone takes them.
-func (b *Broker) Held(ctx context.Context, queue, group, consumer string) (map[string]int, error) {
+// MaxBatch. Leases that ran out are among them until someone takes them.
+func (b *Broker) Held(ctx context.Context, queue, group, consumer string) (map[Entry]int, error) {
 	queue, err := b.queueName(queue)
 	if err != nil {
 		return nil, err
@@ -22,9 +25,9 @@ func (b *Broker) Held(ctx context.Context, queue, group, consumer string) (map[s
 	if err != nil {
 		return nil, translate("list leases", err, repeatable)
 	}
-	held := make(map[string]int, len(list))
+	held := make(map[Entry]int, len(list))
 	for _, p := range list {
-		held[p.ID] = int(p.RetryCount)
+		held[Entry{b.keys.prefix, p.ID}] = int(p.RetryCount)
 	}
 	return held, nil
 }
@@ -48,27 +51,37 @@ func (b *Broker) CancelledAmong(ctx context.Context, jobs []string) ([]string, e
 	return cancelled, nil
 }
 
-// Cancellations hear that this broker cancelled a job. What others cancelled they don't.
+// Cancellations hear that this process cancelled a job. What others cancelled they don't.
 type Cancellations struct {
-	bell *doorbell
-	ear  ear
+	box     *mailbox
+	brokers []*Broker
+	ears    []*ear
 }
 
 // Cancellations starts to listen. The caller must Close it.
-func (b *Broker) Cancellations() *Cancellations {
-	c := &Cancellations{bell: b.bell, ear: ear{box: newMailbox(), key: b.keys.cancelledJobs(), isState: true}}
-	b.bell.listen(&c.ear)
+func (b *Broker) Cancellations() *Cancellations { return cancellations(b) }
+
+func cancellations(brokers ...*Broker) *Cancellations {
+	c := &Cancellations{box: newMailbox(), brokers: brokers, ears: make([]*ear, len(brokers))}
+	for i, b := range brokers {
+		c.ears[i] = &ear{box: c.box, key: b.keys.cancelledJobs(), isState: true}
+		b.bell.listen(c.ears[i])
+	}
 	return c
 }
 
 // Mail has a signal when a job was cancelled.
 func (c *Cancellations) Mail() <-chan struct{} {
-	c.ear.box.take(1)
-	return c.ear.box.mail
+	c.box.take(len(c.ears))
+	return c.box.mail
 }
 
 // Close ends it.
-func (c *Cancellations) Close() { c.bell.mute(&c.ear) }
+func (c *Cancellations) Close() {
+	for i, b := range c.brokers {
+		b.bell.mute(c.ears[i])
+	}
+}
 
 // Release gives deliveries back that nobody got, as if they had not been delivered.
 func (b *Broker) Release(ctx context.Context, deliveries []Delivery) { b.release(ctx, deliveries) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strconv"
 	"strings"
 	"time"
 
@@ -130,6 +131,11 @@ func (b *Broker) State(ctx context.Context, jobID string, names []string) (JobSt
 	return state, nil
 }
 
+// StateField reads one field of a job's state. Errors: ErrJobNotFound, ErrFieldNotFound.
+func (b *Broker) StateField(ctx context.Context, jobID, field string) (string, error) {
+	return b.states.GetField(ctx, jobID, field)
+}
+
 // DeleteState removes a job's state and says whether there was one.
 func (b *Broker) DeleteState(ctx context.Context, jobID string) (bool, error) {
 	defer b.bell.ringAll(b.keys.state(jobID))
@@ -148,19 +154,24 @@ const (
 	scanCalls = 10
 )
 
-// ListJobs lists jobs that have a state, in no order: about count of them from cursor
-// 0 on, and the cursor to go on with, 0 at the end. A page may be empty.
-func (b *Broker) ListJobs(ctx context.Context, cursor uint64, count int) ([]JobSummary, uint64, error) {
+// ListJobs lists jobs that have a state, in no order: about count of them after a token,
+// "" for the first, and the token to go on with, "" at the end. A page may be empty.
+func (b *Broker) ListJobs(ctx context.Context, after string, count int) (jobs []JobSummary, next string, err error) {
+	var cursor uint64
+	if after != "" {
+		if cursor, err = strconv.ParseUint(after, 10, 64); err != nil || cursor == 0 {
+			return nil, "", errPageToken
+		}
+	}
 	node, err := b.client.node(ctx)
 	if err != nil {
-		return nil, 0, err
+		return nil, "", err
 	}
-	var jobs []JobSummary
 	for range scanCalls {
 		var found []string
 		found, cursor, err = node.ScanType(ctx, cursor, b.keys.statePattern(), min(scanCount, int64(count)*2), "hash").Result()
 		if err != nil {
-			return nil, 0, translate("list jobs", err, repeatable)
+			return nil, "", translate("list jobs", err, repeatable)
 		}
 		for _, key := range found {
 			if job, ok := b.keys.stateJob(key); ok {
@@ -171,7 +182,10 @@ func (b *Broker) ListJobs(ctx context.Context, cursor uint64, count int) ([]JobS
 			break
 		}
 	}
-	return jobs, cursor, b.readStatuses(ctx, jobs)
+	if cursor != 0 {
+		next = strconv.FormatUint(cursor, 10)
+	}
+	return jobs, next, b.readStatuses(ctx, jobs)
 }
 
 // readStatuses fills in the jobs' statuses.

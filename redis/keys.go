@@ -28,6 +28,8 @@ func (k keys) fairTags(queue string) string       { return k.prefix + "argus_fai
 func (k keys) fairHeld(queue string) string       { return k.prefix + "argus_fair_held:" + queue }
 func (k keys) deadLetters(queue string) string    { return k.prefix + "argus_dead:" + queue }
 func (k keys) request(requestID string) string    { return k.prefix + "argus_request:" + requestID }
+func (k keys) claim(requestID string) string      { return k.prefix + "argus_claim:" + requestID }
+func (k keys) shards() string                     { return k.prefix + "argus_queues:shards" }
 func (k keys) delayedQueues() string              { return k.prefix + "argus_queues:delayed" }
 func (k keys) queues() string                     { return k.prefix + "argus_queues:known" }
 func (k keys) janitor() string                    { return k.prefix + "argus_queues:janitor" }

@@ -62,36 +62,55 @@ type Published struct {
 // with the same request id. Errors: ErrInvalid, ErrRequestIDConflict, ErrJobExists;
 // ErrOutcomeUnknown when the connection broke and there is no request id.
 func (b *Broker) Publish(ctx context.Context, r PublishRequest) (p Published, deduplicated bool, err error) {
-	if err := checkSchedule(r.Delay, r.RunAt); err != nil {
+	if err := r.check(); err != nil {
 		return p, false, err
 	}
-	if r.State != nil {
-		if err := r.State.check(); err != nil {
-			return p, false, err
-		}
-	}
-	all, deduplicated, err := b.publish(ctx, publication{
-		PublishOptions: r.PublishOptions, Tasks: []Task{r.Task}, Delay: r.Delay, RunAt: r.RunAt, State: r.State,
-	}, func(int) string { return "task" })
+	all, deduplicated, err := b.publish(ctx, r.publication(), taskField)
 	if err != nil {
 		return p, false, err
 	}
 	return all[0], deduplicated, nil
 }
 
-// PublishBatch puts tasks into their queue, all or none, in their order.
-func (b *Broker) PublishBatch(ctx context.Context, r PublishBatchRequest) (p []Published, deduplicated bool, err error) {
-	if len(r.Tasks) == 0 || len(r.Tasks) > MaxBatch {
-		return nil, false, invalid("tasks", "has %d entries, want 1 to %d", len(r.Tasks), MaxBatch)
+func (r PublishRequest) check() error {
+	if err := checkSchedule(r.Delay, r.RunAt); err != nil {
+		return err
 	}
 	if r.State != nil {
-		if err := r.State.check(); err != nil {
-			return nil, false, err
-		}
+		return r.State.check()
 	}
-	return b.publish(ctx, publication{PublishOptions: r.PublishOptions, Tasks: r.Tasks, State: r.State},
-		func(i int) string { return fmt.Sprintf("tasks[%d]", i) })
+	return nil
 }
+
+func (r PublishRequest) publication() publication {
+	return publication{PublishOptions: r.PublishOptions, Tasks: []Task{r.Task}, Delay: r.Delay, RunAt: r.RunAt, State: r.State}
+}
+
+func taskField(int) string { return "task" }
+
+// PublishBatch puts tasks into their queue, all or none, in their order.
+func (b *Broker) PublishBatch(ctx context.Context, r PublishBatchRequest) (p []Published, deduplicated bool, err error) {
+	if err := r.check(); err != nil {
+		return nil, false, err
+	}
+	return b.publish(ctx, r.publication(), batchField)
+}
+
+func (r PublishBatchRequest) check() error {
+	if len(r.Tasks) == 0 || len(r.Tasks) > MaxBatch {
+		return invalid("tasks", "has %d entries, want 1 to %d", len(r.Tasks), MaxBatch)
+	}
+	if r.State != nil {
+		return r.State.check()
+	}
+	return nil
+}
+
+func (r PublishBatchRequest) publication() publication {
+	return publication{PublishOptions: r.PublishOptions, Tasks: r.Tasks, State: r.State}
+}
+
+func batchField(i int) string { return fmt.Sprintf("tasks[%d]", i) }
 
 // publication is what a request id stands for: its digest covers all of it.
 type publication struct {
@@ -289,7 +308,7 @@ func (b *Broker) entries(tasks []Task, q QueueConfig, hasState bool, field func(
 	jobs := make(map[string]bool)
 	for i, task := range tasks {
 		if task.JobID == "" {
-			task.JobID = uuid.Must(uuid.NewV7()).String()
+			task.JobID = b.newJobID()
 		}
 		if task.CreatedAt.IsZero() {
 			task.CreatedAt = now

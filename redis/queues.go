@@ -192,6 +192,8 @@ func (b *Broker) Consumers(ctx context.Context, queue, group string) ([]Consumer
 // and the part are given.
 type PendingInfo struct {
 	Place
+	// Cursor is where a list goes on after it.
+	Cursor string
 	// IsGone: the entry was deleted under its lease.
 	IsGone bool
 }
@@ -244,7 +246,7 @@ func (b *Broker) pendingInfos(ctx context.Context, queue, group string, list []g
 	lease := b.queueConfig(queue).Lease
 	infos := make([]PendingInfo, len(list))
 	for i, p := range list {
-		info := PendingInfo{IsGone: len(entries[i].Val()) == 0}
+		info := PendingInfo{Cursor: p.ID, IsGone: len(entries[i].Val()) == 0}
 		if !info.IsGone {
 			info.Place, _ = placeOf(WhereLeased, p.ID, textFields(entries[i].Val()[0].Values))
 			info.Task = Task{JobID: info.Task.JobID, Part: info.Task.Part}
@@ -315,13 +317,9 @@ func (b *Broker) Purge(ctx context.Context, queue string) (Purged, error) {
 		}
 		return err == nil
 	}
-	err = b.eachEntry(ctx, b.keys.tasks(queue), func(entry goredis.XMessage) bool {
-		return count(&purged.Waiting, doomed(Place{EntryID: entry.ID}, textFields(entry.Values)))
-	})
-	if err = errors.Join(err, failed); err != nil {
-		return purged, err
-	}
-	for where, n := range map[Where]*int64{WhereWaiting: &purged.Waiting, WhereDelayed: &purged.Delayed} {
+	// In the order in which tasks move on, so that none escapes.
+	counts := map[Where]*int64{WhereWaiting: &purged.Waiting, WhereDelayed: &purged.Delayed}
+	for _, where := range []Where{WhereDelayed, WhereWaiting} {
 		for {
 			members, err := b.client.commands.ZRange(ctx, Place{Where: where, Queue: queue}.set(b.keys), 0, minPage-1).Result()
 			if err != nil {
@@ -336,13 +334,16 @@ func (b *Broker) Purge(ctx context.Context, queue string) (Purged, error) {
 				if isTask {
 					d.jobID, d.part = p.Task.JobID, p.Task.Part
 				}
-				if !count(n, d) {
+				if !count(counts[where], d) {
 					return purged, failed
 				}
 			}
 		}
 	}
-	return purged, nil
+	err = b.eachEntry(ctx, b.keys.tasks(queue), func(entry goredis.XMessage) bool {
+		return count(&purged.Waiting, doomed(Place{EntryID: entry.ID}, textFields(entry.Values)))
+	})
+	return purged, errors.Join(err, failed)
 }
 
 // doomed is an entry that is to be dropped.

@@ -44,9 +44,10 @@ func (b *Broker) Read(ctx context.Context, r ReadRequest) ([]Delivery, error) {
 	}
 	timer := time.NewTimer(r.Wait)
 	defer timer.Stop()
-	place := b.bell.join(b.keys.tasks(r.Queue), r.Group)
+	place := b.bell.join(b.keys.tasks(r.Queue), r.Group, make(chan struct{}, 1))
 	defer place.leave()
 	for {
+		place.heed()
 		deliveries, err := b.take(ctx, r)
 		if err != nil {
 			return nil, err

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -109,7 +110,7 @@ func (b *Broker) answer(ctx context.Context, page []readRequest) {
 		t.mu.Lock()
 		replies, err = b.pipeline(ctx, t.reader, page)
 		t.mu.Unlock()
-		if err != nil {
+		if err != nil || slices.ContainsFunc(replies, func(r keyReply) bool { return isMoved(r.err) }) {
 			t.fail()
 			replies = nil
 		}

@@ -36,8 +36,8 @@ type AckResult struct {
 // Ack settles deliveries without recording a result; one result for each token, in
 // their order.
 func (b *Broker) Ack(ctx context.Context, tokens []string) ([]AckResult, error) {
-	if len(tokens) == 0 || len(tokens) > MaxBatch {
-		return nil, invalid("lease_tokens", "has %d entries, want 1 to %d", len(tokens), MaxBatch)
+	if err := checkTokens(tokens); err != nil {
+		return nil, err
 	}
 	type line struct{ queue, group string }
 	lines := make(map[line][]int)
@@ -73,6 +73,13 @@ func (b *Broker) Ack(ctx context.Context, tokens []string) ([]AckResult, error) 
 		}
 	}
 	return results, nil
+}
+
+func checkTokens(tokens []string) error {
+	if len(tokens) == 0 || len(tokens) > MaxBatch {
+		return invalid("lease_tokens", "has %d entries, want 1 to %d", len(tokens), MaxBatch)
+	}
+	return nil
 }
 
 // Extended is a renewed lease.

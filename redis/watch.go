@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -51,16 +52,17 @@ type WatchOptions struct {
 // Watches follows any number of jobs. It belongs to one goroutine. A job that it follows
 // costs it some 500 bytes, and Redis 130.
 type Watches struct {
-	broker *Broker
-	box    *mailbox
-	jobs   map[string]*follower
-	out    []Frame
+	of   func(jobID string) *Broker // where a job is
+	box  *mailbox
+	jobs map[string]*follower
+	out  []Frame
 	// isStrict: a job that can't be read at first has failed.
 	isStrict bool
 }
 
 // follower is one job of Watches.
 type follower struct {
+	broker *Broker
 	jobID  string
 	cursor string // after the last event that was read
 	events ear
@@ -72,7 +74,7 @@ type follower struct {
 
 // Watches makes one without jobs. The caller must Close it.
 func (b *Broker) Watches() *Watches {
-	return &Watches{broker: b, box: newMailbox(), jobs: make(map[string]*follower)}
+	return &Watches{of: func(string) *Broker { return b }, box: newMailbox(), jobs: make(map[string]*follower)}
 }
 
 // Len is how many jobs it follows.
@@ -92,14 +94,15 @@ func (w *Watches) Add(jobID string, options WatchOptions) error {
 		return err
 	}
 	w.Remove(jobID)
-	f := &follower{jobID: jobID, cursor: cursor, isNew: true}
-	f.events = ear{box: w.box, key: w.broker.keys.completion(jobID), seen: cursor, follower: f}
+	b := w.of(jobID)
+	f := &follower{broker: b, jobID: jobID, cursor: cursor, isNew: true}
+	f.events = ear{box: w.box, key: b.keys.completion(jobID), seen: cursor, follower: f}
 	w.jobs[jobID] = f
-	w.broker.bell.listen(&f.events)
+	b.bell.listen(&f.events)
 	f.events.ring() // look at once
 	if options.State {
-		f.state = &ear{box: w.box, key: w.broker.keys.state(jobID), isState: true, follower: f}
-		w.broker.bell.listen(f.state)
+		f.state = &ear{box: w.box, key: b.keys.state(jobID), isState: true, follower: f}
+		b.bell.listen(f.state)
 		f.state.ring()
 	}
 	return nil
@@ -117,9 +120,9 @@ func (w *Watches) Remove(jobID string) {
 
 func (w *Watches) drop(f *follower) {
 	delete(w.jobs, f.jobID)
-	w.broker.bell.mute(&f.events)
+	f.broker.bell.mute(&f.events)
 	if f.state != nil {
-		w.broker.bell.mute(f.state)
+		f.broker.bell.mute(f.state)
 	}
 }
 
@@ -185,7 +188,7 @@ func (w *Watches) look(ctx context.Context) (isEmpty bool, err error) {
 	if len(reads) == 0 {
 		return len(rung) == 0, nil
 	}
-	replies, err := w.broker.readKeys(ctx, reads)
+	replies, err := w.read(ctx, ears, reads)
 	if err != nil {
 		return false, err
 	}
@@ -202,13 +205,51 @@ func (w *Watches) look(ctx context.Context) (isEmpty bool, err error) {
 	return false, nil
 }
 
+// read reads for ears, of each shard at once. A shard that does not answer does not hold up
+// the others for long.
+func (w *Watches) read(ctx context.Context, ears []*ear, reads []keyRead) ([]keyReply, error) {
+	first := ears[0].follower.broker
+	if !slices.ContainsFunc(ears, func(e *ear) bool { return e.follower.broker != first }) {
+		return first.readKeys(ctx, reads)
+	}
+	places := make(map[*Broker][]int)
+	for i, e := range ears {
+		places[e.follower.broker] = append(places[e.follower.broker], i)
+	}
+	replies := make([]keyReply, len(reads))
+	var calls sync.WaitGroup
+	for b, at := range places {
+		calls.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, shardPatience)
+			defer cancel()
+			part := make([]keyRead, len(at))
+			for n, i := range at {
+				part[n] = reads[i]
+			}
+			found, err := b.readKeys(ctx, part)
+			for n, i := range at {
+				if err != nil {
+					replies[i].err = ErrUnavailable
+				} else {
+					replies[i] = found[n]
+				}
+			}
+		})
+	}
+	calls.Wait()
+	return replies, ctx.Err()
+}
+
+// shardPatience is how long a watch of jobs of several shards waits for one of them.
+const shardPatience = time.Second
+
 // failed handles an error of a read; false when there is none.
 func (w *Watches) failed(e *ear, err error) bool {
 	switch {
 	case err == nil:
 		return false
 	case errors.Is(err, ErrUnavailable) && !(w.isStrict && e.follower.isNew):
-		w.broker.log.Debug("watch can't read", "job_id", e.follower.jobID, "error", err)
+		e.follower.broker.log.Debug("watch can't read", "job_id", e.follower.jobID, "error", err)
 		time.AfterFunc(retryPeriod, e.ring)
 	default:
 		w.end(e.follower, err)
@@ -286,7 +327,7 @@ func (w *Watches) events(ctx context.Context, e *ear, reply keyReply) {
 		f.cursor = entry.ID
 		done := event.Status.Terminal()
 		if done && f.state != nil { // it was written in the same step
-			if replies, err := w.broker.readKeys(ctx, []keyRead{{key: f.state.key}}); err == nil {
+			if replies, err := f.broker.readKeys(ctx, []keyRead{{key: f.state.key}}); err == nil {
 				w.state(f.state, replies[0])
 			}
 			if w.jobs[f.jobID] != f {
@@ -299,7 +340,7 @@ func (w *Watches) events(ctx context.Context, e *ear, reply keyReply) {
 			return
 		}
 	}
-	w.broker.bell.saw(e, f.cursor)
+	f.broker.bell.saw(e, f.cursor)
 	if len(reply.entries) > watchPage {
 		e.ring() // there may be more
 	}
@@ -308,7 +349,7 @@ func (w *Watches) events(ctx context.Context, e *ear, reply keyReply) {
 // resume handles a cursor without an event of its own: it is good only when the oldest
 // event there is comes right after it.
 func (w *Watches) resume(ctx context.Context, f *follower) error {
-	oldest, err := w.broker.client.commands.XRangeN(ctx, f.events.key, "-", "+", 1).Result()
+	oldest, err := f.broker.client.commands.XRangeN(ctx, f.events.key, "-", "+", 1).Result()
 	if err != nil {
 		return translate("read events", err, repeatable)
 	}

@@ -15,7 +15,7 @@ import (
 type admin struct {
 	argusv1.UnsafeAdminServer
 
-	broker *redis.Broker
+	broker Broker
 }
 
 func (a *admin) ListQueues(ctx context.Context, _ *argusv1.ListQueuesRequest) (*argusv1.ListQueuesResponse, error) {
@@ -91,7 +91,7 @@ func (a *admin) ListPending(ctx context.Context, r *argusv1.ListPendingRequest) 
 		response.Tasks = append(response.Tasks, info)
 	}
 	if len(pending) == size {
-		response.NextPageToken = pending[size-1].EntryID
+		response.NextPageToken = pending[size-1].Cursor
 	}
 	return response, nil
 }
@@ -148,7 +148,7 @@ func (a *admin) ListDeadLetters(ctx context.Context, r *argusv1.ListDeadLettersR
 				return response, nil
 			}
 			response.DeadLetters = append(response.DeadLetters, letter)
-			last = l.EntryID
+			last = l.ID
 		}
 		if len(letters) < count {
 			return response, nil
@@ -162,7 +162,7 @@ func (a *admin) ListDeadLetters(ctx context.Context, r *argusv1.ListDeadLettersR
 const deadLetterStep = 20
 
 func toDeadLetter(d redis.DeadLetter) *argusv1.DeadLetter {
-	letter := &argusv1.DeadLetter{Id: d.EntryID, Info: toTaskInfo(d.Place), SourceMessageId: valid(d.SourceID), DeathTime: toTimestamp(d.DiedAt)}
+	letter := &argusv1.DeadLetter{Id: d.ID, Info: toTaskInfo(d.Place), SourceMessageId: valid(d.SourceID), DeathTime: toTimestamp(d.DiedAt)}
 	letter.Info.Group = valid(d.Group)
 	if d.IsTask {
 		letter.Task = &argusv1.Task{CreatedAt: toTimestamp(d.Task.CreatedAt)}

@@ -17,7 +17,7 @@ import (
 
 func TestAdmin(t *testing.T) {
 	t.Parallel()
-	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e)
 		for i := range 6 {
 			b.publish(t, fmt.Sprint("job-", i))

@@ -18,7 +18,7 @@ type completion struct {
 	argusv1.UnsafeCompletionServer
 
 	server *Server
-	broker *redis.Broker
+	broker Broker
 }
 
 // How often a watch sends a heartbeat.

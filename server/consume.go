@@ -63,7 +63,7 @@ func (q *taskQueue) Consume(stream grpc.BidiStreamingServer[argusv1.ConsumeReque
 		return inList("start.", err)
 	}
 	held, err := q.held(stream.Context(), c.start)
-	if err != nil {
+	if err != nil && held == nil {
 		return inList("start.", err)
 	}
 	c.credit = newCredit(int(c.start.GetMaxOutstanding()), held)
@@ -97,7 +97,7 @@ func (c *consumer) run(part func()) {
 }
 
 // held checks the names of a start, and finds what the consumer holds already.
-func (q *taskQueue) held(ctx context.Context, start *argusv1.ConsumeStart) (map[string]int, error) {
+func (q *taskQueue) held(ctx context.Context, start *argusv1.ConsumeStart) (map[redis.Entry]int, error) {
 	if err := redis.CheckID("consumer", start.GetConsumer()); err != nil {
 		return nil, err
 	}

@@ -93,7 +93,7 @@ func (c *stream) silence() {
 
 func TestConsume(t *testing.T) {
 	t.Parallel()
-	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e)
 		for i := range 7 {
 			b.publish(t, fmt.Sprint("job-", i))
@@ -190,7 +190,7 @@ func TestConsume(t *testing.T) {
 // The worker is told of cancelled jobs and lost leases, and gets others in their place.
 func TestConsumeNotices(t *testing.T) {
 	t.Parallel()
-	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e)
 		b.publish(t, "cancelled")
 		b.publish(t, "stolen")
@@ -288,7 +288,7 @@ func TestConsumeErrors(t *testing.T) {
 // that was on its way to one that left is given to another at once.
 func TestConsumeUnderChurn(t *testing.T) {
 	t.Parallel()
-	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setupWith(t, e, redis.BrokerConfig{Queue: redis.QueueConfig{Lease: 500 * time.Millisecond, MaxCrashes: 1000}})
 		const jobs, workers, max = 400, 4, 8
 		keys := make([]string, jobs)
@@ -363,7 +363,7 @@ func (b *bundle) churn(ctx context.Context, t *testing.T, name string, max int32
 // settled gives its credit back.
 func TestConsumeCompletesBatches(t *testing.T) {
 	t.Parallel()
-	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e)
 		for i := range 9 {
 			b.publish(t, fmt.Sprint("job-", i))
@@ -419,7 +419,7 @@ func TestConsumeCompletesBatches(t *testing.T) {
 
 func TestPublishBatchInitialState(t *testing.T) {
 	t.Parallel()
-	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e)
 		r := &argusv1.PublishBatchRequest{Tasks: []*argusv1.Task{{JobId: "a"}, {JobId: "b"}}, InitialState: &argusv1.InitialState{Fields: map[string]string{"x": "y"}}}
 		if _, err := b.queue.PublishBatch(b.ctx, r); err != nil {

@@ -28,7 +28,7 @@ type outstanding struct {
 	isTold    bool // that its job is cancelled
 }
 
-func newCredit(max int, held map[string]int) *credit {
+func newCredit(max int, held map[redis.Entry]int) *credit {
 	return &credit{max: max, others: len(held), outstanding: make(map[string]*outstanding), more: make(chan struct{}, 1)}
 }
 
@@ -91,12 +91,12 @@ func (c *credit) settled(tokens []string) {
 // audit compares the count with what the consumer really holds: delivery counts of its
 // pending entries. It returns the leases that were lost, and gives back their credit. A
 // lease must be missing twice: what is settled in this moment is not lost.
-func (c *credit) audit(held map[string]int) map[string]redis.Lease {
+func (c *credit) audit(held map[redis.Entry]int) map[string]redis.Lease {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	lost, own := make(map[string]redis.Lease), 0
 	for token, o := range c.outstanding {
-		switch count, there := held[o.EntryID]; {
+		switch count, there := held[redis.Entry{Prefix: o.Prefix, ID: o.EntryID}]; {
 		case there && count == o.Count:
 			o.isMissing = false
 			own++

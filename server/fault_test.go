@@ -120,7 +120,7 @@ func pass(from, to net.Conn, look func([]byte) bool) {
 
 func TestLostReplyOfAWrite(t *testing.T) {
 	t.Parallel()
-	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+	each(t, func(t *testing.T, e redistest.Engine) {
 		raw := e.Raw(t)
 		p := startProxy(t, e.Addr)
 		e.Addr = p.addr
@@ -196,7 +196,7 @@ func TestOutOfMemory(t *testing.T) {
 
 func TestWrongTypeIsTold(t *testing.T) {
 	t.Parallel()
-	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e)
 		b.raw.Set(b.ctx, b.key("job_state:job"), "text", 0)
 		b.raw.Set(b.ctx, b.key("argus_completion:job"), "text", 0)

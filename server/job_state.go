@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"strconv"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -19,7 +18,7 @@ import (
 type jobState struct {
 	argusv1.UnsafeJobStateServer
 
-	broker *redis.Broker
+	broker Broker
 }
 
 var conflicts = map[argusv1.OnConflict]redis.OnConflict{
@@ -124,7 +123,7 @@ func (j *jobState) GetField(ctx context.Context, r *argusv1.GetFieldRequest) (*a
 	if r.GetField() == "" {
 		return nil, missing("field")
 	}
-	value, err := j.broker.States().GetField(ctx, r.GetJobId(), r.GetField())
+	value, err := j.broker.StateField(ctx, r.GetJobId(), r.GetField())
 	if err != nil {
 		return nil, err
 	}
@@ -143,22 +142,15 @@ func (j *jobState) Delete(ctx context.Context, r *argusv1.DeleteRequest) (*argus
 }
 
 func (j *jobState) List(ctx context.Context, r *argusv1.ListRequest) (*argusv1.ListResponse, error) {
-	var cursor uint64
-	if r.GetPageToken() != "" {
-		var err error
-		if cursor, err = strconv.ParseUint(r.GetPageToken(), 10, 64); err != nil {
-			return nil, &redis.ArgumentError{Field: "page_token", Problem: "is not a token of List; send the last next_page_token unchanged"}
-		}
-	}
 	size, err := pageSize(r.GetPageSize())
 	if err != nil {
 		return nil, err
 	}
-	jobs, next, err := j.broker.ListJobs(ctx, cursor, size)
+	jobs, next, err := j.broker.ListJobs(ctx, r.GetPageToken(), size)
 	if err != nil {
 		return nil, err
 	}
-	response := &argusv1.ListResponse{}
+	response := &argusv1.ListResponse{NextPageToken: next}
 	for _, job := range jobs {
 		if !utf8.ValidString(job.JobID) {
 			continue // a raw peer's key that no call can name
@@ -166,9 +158,6 @@ func (j *jobState) List(ctx context.Context, r *argusv1.ListRequest) (*argusv1.L
 		response.Jobs = append(response.Jobs, &argusv1.JobSummary{
 			JobId: job.JobID, Status: toStatusEnum(job.Status), StatusText: valid(string(job.Status)),
 		})
-	}
-	if next != 0 {
-		response.NextPageToken = strconv.FormatUint(next, 10)
 	}
 	return response, nil
 }

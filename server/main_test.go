@@ -74,6 +74,16 @@ func (l *logs) String() string {
 	return l.text.String()
 }
 
+// each runs a test on every engine, and on shards: on one, where all keys are under one
+// prefix, as the tests expect.
+func each(t *testing.T, test func(t *testing.T, e redistest.Engine)) {
+	redistest.Each(t, test)
+	t.Run("shards", func(t *testing.T) {
+		t.Parallel()
+		test(t, redistest.Sharded(t, 1))
+	})
+}
+
 func setup(t *testing.T, e redistest.Engine) *bundle {
 	t.Helper()
 	return setupWith(t, e, redis.BrokerConfig{})
@@ -83,15 +93,8 @@ func setupWith(t *testing.T, e redistest.Engine, config redis.BrokerConfig) *bun
 	t.Helper()
 	l := &logs{}
 	log := slog.New(slog.NewJSONHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	client, err := redis.NewClient(redis.Config{Addr: e.Addr, Prefix: e.Prefix, ReadTimeout: 2 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
 	config.Logger = log
-	broker, err := redis.NewBroker(client, config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	broker, closeBroker := open(t, e, config)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -117,11 +120,35 @@ func setupWith(t *testing.T, e redistest.Engine, config redis.BrokerConfig) *bun
 			t.Error(err)
 		}
 		_ = conn.Close()
-		broker.Close()
-		_ = client.Close()
+		closeBroker()
 	})
 	t.Cleanup(b.shutdown)
 	return b
+}
+
+// open opens an engine.
+func open(t *testing.T, e redistest.Engine, config redis.BrokerConfig) (broker server.Broker, closeAll func()) {
+	t.Helper()
+	settings := redis.Config{Addr: e.Addr, Prefix: e.Prefix, ReadTimeout: 2 * time.Second}
+	if e.Shards > 0 {
+		settings.Prefix, settings.Shards = e.Base, e.Shards
+	}
+	client, err := redis.NewClient(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.Shards > 0 {
+		shards, err := redis.NewShards(redistest.Context(t), client, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return shards, func() { shards.Close(); _ = client.Close() }
+	}
+	one, err := redis.NewBroker(client, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return one, func() { one.Close(); _ = client.Close() }
 }
 
 // awaitLog waits until the server has logged something.

@@ -75,7 +75,7 @@ func TestReplicaAndLoading(t *testing.T) {
 // A worker that lost its lease can't write the job's state.
 func TestFencedState(t *testing.T) {
 	t.Parallel()
-	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e)
 		b.publish(t, "job")
 		token := b.readOne(t).GetLeaseToken()

@@ -27,7 +27,7 @@ import (
 // Config is what a Server needs. The zero value of a field means its default.
 type Config struct {
 	// Broker does the work. It stays the caller's: close it after the server.
-	Broker *redis.Broker
+	Broker Broker
 	// Logger gets a record of each call; default slog.Default. Calls that succeed are
 	// logged at debug level. Payloads are never logged.
 	Logger *slog.Logger

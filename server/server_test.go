@@ -27,7 +27,7 @@ const completed = argusv1.JobStatus_JOB_STATUS_COMPLETED
 
 func TestMainJob(t *testing.T) {
 	t.Parallel()
-	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e)
 		task := &argusv1.Task{JobId: "job", ReportId: "r", OrganizationId: "o", GcsUri: "gs://x", Scanners: []string{"trivy"}, TimeoutSeconds: 60,
 			CreatedAt:  timestamppb.New(time.Unix(1767323045, 0)),
@@ -111,7 +111,7 @@ func TestMainJob(t *testing.T) {
 
 func TestJobState(t *testing.T) {
 	t.Parallel()
-	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e)
 		init := func(conflict argusv1.OnConflict, fields map[string]string) (*argusv1.InitResponse, error) {
 			return b.state.Init(b.ctx, &argusv1.InitRequest{JobId: "job", Fields: fields, OnConflict: conflict})
@@ -185,7 +185,7 @@ func TestJobState(t *testing.T) {
 
 func TestListJobs(t *testing.T) {
 	t.Parallel()
-	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e)
 		want := make(map[string]bool)
 		for i := range 120 {
@@ -220,7 +220,7 @@ func TestListJobs(t *testing.T) {
 
 func TestNackAndAck(t *testing.T) {
 	t.Parallel()
-	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e)
 		r, err := b.queue.PublishBatch(b.ctx, &argusv1.PublishBatchRequest{Tasks: []*argusv1.Task{{JobId: "a"}, {}}})
 		if err != nil || len(r.GetMessageIds()) != 2 || r.GetJobIds()[0] != "a" || r.GetJobIds()[1] == "" {
@@ -376,7 +376,7 @@ func (b *bundle) watchError(r *argusv1.WatchRequest) error {
 
 func TestWatchHeartbeatAndResume(t *testing.T) {
 	t.Parallel()
-	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e)
 		running, err := b.done.Publish(b.ctx, &argusv1.CompletionPublishRequest{JobId: "job", Status: 2, Fields: map[string]string{"n": "1"}})
 		if err != nil {
@@ -406,7 +406,7 @@ func TestWatchHeartbeatAndResume(t *testing.T) {
 
 func TestShutdownEndsWhatWaits(t *testing.T) {
 	t.Parallel()
-	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e)
 		watch, err := b.done.Watch(b.ctx, &argusv1.WatchRequest{JobId: "job"})
 		if err != nil {
@@ -446,7 +446,7 @@ func TestShutdownEndsWhatWaits(t *testing.T) {
 
 func TestCallerThatLeavesGetsNothing(t *testing.T) {
 	t.Parallel()
-	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e)
 		ctx, cancel := context.WithTimeout(b.ctx, 200*time.Millisecond)
 		defer cancel()
@@ -513,7 +513,7 @@ func TestHealthAndReflection(t *testing.T) {
 
 func TestResponseTooLarge(t *testing.T) {
 	t.Parallel()
-	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e)
 		mib := strings.Repeat("x", 1<<20)
 		for _, field := range []string{"a", "b", "c", "d"} {
@@ -536,7 +536,7 @@ func TestResponseTooLarge(t *testing.T) {
 
 func TestSlowReaderIsCutOff(t *testing.T) {
 	t.Parallel()
-	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e)
 		half := strings.Repeat("x", 1<<19)
 		for range 8 {

@@ -17,7 +17,7 @@ type taskQueue struct {
 	argusv1.UnsafeTaskQueueServer // a method that is missing does not compile
 
 	server *Server
-	broker *redis.Broker
+	broker Broker
 }
 
 // defaultWait is how long Read and Await wait when the caller does not say.

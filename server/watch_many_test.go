@@ -24,7 +24,7 @@ func add(jobs ...*argusv1.WatchJob) *argusv1.WatchManyRequest {
 
 func TestWatchMany(t *testing.T) {
 	t.Parallel()
-	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e)
 		complete := func(i int) {
 			if _, err := b.done.Publish(b.ctx, &argusv1.CompletionPublishRequest{JobId: fmt.Sprint("job-", i), Status: completed}); err != nil {
@@ -151,7 +151,7 @@ func TestWatchManyErrors(t *testing.T) {
 // value of each field, and all of it before the result.
 func TestWatchState(t *testing.T) {
 	t.Parallel()
-	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e)
 		if _, err := b.state.Init(b.ctx, &argusv1.InitRequest{JobId: "job", Fields: map[string]string{"a": "1", "gone": "x"}}); err != nil {
 			t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -249,4 +250,23 @@ func noEnv(string) (string, bool) { return "", false }
 // xadd is an entry as a raw peer appends it.
 func xadd(stream string, values ...any) *goredis.XAddArgs {
 	return &goredis.XAddArgs{Stream: stream, Values: values}
+}
+
+// A server over several shards takes a task through its life; one that was told another
+// number of them, or none, does not start.
+func TestServeShards(t *testing.T) {
+	t.Parallel()
+	e := redistest.Shared(t)
+	at := []string{"serve", "--redis-addr", e.Addr, "--redis-prefix", e.Prefix}
+	p := start(t, append(at, "--redis-shards", "3")...)
+	for i := range 10 {
+		lives(t, p.dial(t), "job-"+strconv.Itoa(i))
+	}
+	for _, shards := range []string{"4", "0"} {
+		var stdout, stderr bytes.Buffer
+		code := run(redistest.Context(t), append(at, "--grpc-addr", "localhost:0", "--redis-shards", shards), noEnv, &stdout, &stderr, nil)
+		if code != exitUsage || !strings.Contains(stderr.String(), "redis.shards: is "+shards+", and this prefix was first used with 3: set it to that") {
+			t.Errorf("exit %d: %s", code, &stderr)
+		}
+	}
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // brokerMetrics are what a server tells Prometheus: how waiting goes, and Go's own numbers.
-func brokerMetrics(broker *redis.Broker) *prometheus.Registry {
+func brokerMetrics(broker broker) *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	gauge := func(name, help string, value func(redis.WaitStats) float64) {
@@ -46,7 +46,7 @@ func brokerMetrics(broker *redis.Broker) *prometheus.Registry {
 
 // serveHTTP serves /metrics and /healthz, and profiles if asked to, until the returned
 // function is called. With an empty address it serves nothing.
-func serveHTTP(addr string, profiles bool, broker *redis.Broker, log *slog.Logger) (stop func(), err error) {
+func serveHTTP(addr string, profiles bool, broker broker, log *slog.Logger) (stop func(), err error) {
 	if addr == "" {
 		return func() {}, nil
 	}

@@ -30,7 +30,7 @@ else from the YAML file, else its default. redis.pool_size in YAML is
 		Example: `  argus serve
   argus serve --redis-addr redis:6379 --redis-password-file /run/secrets/redis
   argus serve --config argus.yaml
-  argus serve --redis-cluster --redis-addr n1:6379,n2:6379 --redis-prefix '{argus}:'`,
+  argus serve --redis-cluster --redis-addr n1:6379,n2:6379 --redis-shards 12`,
 		Args: noArgs,
 	}
 	config := newConfig(command.Flags())
@@ -92,7 +92,7 @@ func (p *program) run(ctx context.Context, c *config, started func(addr, store s
 	}
 	defer closeStore()
 	c.Broker.Logger = log
-	broker, err := redis.NewBroker(client, c.Broker)
+	broker, err := newBroker(ctx, client, c)
 	if err != nil {
 		return err
 	}
@@ -116,6 +116,35 @@ func (p *program) run(ctx context.Context, c *config, started func(addr, store s
 	grace, cancel := context.WithTimeout(context.Background(), c.ShutdownTimeout)
 	defer cancel()
 	s.Shutdown(grace)
+	return err
+}
+
+// broker is what serve and dev run.
+type broker interface {
+	server.Broker
+	WaitStats() redis.WaitStats
+	Close()
+}
+
+// newBroker starts a broker, or one for each shard.
+func newBroker(ctx context.Context, client *redis.Client, c *config) (broker, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.Redis.ReadTimeout)
+	defer cancel()
+	if c.Redis.Shards > 0 {
+		shards, err := redis.NewShards(ctx, client, c.Broker)
+		return shards, inRedis(err)
+	}
+	if err := client.CheckShards(ctx); err != nil {
+		return nil, inRedis(err)
+	}
+	return redis.NewBroker(client, c.Broker)
+}
+
+// inRedis tells where the setting is that an error names.
+func inRedis(err error) error {
+	if errors.Is(err, redis.ErrInvalid) {
+		return usageError(fmt.Errorf("redis.%w", err))
+	}
 	return err
 }
 

@@ -30,6 +30,9 @@ type Engine struct {
 	Addr string
 	// Prefix is this test's own: nothing else uses it.
 	Prefix string
+	// Shards, if not 0, is how many shards Base is spread over; then Prefix is the first's.
+	Shards int
+	Base   string
 }
 
 // Real is true of a real redis-server.
@@ -75,6 +78,20 @@ func Shared(t testing.TB) Engine {
 	server, err := shared()
 	need(t, err)
 	return Engine{Name: "redis", Addr: server.Addr, Prefix: newPrefix()}
+}
+
+// Sharded is the shared redis-server, with shards.
+func Sharded(t testing.TB, shards int) Engine {
+	t.Helper()
+	e := Shared(t)
+	e.Base, e.Shards = e.Prefix, shards
+	e.Prefix = e.Shard(0)
+	return e
+}
+
+// Shard is the prefix of a shard.
+func (e Engine) Shard(i int) string {
+	return fmt.Sprintf("{%s:%02d}:", strings.TrimSuffix(e.Base, ":"), i)
 }
 
 // Main runs a package's tests and stops the shared server:

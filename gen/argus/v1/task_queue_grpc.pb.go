@@ -50,9 +50,11 @@ type TaskQueueClient interface {
 	// JOB_ACTIVE when the queue wants one task of a job at a time and there is one;
 	// RESOURCE_EXHAUSTED / QUEUE_FULL.
 	Publish(ctx context.Context, in *PublishRequest, opts ...grpc.CallOption) (*PublishResponse, error)
-	// PublishBatch puts many tasks into a queue, all or none.
+	// PublishBatch puts many tasks into a queue, all or none; on a server with shards,
+	// all or none of each shard.
 	//
-	// Errors: as Publish.
+	// Errors: as Publish. OUTCOME_UNKNOWN also when a shard refused its tasks and
+	// another did not, unless there is a request_id, by which it can be repeated.
 	PublishBatch(ctx context.Context, in *PublishBatchRequest, opts ...grpc.CallOption) (*PublishBatchResponse, error)
 	// Read leases tasks to a consumer: first those whose lease ran out elsewhere,
 	// oldest first, then new ones. It waits for work as long as `wait` says; no work
@@ -241,9 +243,11 @@ type TaskQueueServer interface {
 	// JOB_ACTIVE when the queue wants one task of a job at a time and there is one;
 	// RESOURCE_EXHAUSTED / QUEUE_FULL.
 	Publish(context.Context, *PublishRequest) (*PublishResponse, error)
-	// PublishBatch puts many tasks into a queue, all or none.
+	// PublishBatch puts many tasks into a queue, all or none; on a server with shards,
+	// all or none of each shard.
 	//
-	// Errors: as Publish.
+	// Errors: as Publish. OUTCOME_UNKNOWN also when a shard refused its tasks and
+	// another did not, unless there is a request_id, by which it can be repeated.
 	PublishBatch(context.Context, *PublishBatchRequest) (*PublishBatchResponse, error)
 	// Read leases tasks to a consumer: first those whose lease ran out elsewhere,
 	// oldest first, then new ones. It waits for work as long as `wait` says; no work
