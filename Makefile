@@ -8,7 +8,7 @@ GENERATE  = $(BUF) generate && $(BUF) generate --template tools/buf.gen.docs.yam
 # What the last release promised; a change that breaks it fails `make lint`.
 RELEASED  = proto/released.binpb
 
-.PHONY: help run test build generate lint lint-go lint-proto release-contract fuzz faults bench bench-scripts bench-waiting model
+.PHONY: help run test build generate lint lint-go lint-proto release-contract fuzz faults bench bench-scripts bench-shards bench-waiting model
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ bench: ## Measure whole lives of tasks, beside other ways (ARGS for its flags).
 
 bench-waiting: ## Measure what waiting costs (ARGS for its flags).
 	cd bench && $(GO) run ./waiting $(ARGS)
+
+bench-shards: ## Measure how work spreads over the masters of a Cluster (ARGS for its flags).
+	cd bench && $(GO) run ./shards $(ARGS)
 
 bench-scripts: ## Measure what each operation costs Redis, beside plain commands.
 	$(GO) test ./redis -run=NONE -bench=Scripts -benchtime=$(or $(BENCHTIME),3000x)

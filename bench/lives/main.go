@@ -155,14 +155,6 @@ func (b *bench) used(c *contender) [4]float64 {
 		float64(time.Duration(own.Utime.Nano() + own.Stime.Nano()).Microseconds()), float64(memory.Mallocs) + b.Mallocs()}
 }
 
-func median(list []float64) float64 {
-	if len(list) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(list))
-	return sorted[len(sorted)/2]
-}
-
 func report(all []*contender) {
 	table := rig.NewTable("whole lives", "per second", "from – to", "µs of Redis", "of the server", "of the client", "allocations")
 	table.Quiet = true
@@ -170,9 +162,9 @@ func report(all []*contender) {
 		if c.rates == nil {
 			continue
 		}
-		cells := []string{c.name, fmt.Sprintf("%.0f", median(c.rates)), fmt.Sprintf("%.0f – %.0f", slices.Min(c.rates), slices.Max(c.rates))}
+		cells := []string{c.name, fmt.Sprintf("%.0f", rig.Median(c.rates)), fmt.Sprintf("%.0f – %.0f", slices.Min(c.rates), slices.Max(c.rates))}
 		for _, cost := range c.costs {
-			cells = append(cells, fmt.Sprintf("%.1f", median(cost)))
+			cells = append(cells, fmt.Sprintf("%.1f", rig.Median(cost)))
 		}
 		table.Row(cells...)
 	}
@@ -206,7 +198,7 @@ func ratios(all []*contender) {
 			table.Row(what, aim, fmt.Sprintf("%.2f", a/b))
 		}
 	}
-	rate := func(name string) float64 { return median(find(name).rates) }
+	rate := func(name string) float64 { return rig.Median(find(name).rates) }
 	p99 := func(name string) float64 { return find(name).delays.Quantile(0.99).Seconds() }
 	row("batched lives / asynq", "≥ 10", rate(argusBatched), rate(asynqName))
 	row("batched lives / go-redis pipelines", "≥ 1.2", rate(argusBatched), rate(goredisName))
@@ -216,6 +208,6 @@ func ratios(all []*contender) {
 	row("all unary / asynq", "≥ 1.5", rate(argusUnary), rate(asynqName))
 	row("idle p99 / raw XREADGROUP BLOCK", "≤ 2.5", p99(argusMixed), p99(respName))
 	row("idle p99 / JetStream", "≤ 1.7", p99(argusMixed), p99(natsAsync))
-	row("Redis's time, batched / plain commands", "≤ 1.1", median(find(argusBatched).costs[0]), median(find(respName).costs[0]))
+	row("Redis's time, batched / plain commands", "≤ 1.1", rig.Median(find(argusBatched).costs[0]), rig.Median(find(respName).costs[0]))
 	table.Print(os.Stdout)
 }

@@ -304,6 +304,15 @@ func Numbers(list string) []int {
 // Seconds writes a duration.
 func Seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
 
+// Median is the middle one of some numbers.
+func Median(list []float64) float64 {
+	if len(list) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(list))
+	return sorted[len(sorted)/2]
+}
+
 // Table collects rows.
 type Table struct {
 	Quiet bool // a row is not shown before Print
