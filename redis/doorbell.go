@@ -32,7 +32,13 @@ type wait struct {
 	key, group string
 	place      *list.Element
 	rung       chan struct{} // holds one ring
-	isRung     bool          // the ring came by this line, guarded by bell.mu
+	// Guarded by bell.mu:
+	isRung bool // the ring came by this line
+	// wants is what it would read, nil if nobody else may read for it; isOffered is true while
+	// someone does, and given is what he got.
+	wants              *ReadRequest
+	isOffered, hasLeft bool
+	given              *newLease
 }
 
 func newDoorbell() *doorbell {
@@ -70,13 +76,64 @@ func (d *doorbell) join(key, group string, rung chan struct{}) *wait {
 	return w
 }
 
+// accept lets others read for who waits, until he heeds a ring.
+func (w *wait) accept(r *ReadRequest) {
+	w.bell.mu.Lock()
+	defer w.bell.mu.Unlock()
+	w.wants = r
+}
+
 // heed says whether a ring came by this line, and takes note that it is looked into.
 func (w *wait) heed() bool {
 	w.bell.mu.Lock()
 	defer w.bell.mu.Unlock()
 	was := w.isRung
-	w.isRung = false
+	w.isRung, w.wants = false, nil
 	return was
+}
+
+// offer finds who would be woken for an entry of a task stream, so that what he wants is
+// read for him in the round trip that adds the entry: nil unless all who wait are of one
+// group. It must be given what was read.
+func (d *doorbell) offer(key string) (who *wait, wants ReadRequest) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.lines[key]) != 1 {
+		return nil, wants
+	}
+	for _, line := range d.lines[key] {
+		for e := line.Front(); e != nil; e = e.Next() {
+			if w := e.Value.(*wait); w.wants != nil && !w.isRung && !w.isOffered {
+				w.isOffered = true
+				return w, *w.wants
+			}
+		}
+	}
+	return nil, wants
+}
+
+// give ends an offer, and wakes who waits with what was read for him, nil if nothing was;
+// false when he left.
+func (w *wait) give(l *newLease) bool {
+	w.bell.mu.Lock()
+	defer w.bell.mu.Unlock()
+	if w.isOffered = false; w.hasLeft {
+		return false
+	}
+	if w.given = l; l != nil {
+		w.isRung = true
+		signal(w.rung)
+	}
+	return true
+}
+
+// take returns what someone read for him, once.
+func (w *wait) take() *newLease {
+	w.bell.mu.Lock()
+	defer w.bell.mu.Unlock()
+	given := w.given
+	w.given = nil
+	return given
 }
 
 // leave gives up the place. A ring that was not heeded goes to the next in line: it may
@@ -87,7 +144,7 @@ func (w *wait) leave() {
 	defer d.mu.Unlock()
 	line := d.lines[w.key][w.group]
 	line.Remove(w.place)
-	if w.isRung {
+	if w.hasLeft = true; w.isRung {
 		ringFirst(line, 1)
 	}
 	if line.Len() == 0 {
@@ -115,13 +172,27 @@ func (d *doorbell) ringNew(key, id string, n int) {
 	if !cursorLess(d.last[key], id) {
 		return
 	}
+	d.saw(key, id)
+	for _, line := range d.lines[key] {
+		ringFirst(line, n)
+	}
+}
+
+// rangFor notes that someone was woken for an entry.
+func (d *doorbell) rangFor(key, id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if cursorLess(d.last[key], id) {
+		d.saw(key, id)
+	}
+}
+
+// saw notes an entry that someone was woken for. The caller holds mu.
+func (d *doorbell) saw(key, id string) {
 	if len(d.last) >= 10000 { // forget; waking someone in vain does no harm
 		clear(d.last)
 	}
 	d.last[key] = id
-	for _, line := range d.lines[key] {
-		ringFirst(line, n)
-	}
 }
 
 // ringLine wakes the first of one line.
@@ -135,7 +206,7 @@ func (d *doorbell) ringLine(key, group string) {
 
 func ringFirst(line *list.List, n int) {
 	for e := line.Front(); e != nil && n > 0; e = e.Next() {
-		if w := e.Value.(*wait); !w.isRung {
+		if w := e.Value.(*wait); !w.isRung && !w.isOffered {
 			w.isRung = true
 			signal(w.rung) // it may be awake already, for another line
 			n--
@@ -330,8 +401,8 @@ func (d *doorbell) ringAll(key string) {
 	}
 }
 
-// saw tells the sweep which entry the ear knows already.
-func (d *doorbell) saw(e *ear, id string) {
+// knows tells the sweep which entry the ear knows already.
+func (d *doorbell) knows(e *ear, id string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	e.seen = id

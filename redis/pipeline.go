@@ -31,6 +31,7 @@ const (
 type unit struct {
 	commands []goredis.Cmder
 	share    *share
+	after    []goredis.Cmder // behind all others
 	done     chan struct{}
 }
 
@@ -83,9 +84,9 @@ func (p *pipeliner) do(ctx context.Context, commands ...goredis.Cmder) error {
 	return p.send(ctx, &unit{commands: commands, done: make(chan struct{})})
 }
 
-// call has a script do an item, perhaps with others.
-func (p *pipeliner) call(ctx context.Context, s *share, e effect) ([]element, error) {
-	if err := p.send(ctx, &unit{share: s, done: make(chan struct{})}); err != nil {
+// call has a script do an item, perhaps with others; the commands follow it.
+func (p *pipeliner) call(ctx context.Context, s *share, e effect, after ...goredis.Cmder) ([]element, error) {
+	if err := p.send(ctx, &unit{share: s, after: after, done: make(chan struct{})}); err != nil {
 		return nil, translate(s.script.name, err, e)
 	}
 	return s.reply, translate(s.script.name, s.err, e)
@@ -166,6 +167,11 @@ func (p *pipeliner) exec(ctx context.Context, units []*unit) {
 		c.command = command(ctx, c.words(false))
 		_ = pipe.Process(ctx, c.command)
 	}
+	for _, u := range units {
+		for _, command := range u.after {
+			_ = pipe.Process(ctx, command)
+		}
+	}
 	_, _ = pipe.Exec(ctx)
 	for _, c := range calls {
 		reply, err := rawReply(c.command)
@@ -244,7 +250,7 @@ func (p *pipeliner) refuse() {
 	for {
 		select {
 		case u := <-p.queue:
-			for _, command := range u.commands {
+			for _, command := range slices.Concat(u.commands, u.after) {
 				command.SetErr(goredis.ErrClosed)
 			}
 			if u.share != nil {

@@ -26,9 +26,15 @@ func (b *Broker) publishPlain(ctx context.Context, queue string, entries []newEn
 	if isBatch {
 		adds = append(adds, command(ctx, words{"exec"}))
 	}
-	if err := b.client.pipeliner.do(ctx, adds...); err != nil {
+	var reader *reader
+	if !isBatch {
+		reader = b.findReader(ctx, key)
+	}
+	if err := b.client.pipeliner.send(reader.keep(ctx), &unit{commands: adds, after: reader.commands(), done: make(chan struct{})}); err != nil {
+		reader.give(err)
 		return nil, false, translate("publish", err, once)
 	}
+	reader.give(nil)
 	if isBatch && adds[0].Err() != nil {
 		return nil, false, translate("publish", adds[0].Err(), once)
 	}
@@ -54,8 +60,58 @@ func (b *Broker) publishPlain(ctx context.Context, queue string, entries []newEn
 		return nil, false, translate("publish", last.err, once)
 	}
 	b.know(ctx, queue)
-	b.bell.ringNew(key, published[len(published)-1].EntryID, len(published))
+	if last := published[len(published)-1].EntryID; reader != nil {
+		b.bell.rangFor(key, last)
+	} else {
+		b.bell.ringNew(key, last, len(published))
+	}
 	return published, false, nil
+}
+
+// reader is who waits for the task that is being published: his read goes out with it.
+type reader struct {
+	broker *Broker
+	place  *wait
+	lease  *newLease
+}
+
+// findReader finds one; nil when nobody waits, or only some for whom that can't be done.
+func (b *Broker) findReader(ctx context.Context, key string) *reader {
+	place, wants := b.bell.offer(key)
+	if place == nil {
+		return nil
+	}
+	lease := b.newLease(ctx, wants)
+	if lease == nil {
+		place.give(nil)
+		return nil
+	}
+	return &reader{broker: b, place: place, lease: lease}
+}
+
+// keep is the context of a publish: its caller's end must not cut off what a reader gets.
+func (r *reader) keep(ctx context.Context) context.Context {
+	if r == nil {
+		return ctx
+	}
+	return context.WithoutCancel(ctx)
+}
+
+func (r *reader) commands() []goredis.Cmder {
+	if r == nil {
+		return nil
+	}
+	return r.lease.commands()
+}
+
+// give wakes the reader with what he got, or with the error that kept him from it.
+func (r *reader) give(err error) {
+	if r == nil {
+		return
+	}
+	if r.lease.err = err; !r.place.give(r.lease) {
+		r.broker.refuse(context.Background(), r.lease)
+	}
 }
 
 // publishShared publishes a task and creates its job's state, perhaps in one script call with
@@ -67,8 +123,10 @@ func (b *Broker) publishShared(ctx context.Context, queue string, entry newEntry
 	args.counted(fields...)
 	args.counted(entry.fields...)
 	key := b.keys.tasks(queue)
-	reply, err := b.client.pipeliner.call(ctx, &share{script: publishEachScript, perItem: 1,
-		headKeys: words{key}, keys: words{b.keys.state(entry.jobID)}, args: args}, once)
+	reader := b.findReader(ctx, key)
+	reply, err := b.client.pipeliner.call(reader.keep(ctx), &share{script: publishEachScript, perItem: 1,
+		headKeys: words{key}, keys: words{b.keys.state(entry.jobID)}, args: args}, once, reader.commands()...)
+	reader.give(nil)
 	if err != nil {
 		return nil, false, err
 	}
@@ -78,6 +136,10 @@ func (b *Broker) publishShared(ctx context.Context, queue string, entry newEntry
 	}
 	b.know(ctx, queue)
 	b.ringState(entry.jobID)
-	b.bell.ringNew(key, id, 1)
+	if reader != nil {
+		b.bell.rangFor(key, id)
+	} else {
+		b.bell.ringNew(key, id, 1)
+	}
 	return []Published{{EntryID: id, JobID: entry.jobID}}, false, nil
 }

@@ -40,15 +40,15 @@ func (b *Broker) Read(ctx context.Context, r ReadRequest) ([]Delivery, error) {
 		return nil, err
 	}
 	if r.OwnPending || r.Wait <= 0 {
-		return b.take(ctx, r)
+		return b.take(ctx, r, nil)
 	}
 	timer := time.NewTimer(r.Wait)
 	defer timer.Stop()
 	place := b.bell.join(b.keys.tasks(r.Queue), r.Group, make(chan struct{}, 1))
-	defer place.leave()
+	defer b.leave(ctx, place)
 	for {
 		place.heed()
-		deliveries, err := b.take(ctx, r)
+		deliveries, err := b.take(ctx, r, place.take())
 		if err != nil {
 			return nil, err
 		}
@@ -58,6 +58,7 @@ func (b *Broker) Read(ctx context.Context, r ReadRequest) ([]Delivery, error) {
 			}
 			return deliveries, nil
 		}
+		place.accept(&r)
 		select {
 		case <-place.rung:
 		case <-timer.C:
@@ -85,11 +86,35 @@ func (b *Broker) normalize(r ReadRequest) (ReadRequest, error) {
 	return r, errors.Join(CheckID("group", r.Group), CheckID("consumer", r.Consumer))
 }
 
-// take leases what there is. Entries that nobody gets are turned away, those that were
-// deleted are forgotten; as long as there are only such, it goes on.
-func (b *Broker) take(ctx context.Context, r ReadRequest) ([]Delivery, error) {
+// leave gives up a place. What was read for it meanwhile is given back.
+func (b *Broker) leave(ctx context.Context, place *wait) {
+	place.leave()
+	if given := place.take(); given != nil {
+		b.refuse(ctx, given)
+	}
+}
+
+// refuse gives back what was leased for someone who left.
+func (b *Broker) refuse(ctx context.Context, l *newLease) {
+	if p, _, err := b.leased(ctx, l); err == nil {
+		b.release(ctx, p.deliveries)
+		b.turnAway(ctx, p.unwanted)
+	}
+}
+
+// take leases what there is, beginning with what was leased for it already, if anything
+// was. Entries that nobody gets are turned away, those that were deleted are forgotten; as
+// long as there are only such, it goes on.
+func (b *Broker) take(ctx context.Context, r ReadRequest, given *newLease) ([]Delivery, error) {
 	for {
-		batch, err := b.lease(ctx, r)
+		batch, isGiven, err := batch{}, false, error(nil)
+		if given != nil {
+			batch, isGiven, err = b.leased(ctx, given)
+			given = nil
+		}
+		if !isGiven || err == nil && len(batch.deliveries)+len(batch.unwanted) == 0 {
+			batch, err = b.lease(ctx, r)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -26,20 +26,54 @@ const (
 // The queue's pause and the cancelled jobs are looked at after the entries were leased: then
 // what came before the lease is seen. Of a queue that was paused the entries are given back.
 func (b *Broker) leaseNew(ctx context.Context, r ReadRequest) (p batch, ok bool, err error) {
-	config := b.queueConfig(r.Queue)
-	want := min(r.Max, b.lines.room(r.Queue, b.deliveryOverhead(r)))
-	if b.client.pipeliner == nil || config.FairBy != "" || want < min(r.Max, plainLeast) {
+	l := b.newLease(ctx, r)
+	if l == nil {
 		return p, false, nil
 	}
-	ctx = context.WithoutCancel(ctx)
-	read := command(ctx, words{"xreadgroup", "group", r.Group, r.Consumer, "count", strconv.Itoa(want), "streams", b.keys.tasks(r.Queue), ">"})
-	paused := goredis.NewIntCmd(ctx, "exists", b.keys.paused(r.Queue))
-	cancelled := goredis.NewIntCmd(ctx, "exists", b.keys.cancelledJobs())
-	now := goredis.NewTimeCmd(ctx, "time")
-	if err := b.client.pipeliner.do(ctx, read, paused, cancelled, now); err != nil {
-		return p, false, translate("read", err, repeatable)
+	l.err = b.client.pipeliner.do(context.WithoutCancel(ctx), l.commands()...)
+	return b.leased(ctx, l)
+}
+
+// newLease is a lease of new entries on its way.
+type newLease struct {
+	r      ReadRequest
+	config QueueConfig
+	want   int
+
+	read              *goredis.RawCmd
+	paused, cancelled *goredis.IntCmd
+	now               *goredis.TimeCmd
+	err               error // of sending them
+}
+
+// newLease prepares to lease new entries without the script; nil when it can't know enough.
+// The commands must be sent together, and what they got goes to leased.
+func (b *Broker) newLease(ctx context.Context, r ReadRequest) *newLease {
+	l := &newLease{r: r, config: b.queueConfig(r.Queue), want: min(r.Max, b.lines.room(r.Queue, b.deliveryOverhead(r)))}
+	if b.client.pipeliner == nil || l.config.FairBy != "" || l.want < min(r.Max, plainLeast) {
+		return nil
 	}
-	reply, err := rawReply(read)
+	ctx = context.WithoutCancel(ctx)
+	l.read = command(ctx, words{"xreadgroup", "group", r.Group, r.Consumer, "count", strconv.Itoa(l.want), "streams", b.keys.tasks(r.Queue), ">"})
+	l.paused = goredis.NewIntCmd(ctx, "exists", b.keys.paused(r.Queue))
+	l.cancelled = goredis.NewIntCmd(ctx, "exists", b.keys.cancelledJobs())
+	l.now = goredis.NewTimeCmd(ctx, "time")
+	return l
+}
+
+func (l *newLease) commands() []goredis.Cmder {
+	return []goredis.Cmder{l.read, l.paused, l.cancelled, l.now}
+}
+
+// leased is what the commands of a newLease leased; false when nothing was, and the script
+// should try.
+func (b *Broker) leased(ctx context.Context, l *newLease) (p batch, ok bool, err error) {
+	ctx = context.WithoutCancel(ctx)
+	r := l.r
+	if l.err != nil {
+		return p, false, translate("read", l.err, repeatable)
+	}
+	reply, err := rawReply(l.read)
 	var refused goredis.Error
 	if errors.As(err, &refused) {
 		return p, false, nil // the script makes the group, or says what is wrong
@@ -47,21 +81,21 @@ func (b *Broker) leaseNew(ctx context.Context, r ReadRequest) (p batch, ok bool,
 	if err != nil {
 		return p, false, translate("read", err, repeatable)
 	}
-	if err := errors.Join(paused.Err(), cancelled.Err(), now.Err()); err != nil {
+	if err := errors.Join(l.paused.Err(), l.cancelled.Err(), l.now.Err()); err != nil {
 		return p, false, translate("read", err, repeatable)
 	}
-	if p, err = b.newEntries(r, config, reply, now.Val()); err != nil {
+	if p, err = b.newEntries(r, l.config, reply, l.now.Val()); err != nil {
 		return p, false, err
 	}
-	if len(p.deliveries)+len(p.unwanted) == want { // there may be more
+	if len(p.deliveries)+len(p.unwanted) == l.want { // there may be more
 		b.bell.ringLine(b.keys.tasks(r.Queue), r.Group)
 	}
-	if paused.Val() > 0 {
+	if l.paused.Val() > 0 {
 		b.lines.isPaused(r.Queue, true)
 		b.release(ctx, p.deliveries)
 		return batch{unwanted: p.unwanted}, true, nil
 	}
-	if cancelled.Val() > 0 {
+	if l.cancelled.Val() > 0 {
 		if err := b.dropCancelled(ctx, &p); err != nil {
 			b.release(ctx, p.deliveries)
 			return p, false, err

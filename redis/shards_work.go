@@ -63,7 +63,7 @@ func (s *Shards) take(ctx context.Context, r ReadRequest, look []int) (all []Del
 	for n, i := range look {
 		part := r
 		part.Max = r.Max - len(all)
-		deliveries, err := s.brokers[i].take(ctx, part)
+		deliveries, err := s.brokers[i].take(ctx, part, nil)
 		switch {
 		case errors.Is(err, ErrUnavailable) && ctx.Err() == nil:
 			if away++; away == len(s.brokers) {

@@ -340,7 +340,7 @@ func (w *Watches) events(ctx context.Context, e *ear, reply keyReply) {
 			return
 		}
 	}
-	f.broker.bell.saw(e, f.cursor)
+	f.broker.bell.knows(e, f.cursor)
 	if len(reply.entries) > watchPage {
 		e.ring() // there may be more
 	}
