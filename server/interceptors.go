@@ -10,7 +10,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/hikmaai-io/argus-queue/redis"
 )
@@ -34,11 +33,11 @@ var layers = []layer{logCall, tellErrors, recoverPanic}
 func (s *Server) interceptors() []grpc.ServerOption {
 	log := s.log
 	unary := func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (response any, err error) {
+		requestArrived(ctx)
 		c := &call{method: info.FullMethod, request: request, log: log}
 		err = c.run(ctx, layers, func(ctx context.Context) error {
-			response, err = handler(ctx, request)
-			if err == nil && tooLarge(response) {
-				return errResponseTooLarge
+			if response, err = handler(ctx, request); err == nil {
+				response, err = s.toSend(ctx, response)
 			}
 			return err
 		})
@@ -52,7 +51,7 @@ func (s *Server) interceptors() []grpc.ServerOption {
 		return c.run(inner.Context(), layers, func(ctx context.Context) error {
 			ctx, stop := s.whileServing(ctx)
 			defer stop()
-			return ended(ctx, handler(service, &serverStream{ServerStream: inner, ctx: ctx, call: c, converses: info.IsClientStream, sendTimeout: s.config.SendTimeout}))
+			return ended(ctx, handler(service, &serverStream{ServerStream: inner, ctx: ctx, call: c, converses: info.IsClientStream, server: s}))
 		})
 	}
 	return []grpc.ServerOption{grpc.UnaryInterceptor(unary), grpc.StreamInterceptor(stream)}
@@ -73,7 +72,7 @@ type serverStream struct {
 	call      *call
 	converses bool // the client sends more than its request
 
-	sendTimeout time.Duration
+	server *Server
 }
 
 func (s *serverStream) Context() context.Context { return s.ctx }
@@ -81,6 +80,7 @@ func (s *serverStream) Context() context.Context { return s.ctx }
 func (s *serverStream) RecvMsg(message any) error {
 	err := s.receive(message)
 	if err == nil && s.call.request == nil {
+		requestArrived(s.ctx)
 		s.call.request = message
 	}
 	return err
@@ -105,12 +105,13 @@ func (s *serverStream) receive(message any) error {
 // SendMsg sends a message. A caller that does not read is not waited for beyond the send
 // time-out or the server's shutdown; what then still waits ends with the stream.
 func (s *serverStream) SendMsg(message any) error {
-	if tooLarge(message) {
-		return errResponseTooLarge
+	message, err := s.server.toSend(s.ctx, message)
+	if err != nil {
+		return err
 	}
 	sent := make(chan error, 1)
 	go func() { sent <- s.ServerStream.SendMsg(message) }()
-	timer := time.NewTimer(s.sendTimeout)
+	timer := time.NewTimer(s.server.config.SendTimeout)
 	defer timer.Stop()
 	select {
 	case err := <-sent:
@@ -120,16 +121,6 @@ func (s *serverStream) SendMsg(message any) error {
 	case <-s.ctx.Done():
 		return context.Cause(s.ctx)
 	}
-}
-
-func tooLarge(response any) bool {
-	switch message := response.(type) {
-	case interface{ SizeVT() int }: // as proto.Size, and faster
-		return message.SizeVT() > maxMessage
-	case proto.Message:
-		return proto.Size(message) > maxMessage
-	}
-	return false
 }
 
 // tellErrors turns what the handler returned into a status.

@@ -46,6 +46,7 @@ type bundle struct {
 	ctx      context.Context
 	logs     *logs
 	engine   redistest.Engine
+	addr     string // of the server
 	raw      *goredis.Client
 	server   *server.Server
 	conn     *grpc.ClientConn
@@ -91,6 +92,12 @@ func setup(t *testing.T, e redistest.Engine) *bundle {
 
 func setupWith(t *testing.T, e redistest.Engine, config redis.BrokerConfig) *bundle {
 	t.Helper()
+	return setupServer(t, e, config, func(*server.Config) {})
+}
+
+// setupServer changes what the server is told.
+func setupServer(t *testing.T, e redistest.Engine, config redis.BrokerConfig, change func(*server.Config)) *bundle {
+	t.Helper()
 	l := &logs{}
 	log := slog.New(slog.NewJSONHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	config.Logger = log
@@ -99,14 +106,16 @@ func setupWith(t *testing.T, e redistest.Engine, config redis.BrokerConfig) *bun
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := server.New(server.Config{Broker: broker, Logger: log, SendTimeout: 300 * time.Millisecond})
+	told := server.Config{Broker: broker, Logger: log, SendTimeout: 300 * time.Millisecond}
+	change(&told)
+	s := server.New(told)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
 	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bundle{ctx: redistest.Context(t), engine: e, logs: l, raw: e.Raw(t), server: s, conn: conn,
+	b := &bundle{ctx: redistest.Context(t), engine: e, addr: listener.Addr().String(), logs: l, raw: e.Raw(t), server: s, conn: conn,
 		queue: argusv1.NewTaskQueueClient(conn), state: argusv1.NewJobStateClient(conn), done: argusv1.NewCompletionClient(conn),
 		admin: argusv1.NewAdminClient(conn)}
 	b.shutdown = sync.OnceFunc(func() {

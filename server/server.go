@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
@@ -38,24 +40,43 @@ type Config struct {
 	// MaxConnections is how many clients may be connected; default 10,000. More wait
 	// until one leaves.
 	MaxConnections int
+
+	// What tests shorten, and what they add.
+	patience patience
+	options  []grpc.ServerOption
 }
 
 // Limits of a connection and a message; gRPC's own defaults are unsafe in most places.
 const (
-	maxMessage        = 4 << 20 // what clients accept by default
-	maxRequest        = 8 << 20 // more than any field may hold, so that it is told which one is too large
-	maxHeaderBytes    = 16 << 10
-	maxStreams        = 1000 // per connection
-	connectionTimeout = 10 * time.Second
-	// A connection is renewed now and then, so that clients find new servers; calls
-	// get the grace, watches resume by their cursor.
-	maxConnectionAge   = 30 * time.Minute
-	maxConnectionGrace = time.Minute
-	pingAfter          = 20 * time.Second
-	pingTimeout        = 10 * time.Second
-	// minPing is how often a client may ping.
-	minPing = 10 * time.Second
+	maxMessage     = 4 << 20 // what clients accept by default
+	maxRequest     = 8 << 20 // more than any field may hold, so that it is told which one is too large
+	maxHeaderBytes = 16 << 10
+	maxStreams     = 1000 // per connection
 )
+
+// patience is how long the server bears with a client.
+type patience struct {
+	// handshake is how long a new connection may take until it speaks HTTP/2.
+	handshake time.Duration
+	// request is how long a call's (first) request may take to arrive.
+	request time.Duration
+	// idle is how long a connection without a call keeps its place among MaxConnections.
+	idle time.Duration
+	// A connection is renewed at some age, so that clients find new servers; calls get the
+	// grace, watches resume by their cursor.
+	age, grace time.Duration
+	// pingAfter is after how much silence a client is asked whether it is there, pingTimeout
+	// how long it may take to answer.
+	pingAfter, pingTimeout time.Duration
+	// minPing is how often a client may ping. Many ping every 10 s, and a network brings
+	// some of these pings closer together.
+	minPing time.Duration
+}
+
+var defaultPatience = patience{
+	handshake: 10 * time.Second, request: 30 * time.Second, idle: 5 * time.Minute, age: 30 * time.Minute, grace: time.Minute,
+	pingAfter: 20 * time.Second, pingTimeout: 10 * time.Second, minPing: 5 * time.Second,
+}
 
 // Server is the gRPC server: the services, health and reflection.
 type Server struct {
@@ -83,22 +104,28 @@ func New(config Config) *Server {
 	if config.MaxConnections == 0 {
 		config.MaxConnections = 10000
 	}
+	if config.patience == (patience{}) {
+		config.patience = defaultPatience
+	}
 	s := &Server{config: config, log: config.Logger, health: health.NewServer()}
 	s.serving, s.drain = context.WithCancel(context.Background())
-	s.grpc = grpc.NewServer(append(s.interceptors(),
-		grpc.ForceServerCodecV2(codec.New()),
+	p := config.patience
+	s.grpc = grpc.NewServer(slices.Concat(s.interceptors(), []grpc.ServerOption{
+		grpc.InTapHandle(p.awaitRequest),
+		grpc.Creds(unreadCounts{insecure.NewCredentials()}),
+		grpc.ForceServerCodecV2(releasingCodec{codec.New()}),
 		grpc.MaxRecvMsgSize(maxRequest),
 		grpc.MaxSendMsgSize(maxMessage),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.MaxConcurrentStreams(maxStreams),
-		grpc.ConnectionTimeout(connectionTimeout),
+		grpc.ConnectionTimeout(p.handshake),
 		grpc.WaitForHandlers(true),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: p.minPing, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
-			Time: pingAfter, Timeout: pingTimeout,
-			MaxConnectionAge: maxConnectionAge, MaxConnectionAgeGrace: maxConnectionGrace,
+			Time: p.pingAfter, Timeout: p.pingTimeout, MaxConnectionIdle: p.idle,
+			MaxConnectionAge: p.age, MaxConnectionAgeGrace: p.grace,
 		}),
-	)...)
+	}, config.options)...)
 	argusv1.RegisterTaskQueueServer(s.grpc, &taskQueue{server: s, broker: config.Broker})
 	argusv1.RegisterJobStateServer(s.grpc, &jobState{broker: config.Broker})
 	argusv1.RegisterCompletionServer(s.grpc, &completion{server: s, broker: config.Broker})
