@@ -319,7 +319,7 @@ func TestWorthlessFrames(t *testing.T) {
 	t.Parallel()
 	b := setup(t, redistest.Embedded(t))
 	stop := b.witness(t)
-	defer stop()
+	t.Cleanup(stop)
 	for name, write := range map[string]func(a *attacker, stream uint32) error{
 		"SETTINGS":       func(a *attacker, _ uint32) error { return a.WriteSettings() },
 		"empty DATA":     func(a *attacker, stream uint32) error { return a.WriteData(stream, false, nil) },

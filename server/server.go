@@ -88,6 +88,8 @@ type Server struct {
 	serving context.Context
 	drain   context.CancelFunc
 	tasks   sync.WaitGroup
+
+	handshakes handshakes
 }
 
 // New makes a server. Call Serve, then Shutdown.
@@ -149,7 +151,7 @@ func (s *Server) report(status healthpb.HealthCheckResponse_ServingStatus) {
 // Serve answers calls until Shutdown; then it returns nil.
 func (s *Server) Serve(listener net.Listener) error {
 	s.tasks.Go(s.watchRedis)
-	err := s.grpc.Serve(netutil.LimitListener(listener, s.config.MaxConnections))
+	err := s.grpc.Serve(handshakeListener{netutil.LimitListener(listener, s.config.MaxConnections), &s.handshakes})
 	if errors.Is(err, grpc.ErrServerStopped) {
 		return nil
 	}
@@ -203,6 +205,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 		close(stopped)
 	}()
 	s.drain()
+	s.handshakes.end()
 	select {
 	case <-stopped:
 	case <-ctx.Done():
@@ -223,12 +226,13 @@ func (s *Server) whileServing(ctx context.Context) (context.Context, context.Can
 	}
 }
 
-// ended gives the cause of a context's end instead of its bare error, so that a
-// shutdown is told from a caller that went away.
+// ended gives the cause of a context's end instead of its bare error, so that what the
+// server ended is told from a caller that went away.
 func ended(ctx context.Context, err error) error {
 	isEnd := errors.Is(err, context.Canceled) || status.Code(err) == codes.Canceled
-	if isEnd && errors.Is(context.Cause(ctx), errShuttingDown) {
-		return errShuttingDown
+	cause := context.Cause(ctx)
+	if isEnd && (errors.Is(cause, errShuttingDown) || errors.Is(cause, errSlowRequest)) {
+		return cause
 	}
 	return err
 }

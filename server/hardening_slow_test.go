@@ -1,0 +1,337 @@
+package server_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
+	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/redistest"
+	"github.com/hikmaai-io/argus-queue/server"
+)
+
+// deaf is the window of a client that takes no data.
+var deaf = http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}
+
+// setupHurried is a server that bears with nothing for long.
+func setupHurried(t *testing.T, change func(*server.Config)) *bundle {
+	t.Helper()
+	return setupServer(t, redistest.Embedded(t), redis.BrokerConfig{}, change)
+}
+
+// Whoever connects and does not speak HTTP/2 is cut off, and its place is free again.
+func TestSilentConnections(t *testing.T) {
+	t.Parallel()
+	openings := []string{"", http2.ClientPreface[:10], http2.ClientPreface, http2.ClientPreface + "\x00\x00\x06\x04\x00", "GET / HTTP/1.1\r\nHost: x\r\n\r\n"}
+	b := setupHurried(t, func(c *server.Config) {
+		c.SetHandshake(300 * time.Millisecond)
+		c.MaxConnections = len(openings)
+	})
+	var all []net.Conn
+	for _, opening := range openings {
+		conn := b.dial(t)
+		if _, err := io.WriteString(conn, opening); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, conn)
+	}
+	stop := b.witness(t) // finds a place when one of them has lost its own
+	for i, conn := range all {
+		if _, err := io.Copy(io.Discard, conn); err != nil && !isReset(err) {
+			t.Errorf("%q: %v", openings[i], err)
+		}
+	}
+	stop()
+}
+
+// isReset is true of a connection that the server closed without reading everything.
+func isReset(err error) bool { return strings.Contains(err.Error(), "connection reset") }
+
+// After the handshake, a client that stops in the middle of a frame is asked whether it is
+// still there, and can't answer.
+func TestHalfAFrame(t *testing.T) {
+	t.Parallel()
+	b := setupHurried(t, func(c *server.Config) { c.SetPings(time.Second, 100*time.Millisecond) })
+	a := b.attack(t).listen()
+	stop := b.witness(t)
+	_, err := a.open(publish)
+	a.must(0, err)
+	a.must(a.conn.Write([]byte{0, 1, 0, 0, 0}))
+	a.isCutOff()
+	stop()
+}
+
+// A connection without a call gives its place to someone who wants it.
+func TestIdleConnections(t *testing.T) {
+	t.Parallel()
+	b := setupHurried(t, func(c *server.Config) {
+		c.SetIdle(200 * time.Millisecond)
+		c.MaxConnections = 2
+	})
+	var all []*attacker
+	for range 2 {
+		a := b.attack(t).listen()
+		a.awaitCode(a.call(listJobs, &argusv1.ListRequest{}), codes.OK)
+		all = append(all, a)
+	}
+	for _, a := range all {
+		ping := [8]byte{1, 6, 1, 8, 0, 3, 3, 9} // whose answer says that the GOAWAY has arrived
+		a.await("a friendly end", func(s seen) bool { return s.goAway == "NO_ERROR max_idle" && slices.Contains(s.pings, ping) })
+		a.must(0, a.WritePing(true, ping))
+	}
+	for _, a := range all {
+		a.isCutOff()
+	}
+	b.witness(t)()
+}
+
+// A request that does not arrive ends its call, however much of it comes bit by bit.
+func TestHalfSentRequests(t *testing.T) {
+	t.Parallel()
+	const patience = 300 * time.Millisecond
+	b := setupHurried(t, func(c *server.Config) { c.SetRequest(patience) })
+	stop := b.witness(t)
+	// What has arrived is not in a hurry: neither a call that waits, nor a stream that has
+	// nothing to say.
+	worker := b.consume(t, "w", 1)
+	read := make(chan error, 1)
+	go func() {
+		_, err := b.queue.Read(b.ctx, &argusv1.ReadRequest{Queue: "other", Consumer: "w", Wait: durationpb.New(4 * patience)})
+		read <- err
+	}()
+	a := b.attack(t).listen()
+	var streams []uint32
+	for _, method := range []string{publish, watch, consume, "/argus.v1.Completion/WatchMany", "/grpc.health.v1.Health/Check"} {
+		for _, part := range [][]byte{nil, {0}, framed(0, 0, nil)[:4], framed(0, server.MaxRequest, []byte("x"))} {
+			stream, err := a.open(method)
+			a.must(0, err)
+			a.must(0, a.WriteData(stream, false, part))
+			streams = append(streams, stream)
+		}
+	}
+	bits := time.NewTicker(10 * time.Millisecond)
+	defer bits.Stop()
+	drip := streams[len(streams)-1]
+	a.await("the end of all calls", func(s seen) bool {
+		select {
+		case <-bits.C:
+			a.must(0, a.WriteData(drip, false, []byte("x")))
+		default:
+		}
+		return len(s.codes) == len(streams)
+	})
+	for _, stream := range streams {
+		a.awaitCode(stream, codes.DeadlineExceeded)
+	}
+	if err := <-read; err != nil {
+		t.Error("a call whose request had arrived:", err)
+	}
+	worker.silence()
+	stop()
+}
+
+// bigState makes a job whose state is about 3 MiB.
+func (b *bundle) bigState(t *testing.T) {
+	t.Helper()
+	mib := strings.Repeat("x", 1<<20)
+	for _, field := range []string{"a", "b", "c"} {
+		if _, err := b.state.SetField(b.ctx, &argusv1.SetFieldRequest{JobId: "big", Field: field, Value: mib}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A client that asks for much and takes nothing is refused what would be kept for it.
+func TestUnreadAnswers(t *testing.T) {
+	t.Parallel()
+	b := setup(t, redistest.Embedded(t))
+	b.bigState(t)
+	stop := b.witness(t)
+	a := b.attack(t, deaf).listen()
+	const all, kept = 16, server.MaxUnread / (3 << 20)
+	var streams []uint32
+	for range all {
+		streams = append(streams, a.call(getAll, &argusv1.GetAllRequest{JobId: "big"}))
+	}
+	refused := func(s seen) bool { return len(s.codes) == all-kept }
+	a.await("refusals", refused)
+	b.awaitLog(t, `"reason":"SLOW_READER"`)
+	for stream, code := range a.seen.codes {
+		if code != codes.ResourceExhausted {
+			t.Error(stream, code)
+		}
+	}
+	// What it gives up, and what it takes after all, makes room.
+	var waiting []uint32
+	for _, stream := range streams {
+		if _, isRefused := a.seen.codes[stream]; !isRefused {
+			waiting = append(waiting, stream)
+		}
+	}
+	a.must(0, a.WriteRSTStream(waiting[0], http2.ErrCodeCancel))
+	a.must(0, a.WriteWindowUpdate(0, 1<<30))
+	for _, stream := range waiting[1:] {
+		a.must(0, a.WriteWindowUpdate(stream, 1<<30))
+		a.awaitCode(stream, codes.OK)
+	}
+	a.must(0, a.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: math.MaxInt32}))
+	for range kept {
+		a.awaitCode(a.call(getAll, &argusv1.GetAllRequest{JobId: "big"}), codes.OK)
+	}
+	stop()
+}
+
+// The other streams than Watch; that one is in TestSlowReaderIsCutOff.
+func TestStreamsThatAreNotRead(t *testing.T) {
+	t.Parallel()
+	b := setup(t, redistest.Embedded(t))
+	half := strings.Repeat("x", 1<<19)
+	for i := range 4 {
+		job := fmt.Sprint("job-", i)
+		if _, err := b.queue.Publish(b.ctx, &argusv1.PublishRequest{Task: &argusv1.Task{JobId: job, Attributes: map[string]string{"x": half}}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.done.Publish(b.ctx, &argusv1.CompletionPublishRequest{JobId: job, Status: completed, Fields: map[string]string{"x": half}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop := b.witness(t)
+	many := add()
+	for i := range 4 {
+		many.Add = append(many.Add, &argusv1.WatchJob{JobId: fmt.Sprint("job-", i)})
+	}
+	start := &argusv1.ConsumeRequest{Request: &argusv1.ConsumeRequest_Start{Start: &argusv1.ConsumeStart{Consumer: "w", MaxOutstanding: 1}}}
+	more := &argusv1.ConsumeRequest{Request: &argusv1.ConsumeRequest_SetMaxOutstanding{SetMaxOutstanding: 8}}
+	a := b.attack(t, deaf).listen()
+	var streams []uint32
+	for _, c := range []struct {
+		method   string
+		requests []proto.Message
+	}{{"/argus.v1.Completion/WatchMany", []proto.Message{many}}, {consume, []proto.Message{start, more}}} {
+		stream, err := a.open(c.method)
+		a.must(0, err)
+		for _, r := range c.requests {
+			data, err := proto.Marshal(r)
+			a.must(0, err)
+			a.must(0, a.WriteData(stream, false, framed(0, len(data), data)))
+		}
+		streams = append(streams, stream)
+		b.awaitLog(t, `"method":"`+c.method+`","code":"ResourceExhausted"`)
+	}
+	// Those that read after all get the status behind what was sent before it.
+	a.must(0, a.WriteWindowUpdate(0, 1<<30))
+	for _, stream := range streams {
+		a.must(0, a.WriteWindowUpdate(stream, 1<<30))
+		a.awaitCode(stream, codes.ResourceExhausted)
+	}
+	stop()
+}
+
+// jam has the server write more than fits between the two.
+func (a *attacker) jam() {
+	a.t.Helper()
+	a.must(0, a.conn.(*net.TCPConn).SetReadBuffer(4<<10))
+	a.must(0, a.WriteWindowUpdate(0, 1<<30))
+	for range 5 {
+		a.call(getAll, &argusv1.GetAllRequest{JobId: "big"})
+	}
+}
+
+var open = http2.Setting{ID: http2.SettingInitialWindowSize, Val: math.MaxInt32}
+
+// A client that does not read from its socket, and goes on to ask for answers.
+func TestConnectionThatIsNotRead(t *testing.T) {
+	t.Parallel()
+	b := setupHurried(t, func(c *server.Config) { c.SetPings(time.Second, 100*time.Millisecond) })
+	b.bigState(t)
+	stop := b.witness(t)
+	a := b.attack(t, open)
+	a.jam()
+	var err error
+	for sent := 0; err == nil; sent += 9 {
+		if err = a.WriteSettings(); sent > 64<<20 {
+			t.Fatal("the server took 64 MiB of settings that it could not acknowledge")
+		}
+	}
+	if !isReset(err) && !strings.Contains(err.Error(), "broken pipe") {
+		t.Error(err)
+	}
+	stop()
+}
+
+// A connection without a handshake does not keep the others from a shutdown in order.
+func TestShutdownAmongSilentConnections(t *testing.T) {
+	t.Parallel()
+	b := setupHurried(t, func(c *server.Config) { c.SetHandshake(time.Hour) })
+	silent := b.dial(t)
+	b.witness(t)()
+	b.shutdown() // which must not take all its time
+	if _, err := io.Copy(io.Discard, silent); err != nil && !isReset(err) {
+		t.Error(err)
+	}
+}
+
+// The shutdown waits for nobody beyond its deadline.
+func TestShutdownAmongHostileClients(t *testing.T) {
+	t.Parallel()
+	b := setupHurried(t, func(c *server.Config) { c.SetRequest(time.Hour) })
+	b.bigState(t)
+	b.attack(t, open).jam()
+	a := b.attack(t, deaf).listen()
+	_, err := a.open(publish)
+	a.must(0, err)
+	a.call(watch, &argusv1.WatchRequest{JobId: "big", IncludeState: true})
+	b.witness(t)()
+	ctx, cancel := context.WithTimeout(b.ctx, 500*time.Millisecond)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b.server.Shutdown(ctx)
+	}()
+	select {
+	case <-done:
+	case <-b.ctx.Done():
+		t.Fatal("the shutdown did not end")
+	}
+	a.isCutOff()
+}
+
+// Who comes while all places are taken waits until one is free.
+func TestMaxConnections(t *testing.T) {
+	t.Parallel()
+	b := setupHurried(t, func(c *server.Config) { c.MaxConnections = 2 })
+	list := &argusv1.ListRequest{}
+	first, second := b.attack(t).listen(), b.attack(t).listen()
+	second.awaitCode(second.call(listJobs, list), codes.OK)
+	var isFree atomic.Bool
+	served := make(chan error, 1)
+	go func() {
+		_, err := b.state.List(b.ctx, list)
+		if !isFree.Load() {
+			t.Error("a client more than MaxConnections was served")
+		}
+		served <- err
+	}()
+	for range 50 { // those that have a place are served
+		first.awaitCode(first.call(listJobs, list), codes.OK)
+	}
+	isFree.Store(true)
+	_ = second.conn.Close()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
