@@ -70,7 +70,7 @@ func serveHTTP(addr string, profiles bool, broker broker, log *slog.Logger) (sto
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
-	s := &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	s := httpServer(mux)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -82,4 +82,10 @@ func serveHTTP(addr string, profiles bool, broker broker, log *slog.Logger) (sto
 		_ = s.Close()
 		<-done
 	}, nil
+}
+
+// httpServer is a server with limits; Go's own has none for slow clients.
+func httpServer(handler http.Handler) *http.Server {
+	return &http.Server{Handler: handler, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
@@ -76,5 +77,54 @@ argus_watched_keys 1
 	stop()
 	if _, err := http.Get("http://" + addr + "/healthz"); err == nil {
 		t.Error("it serves after it was stopped")
+	}
+}
+
+// Clients that send no request, half of one or too much of one are cut off; others are
+// served meanwhile.
+func TestHTTPAmongHostileClients(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httpServer(http.NotFoundHandler())
+	s.ReadTimeout /= 50 // without a limit it has none still
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(l) }()
+	defer func() { _ = s.Close(); <-done }()
+	dial := func(say string) net.Conn {
+		t.Helper()
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		_ = conn.SetDeadline(time.Now().Add(time.Minute))
+		if _, err := io.WriteString(conn, say); err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	const head = "GET / HTTP/1.1\r\nHost: x\r\n"
+	hostile := map[string]net.Conn{
+		"silent":        dial(""),
+		"half a header": dial(head + "X-Slow: "),
+		"half a body":   dial(head + "Content-Length: 100\r\n\r\nx"),
+		"huge headers":  dial(head + "X-Huge: " + strings.Repeat("x", 21<<10)), // Go allows 4 KiB more
+	}
+	r, err := http.Get("http://" + l.Addr().String())
+	if err != nil {
+		t.Fatal("someone who behaves well was not served:", err)
+	}
+	_ = r.Body.Close()
+	for name, conn := range hostile {
+		text, err := io.ReadAll(conn)
+		if err != nil && !strings.Contains(err.Error(), "connection reset") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if name == "huge headers" && !strings.HasPrefix(string(text), "HTTP/1.1 431") {
+			t.Errorf("%s: %s", name, text)
+		}
 	}
 }
