@@ -28,10 +28,9 @@ func (c *Config) SetPings(after, timeout time.Duration) {
 func (c *Config) SetStats(h stats.Handler) { c.options = append(c.options, grpc.StatsHandler(h)) }
 
 const (
-	MaxRequest  = maxRequest
-	MaxStreams  = maxStreams
-	MaxUnread   = maxUnread
-	SlowestPing = 10 * time.Second // how often common clients ping at most
+	MaxRequest = maxRequest
+	MaxStreams = maxStreams
+	MaxUnread  = maxUnread
 )
 
 // MinPing is how often a client may ping.

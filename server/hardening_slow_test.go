@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -139,7 +140,8 @@ func TestHalfSentRequests(t *testing.T) {
 	if err := <-read; err != nil {
 		t.Error("a call whose request had arrived:", err)
 	}
-	worker.silence()
+	b.publish(t, "job")
+	worker.deliveries(1)
 	stop()
 }
 
@@ -192,6 +194,22 @@ func TestUnreadAnswers(t *testing.T) {
 		a.awaitCode(a.call(getAll, &argusv1.GetAllRequest{JobId: "big"}), codes.OK)
 	}
 	stop()
+}
+
+// A client that reads gets all it asks for, one after the other.
+func TestManyLargeAnswers(t *testing.T) {
+	t.Parallel()
+	b := setupHurried(t, func(c *server.Config) { c.SendTimeout = time.Minute })
+	b.bigState(t)
+	var all sync.WaitGroup
+	for range 2 * server.MaxUnread / (3 << 20) {
+		all.Go(func() {
+			if _, err := b.state.GetAll(b.ctx, &argusv1.GetAllRequest{JobId: "big"}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
 }
 
 // The other streams than Watch; that one is in TestSlowReaderIsCutOff.

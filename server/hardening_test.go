@@ -299,9 +299,9 @@ func TestPingFlood(t *testing.T) {
 // A client that pings as often as it may is not cut off, not even without a call.
 func TestPingsOfAnHonestClient(t *testing.T) {
 	t.Parallel()
-	// The network brings pings closer together than they were sent.
-	if server.MinPing > server.SlowestPing*3/4 {
-		t.Error("clients may ping every", server.MinPing, "and many do so every", server.SlowestPing)
+	// Many clients ping every 10 s, and the network brings pings closer together than they were sent.
+	if server.MinPing > 7*time.Second {
+		t.Error("clients may ping only every", server.MinPing)
 	}
 	const often = 20 * time.Millisecond
 	b := setupServer(t, redistest.Embedded(t), redis.BrokerConfig{}, func(c *server.Config) { c.SetMinPing(often) })
