@@ -39,6 +39,7 @@ type attacker struct {
 
 // seen is what an attacker was answered.
 type seen struct {
+	begun    map[uint32]bool            // streams that were answered, if only with headers
 	codes    map[uint32]codes.Code      // of calls that ended, by stream
 	resets   map[uint32]http2.ErrCode   // of streams that were reset without a status
 	data     map[uint32]int             // bytes
@@ -66,7 +67,7 @@ func (b *bundle) dial(t *testing.T) net.Conn {
 func (b *bundle) attack(t *testing.T, settings ...http2.Setting) *attacker {
 	t.Helper()
 	a := &attacker{t: t, b: b, conn: b.dial(t), next: 1, fresh: make(chan struct{})}
-	a.seen = seen{codes: make(map[uint32]codes.Code), resets: make(map[uint32]http2.ErrCode),
+	a.seen = seen{begun: make(map[uint32]bool), codes: make(map[uint32]codes.Code), resets: make(map[uint32]http2.ErrCode),
 		data: make(map[uint32]int), settings: make(map[http2.SettingID]uint32)}
 	a.Framer = http2.NewFramer(a.conn, a.conn)
 	a.AllowIllegalWrites = true
@@ -107,6 +108,7 @@ func (a *attacker) note(frame http2.Frame, err error) {
 	defer a.mu.Unlock()
 	switch f := frame.(type) {
 	case *http2.MetaHeadersFrame:
+		a.seen.begun[f.StreamID] = true
 		for _, field := range f.RegularFields() {
 			if n, err := strconv.Atoi(field.Value); err == nil && field.Name == "grpc-status" {
 				a.seen.codes[f.StreamID] = codes.Code(n)
