@@ -35,7 +35,7 @@ type Config struct {
 	Logger *slog.Logger
 	// MaxWait caps how long a Read or an Await may wait; default 60 s.
 	MaxWait time.Duration
-	// SendTimeout is how long a caller may leave its stream unread; default 8 s.
+	// SendTimeout is how long a caller may leave its stream, or large answers, unread; default 8 s.
 	SendTimeout time.Duration
 	// MaxConnections is how many clients may be connected; default 10,000. More wait
 	// until one leaves.
