@@ -101,7 +101,7 @@ func setupServer(t *testing.T, e redistest.Engine, config redis.BrokerConfig, ch
 	l := &logs{}
 	log := slog.New(slog.NewJSONHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	config.Logger = log
-	broker, closeBroker := open(t, e, config)
+	broker, closeBroker := openBroker(t, e, config)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -135,8 +135,8 @@ func setupServer(t *testing.T, e redistest.Engine, config redis.BrokerConfig, ch
 	return b
 }
 
-// open opens an engine.
-func open(t *testing.T, e redistest.Engine, config redis.BrokerConfig) (broker server.Broker, closeAll func()) {
+// openBroker opens a broker on an engine.
+func openBroker(t *testing.T, e redistest.Engine, config redis.BrokerConfig) (broker server.Broker, closeAll func()) {
 	t.Helper()
 	settings := redis.Config{Addr: e.Addr, Prefix: e.Prefix, ReadTimeout: 2 * time.Second}
 	if e.Shards > 0 {
