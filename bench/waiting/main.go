@@ -30,6 +30,7 @@ var (
 	rate       = flag.Int("rate", 1000, "completions per second")
 	flood      = flag.Int("flood", 10000, "how many tasks of a loud organization lie in front of a quiet one's")
 	quietTasks = flag.Int("quiet", 500, "how many tasks the quiet one has")
+	rounds     = flag.Int("rounds", 3, "how often everything is measured; the table has the medians, with the least and the most")
 	duration   = flag.Duration("duration", 5*time.Second, "how long each is measured")
 )
 
@@ -44,36 +45,40 @@ func main() {
 	defer r.Close()
 	table := rig.NewTable("what", "p50 ms", "p99 ms", "max ms", "Redis connections", "server bytes each", "Redis bytes each", "connected in")
 
-	naiveWatchers(ctx, r, table, *naive)
-	for _, n := range rig.Numbers(*streams) {
-		for _, way := range []string{"gRPC", "raw"} {
-			watchers(ctx, r, table, n, way, "")
-		}
-	}
-	for _, n := range rig.Numbers(*jobs) {
-		watchMany(ctx, r, table, n)
-	}
 	swept, err := rig.Start(ctx, rig.Options{IsSwept: true})
 	if err != nil {
 		fail(err)
 	}
 	running = append(running, swept)
 	defer swept.Close()
-	for _, n := range rig.Numbers(*sweeps) {
-		watchers(ctx, swept, table, n, "raw", ", by sweep")
-	}
-	table.Print(os.Stdout)
-	fmt.Println()
 	idle := rig.NewTable("what", "p50 ms", "p99 ms", "max ms", "Redis commands/s idle", "Redis CPU % idle", "server CPU % idle")
-	r.Raw.FlushAll(ctx) // else the janitor has something to do: what raw peers wrote has no TTL
-	naiveWorkers(ctx, r, idle)
-	idleWorkers(ctx, r, idle, "Read")
-	idleWorkers(ctx, r, idle, "Consume")
-	idle.Print(os.Stdout)
-	fmt.Println()
 	turns := rig.NewTable("what", "took", "against alone")
-	fairness(ctx, r, turns)
-	turns.Print(os.Stdout)
+	for range *rounds {
+		naiveWatchers(ctx, r, table, *naive)
+		for _, n := range rig.Numbers(*streams) {
+			for _, way := range []string{"gRPC", "raw"} {
+				watchers(ctx, r, table, n, way, "")
+			}
+		}
+		for _, n := range rig.Numbers(*jobs) {
+			watchMany(ctx, r, table, n)
+		}
+		for _, n := range rig.Numbers(*sweeps) {
+			watchers(ctx, swept, table, n, "raw", ", by sweep")
+		}
+		r.Raw.FlushAll(ctx) // else the janitor has something to do: what raw peers wrote has no TTL
+		naiveWorkers(ctx, r, idle)
+		idleWorkers(ctx, r, idle, "Read")
+		idleWorkers(ctx, r, idle, "Consume")
+		fairness(ctx, r, turns)
+		for _, store := range []*rig.Rig{r, swept} {
+			store.Raw.FlushAll(ctx)
+		}
+	}
+	for _, t := range []*rig.Table{table, idle, turns} {
+		t.Print(os.Stdout)
+		fmt.Println()
+	}
 }
 
 // running is what is to be stopped when the benchmark fails.

@@ -330,11 +330,43 @@ func (t *Table) Row(cells ...string) {
 	}
 }
 
-// Print prints the table.
+// Print prints the table. Rows of one name, from several rounds, become one: the median of
+// each column, with the least and the most.
 func (t *Table) Print(to io.Writer) {
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
+	var names []string
+	rounds := make(map[string][][]string)
 	for _, row := range t.rows {
+		if rounds[row[0]] == nil {
+			names = append(names, row[0])
+		}
+		rounds[row[0]] = append(rounds[row[0]], row)
+	}
+	for _, name := range names {
+		row := slices.Clone(rounds[name][0])
+		for column := range row {
+			row[column] = spread(rounds[name], column)
+		}
 		fmt.Fprintln(w, strings.Join(row, "\t"))
 	}
 	_ = w.Flush()
+}
+
+// spread is a column of several rounds.
+func spread(rounds [][]string, column int) string {
+	cells := make(map[float64]string)
+	var numbers []float64
+	for _, row := range rounds {
+		first, _, _ := strings.Cut(row[column], " ") // without a unit
+		n, err := strconv.ParseFloat(first, 64)
+		if err != nil {
+			return rounds[0][column]
+		}
+		numbers, cells[n] = append(numbers, n), row[column]
+	}
+	middle, least, most := cells[Median(numbers)], cells[slices.Min(numbers)], cells[slices.Max(numbers)]
+	if least == most {
+		return middle
+	}
+	return fmt.Sprintf("%s (%s–%s)", middle, strings.TrimSuffix(least, " s"), most)
 }
