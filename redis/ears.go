@@ -1,0 +1,151 @@
+package redis
+
+import "sync"
+
+// mailbox collects the ears of one listener that have heard a ring.
+type mailbox struct {
+	mu   sync.Mutex
+	rung []*ear
+	mail chan struct{} // holds one signal that there is something
+}
+
+func newMailbox() *mailbox { return &mailbox{mail: make(chan struct{}, 1)} }
+
+// take empties the mailbox, up to n ears.
+func (m *mailbox) take(n int) []*ear {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n = min(n, len(m.rung))
+	rung := m.rung[:n:n]
+	if m.rung = m.rung[n:]; len(m.rung) == 0 {
+		m.rung = nil
+	} else {
+		signal(m.mail)
+	}
+	for _, e := range rung {
+		e.isRung = false
+	}
+	return rung
+}
+
+// ear listens for one key.
+type ear struct {
+	box        *mailbox
+	key        string
+	prev, next *ear // of the same key, guarded by doorbell.mu
+	isRung     bool // in the mailbox, guarded by box.mu
+	isState    bool // of a state: it has no entries
+	seen       string
+	follower   *follower
+}
+
+// listen adds an ear. The caller must mute it.
+func (d *doorbell) listen(e *ear) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if e.next = d.ears[e.key]; e.next != nil {
+		e.next.prev = e
+	}
+	d.ears[e.key] = e
+	signal(d.busy)
+}
+
+// mute removes an ear.
+func (d *doorbell) mute(e *ear) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if e.next != nil {
+		e.next.prev = e.prev
+	}
+	switch {
+	case e.prev != nil:
+		e.prev.next = e.next
+	case e.next != nil:
+		d.ears[e.key] = e.next
+	default:
+		delete(d.ears, e.key)
+	}
+}
+
+// ring puts the ear into its mailbox.
+func (e *ear) ring() {
+	e.box.mu.Lock()
+	defer e.box.mu.Unlock()
+	if e.isRung {
+		return
+	}
+	e.isRung = true
+	e.box.rung = append(e.box.rung, e)
+	signal(e.box.mail)
+}
+
+// isHeard is false when nobody listens for anything: then a key need not be made up.
+func (d *doorbell) isHeard() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.ears) > 0
+}
+
+// ringState wakes who listens for a job's state.
+func (b *Broker) ringState(jobID string) {
+	if b.bell.isHeard() {
+		b.bell.ringAll(b.keys.state(jobID))
+	}
+}
+
+// ringEvents wakes who listens for a job's events.
+func (b *Broker) ringEvents(jobID string) {
+	if b.bell.isHeard() {
+		b.bell.ringAll(b.keys.completion(jobID))
+	}
+}
+
+// ringAll wakes every ear of a key.
+func (d *doorbell) ringAll(key string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for e := d.ears[key]; e != nil; e = e.next {
+		e.ring()
+	}
+}
+
+// knows tells the sweep which entry the ear knows already.
+func (d *doorbell) knows(e *ear, id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e.seen = id
+}
+
+// position is a stream and the entry up to which all its ears know it.
+type position struct{ key, seen string }
+
+// positions lists the completion streams that are listened for.
+func (d *doorbell) positions() []position {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var all []position
+	for key, e := range d.ears {
+		if e.isState {
+			continue
+		}
+		seen := e.seen
+		for ; e != nil; e = e.next {
+			if cursorLess(e.seen, seen) {
+				seen = e.seen
+			}
+		}
+		all = append(all, position{key, seen})
+	}
+	return all
+}
+
+// ringStates wakes the ears of all states.
+func (d *doorbell) ringStates() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, e := range d.ears {
+		for ; e != nil && e.isState; e = e.next {
+			e.ring()
+		}
+	}
+}
