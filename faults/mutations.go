@@ -81,12 +81,12 @@ func (m mutation) isFound(seed uint64, duration time.Duration) (string, error) {
 		if !strings.Contains(s.name, m.fault) {
 			continue
 		}
-		_, violations, err := run(s, argus, seed, duration)
-		if err != nil {
-			return err.Error(), nil
+		r := run(s, argus, seed, duration)
+		if r.err != nil {
+			return r.err.Error(), nil
 		}
-		if len(violations) > 0 {
-			return fmt.Sprintf("%d violations, such as %s", len(violations), violations[0]), nil
+		if v := r.report.Violations; len(v) > 0 {
+			return fmt.Sprintf("%d violations, such as %s", len(v), v[0]), nil
 		}
 	}
 	return "", nil

@@ -29,7 +29,7 @@ func good() ([]Event, Stored) {
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	events, stored := good()
-	if r := Check(events, stored, "mine"); len(r.Violations) != 0 || r.Published != 1 || r.Delivered != 2 || r.Completed != 1 || r.Lost != 1 || r.Watched != 2 {
+	if r := Check(events, stored, "mine"); len(r.Violations) != 0 || r.Published != 1 || r.Delivered != 2 || r.Completed != 1 || r.Refused != 1 || r.Watched != 2 {
 		t.Errorf("%+v", r)
 	}
 	for name, c := range map[string]struct {
@@ -107,7 +107,7 @@ func TestLog(t *testing.T) {
 			_, _ = log.file.WriteString(`{"kind":"deliv`)
 		}
 	}
-	events, err := Read(dir)
+	events, err := Read(dir, "*")
 	if err != nil || len(events) != 6 {
 		t.Fatal(events, err)
 	}

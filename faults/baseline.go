@@ -1,0 +1,62 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hikmaai-io/argus-queue/faults/history"
+)
+
+// baseline is what the servers and Redis use when there is nothing to do.
+type baseline struct {
+	goroutines, memory []float64 // of each server; memory is resident, in bytes
+	connections        int       // of Redis
+}
+
+// What may be more than before the load: connections that the driver keeps for the next
+// time, and memory that Go has not given back yet.
+const (
+	moreGoroutines  = 30
+	moreConnections = 20 // for each server
+	moreMemory      = 96 << 20
+)
+
+func (w *world) servers() []*server { return slices.Concat(w.main.servers, w.other.servers) }
+
+func (w *world) measure() (b baseline) {
+	for _, s := range w.servers() {
+		b.goroutines = append(b.goroutines, s.metric("go_goroutines"))
+		b.memory = append(b.memory, s.metric("process_resident_memory_bytes"))
+	}
+	b.connections = w.topology.connections()
+	return b
+}
+
+// checkBaseline is I7: goroutines, memory and connections return to what they were.
+func (w *world) checkBaseline() (violations []history.Violation) {
+	var found []string
+	_ = until(20*time.Second, func() bool {
+		found = w.base.exceeded(w.measure(), len(w.servers()))
+		return len(found) == 0
+	})
+	for _, what := range found {
+		violations = append(violations, history.Violation{Invariant: "I7", What: what})
+	}
+	return violations
+}
+
+func (b baseline) exceeded(now baseline, servers int) (found []string) {
+	for i, n := range now.goroutines {
+		if n == 0 || n > b.goroutines[i]+moreGoroutines {
+			found = append(found, fmt.Sprintf("server %d has %.0f goroutines, at first it had %.0f", i, n, b.goroutines[i]))
+		}
+		if now.memory[i] > b.memory[i]+moreMemory {
+			found = append(found, fmt.Sprintf("server %d takes %.0f MB, at first it took %.0f", i, now.memory[i]/1e6, b.memory[i]/1e6))
+		}
+	}
+	if now.connections > b.connections+servers*moreConnections {
+		found = append(found, fmt.Sprintf("Redis has %d connections, at first it had %d", now.connections, b.connections))
+	}
+	return found
+}

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// cluster is a Redis Cluster of three masters with a replica each.
+type cluster struct {
+	nodes  []*node
+	ids    []string       // of the nodes
+	slotOf map[string]int // by prefix
+}
+
+const slots = 16384
+
+func newCluster(dir string, args ...string) (*cluster, error) {
+	c := &cluster{slotOf: make(map[string]int)}
+	var buses []string
+	for range 6 {
+		bus := portOf(freeAddr())
+		n, err := newNode(dir, append([]string{"--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "2000",
+			"--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"}, args...)...)
+		if err != nil {
+			return c, err
+		}
+		id, err := n.client.Do(ctx, "cluster", "myid").Text()
+		if err != nil {
+			return c, err
+		}
+		c.nodes, c.ids, buses = append(c.nodes, n), append(c.ids, id), append(buses, bus)
+	}
+	for i, n := range c.nodes {
+		if err := n.client.Do(ctx, "cluster", "set-config-epoch", i+1).Err(); err != nil {
+			return c, err
+		}
+		if err := n.client.Do(ctx, "cluster", "meet", "127.0.0.1", portOf(c.nodes[0].addr), buses[0]).Err(); i > 0 && err != nil {
+			return c, err
+		}
+		if i < 3 {
+			if err := n.client.Do(ctx, "cluster", "addslotsrange", i*slots/3, (i+1)*slots/3-1).Err(); err != nil {
+				return c, err
+			}
+		}
+	}
+	for i, n := range c.nodes[3:] {
+		err := until(30*time.Second, func() bool { return n.client.ClusterReplicate(ctx, c.ids[i]).Err() == nil })
+		if err != nil {
+			return c, fmt.Errorf("a replica did not get to know its master: %w", err)
+		}
+	}
+	return c, c.whole()
+}
+
+func (c *cluster) flags() []string {
+	addrs := make([]string, len(c.nodes))
+	for i, n := range c.nodes {
+		addrs[i] = n.addr
+	}
+	return []string{"--redis-cluster", "--redis-addr", strings.Join(addrs, ",")}
+}
+
+func (c *cluster) prefix(tenant string) string { return "{" + tenant + "}:" }
+
+// owner is the node that has a slot, by what the first node that answers says.
+func (c *cluster) owner(slot int) (*node, error) {
+	for _, n := range c.nodes {
+		if n.info("cluster", "cluster_enabled") == "" {
+			continue
+		}
+		ranges, err := n.client.ClusterSlots(ctx).Result()
+		if err != nil {
+			continue
+		}
+		for _, r := range ranges {
+			if r.Start <= slot && slot <= r.End && len(r.Nodes) > 0 {
+				return c.named(r.Nodes[0].ID)
+			}
+		}
+	}
+	return nil, errors.New("nobody has the slot")
+}
+
+func (c *cluster) named(id string) (*node, error) {
+	for i := range c.nodes {
+		if c.ids[i] == id {
+			return c.nodes[i], nil
+		}
+	}
+	return nil, fmt.Errorf("the node %s is none of ours", id)
+}
+
+// holder is the node that has the keys of a prefix.
+func (c *cluster) holder(prefix string) (n *node, slot int, err error) {
+	slot, known := c.slotOf[prefix]
+	if !known {
+		found, err := c.nodes[0].client.ClusterKeySlot(ctx, prefix).Result()
+		if err != nil {
+			return nil, 0, err
+		}
+		slot = int(found)
+		c.slotOf[prefix] = slot
+	}
+	n, err = c.owner(slot)
+	return n, slot, err
+}
+
+func (c *cluster) store(prefix string) (*goredis.Client, error) {
+	n, _, err := c.holder(prefix)
+	if err != nil {
+		return nil, err
+	}
+	return n.client, nil
+}
+
+// whole waits until all nodes know each other and all slots are served, and every replica
+// keeps up with its master.
+func (c *cluster) whole() error {
+	err := until(90*time.Second, func() bool {
+		for _, n := range c.nodes {
+			info, err := n.client.ClusterInfo(ctx).Result()
+			if err != nil || !strings.Contains(info, "cluster_state:ok") || !strings.Contains(info, "cluster_slots_ok:"+strconv.Itoa(slots)) ||
+				!strings.Contains(info, "cluster_known_nodes:6") {
+				return false
+			}
+			if n.info("replication", "role") == "slave" && n.info("replication", "master_link_status") != "up" {
+				return false
+			}
+		}
+		masters := 0
+		for _, n := range c.nodes {
+			if n.info("replication", "role") == "master" {
+				masters++
+			}
+		}
+		return masters == 3
+	})
+	if err != nil {
+		return errors.Join(errors.New("the cluster did not come together"), err)
+	}
+	return nil
+}
+
+// move moves a slot to another node, key by key, as redis-cli's reshard does.
+func (c *cluster) move(slot int, from, to *node) error {
+	id := func(n *node) string {
+		id, _ := n.client.Do(ctx, "cluster", "myid").Text()
+		return id
+	}
+	if err := to.client.Do(ctx, "cluster", "setslot", slot, "importing", id(from)).Err(); err != nil {
+		return err
+	}
+	if err := from.client.Do(ctx, "cluster", "setslot", slot, "migrating", id(to)).Err(); err != nil {
+		return err
+	}
+	for {
+		keys, err := from.client.ClusterGetKeysInSlot(ctx, slot, 50).Result()
+		if err != nil {
+			return err
+		}
+		if len(keys) == 0 {
+			break
+		}
+		args := []any{"migrate", "127.0.0.1", portOf(to.addr), "", 0, 5000, "keys"}
+		for _, key := range keys {
+			args = append(args, key)
+		}
+		if err := from.client.Do(ctx, args...).Err(); err != nil {
+			return err
+		}
+	}
+	// The new owner first: else the slot could be left with nobody.
+	for _, n := range append([]*node{to, from}, c.nodes...) {
+		if n.info("replication", "role") != "master" {
+			continue
+		}
+		if err := n.client.Do(ctx, "cluster", "setslot", slot, "node", id(to)).Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *cluster) connections() (count int) {
+	for _, n := range c.nodes {
+		count += n.connections()
+	}
+	return count
+}
+
+func (c *cluster) end() {
+	for _, n := range c.nodes {
+		n.end()
+	}
+}

@@ -1,0 +1,5 @@
+package main
+
+const hoard = 1000
+
+var clientFaults = []scenario{}

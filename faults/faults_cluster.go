@@ -1,0 +1,64 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hikmaai-io/argus-queue/faults/history"
+)
+
+func asCluster(dir string) (topology, error) { return newCluster(dir) }
+
+func withCluster(inject func(*world, *cluster) error) func(*world) error {
+	return func(w *world) error { return inject(w, w.topology.(*cluster)) }
+}
+
+var clusterFaults = []scenario{
+	{name: "Cluster: a master is killed", build: asCluster, inject: withCluster(killOwner)},
+	{name: "Cluster: a slot moves to another master", build: asCluster, inject: withCluster(moveSlot)},
+}
+
+// killOwner kills the master that has the main tenant's keys; its replica takes over, and
+// it comes back as that one's replica.
+func killOwner(w *world, c *cluster) error {
+	old, slot, err := c.holder(w.main.prefix)
+	if err != nil {
+		return err
+	}
+	return w.loses(history.LostAll, time.Now().Add(-slack), func() error {
+		old.kill()
+		err := until(60*time.Second, func() bool {
+			n, err := c.owner(slot)
+			return err == nil && n != old
+		})
+		if err != nil {
+			return fmt.Errorf("no replica took over: %w", err)
+		}
+		if err := old.start(); err != nil {
+			return err
+		}
+		return c.whole()
+	})
+}
+
+// moveSlot moves the main tenant's slot to another master, key by key.
+func moveSlot(w *world, c *cluster) error {
+	from, slot, err := c.holder(w.main.prefix)
+	if err != nil {
+		return err
+	}
+	others := make([]*node, 0, 2)
+	for _, n := range c.nodes {
+		if n != from && n.info("replication", "role") == "master" {
+			others = append(others, n)
+		}
+	}
+	if len(others) == 0 {
+		return errors.New("there is no other master")
+	}
+	if err := c.move(slot, from, others[w.random.IntN(len(others))]); err != nil {
+		return fmt.Errorf("move the slot: %w", err)
+	}
+	return nil
+}

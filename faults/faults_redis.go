@@ -1,0 +1,112 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hikmaai-io/argus-queue/faults/history"
+)
+
+var redisFaults = []scenario{
+	{name: "Redis forgets the scripts", build: everysec, inject: withAlone(func(_ *world, a *alone) error { return a.client.ScriptFlush(ctx).Err() })},
+	{name: "the consumer group is destroyed", build: everysec, inject: withAlone(func(w *world, a *alone) error {
+		return a.client.XGroupDestroy(ctx, w.main.key("argus_task_queue"), "argus-workers").Err()
+	})},
+	{name: "Redis is out of memory", build: everysec, inject: withAlone(fillMemory)},
+	{name: "Redis is read-only", build: everysec, inject: withAlone(readOnly)},
+	{name: "Redis loads for long", build: everysec, inject: withAlone(loadLong)},
+	{name: "raw peers write garbage", build: everysec, inject: withAlone(writeGarbage)},
+}
+
+// fillMemory fills Redis up to its limit for a second.
+func fillMemory(w *world, a *alone) error {
+	used := 0
+	_, _ = fmt.Sscan(a.info("memory", "used_memory"), &used)
+	if err := a.client.ConfigSet(ctx, "maxmemory", fmt.Sprint(used+2<<20)).Err(); err != nil {
+		return err
+	}
+	filler := strings.Repeat("x", 64<<10)
+	for i := 0; ; i++ {
+		err := a.client.Set(ctx, fmt.Sprint("filler:", i), filler, 0).Err()
+		if err != nil && strings.HasPrefix(err.Error(), "OOM") {
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	pause(w, 500*time.Millisecond, time.Second)
+	if err := a.client.ConfigSet(ctx, "maxmemory", "0").Err(); err != nil {
+		return err
+	}
+	keys, err := a.client.Keys(ctx, "filler:*").Result()
+	if err != nil || len(keys) == 0 {
+		return err
+	}
+	return a.client.Del(ctx, keys...).Err()
+}
+
+// readOnly makes Redis the replica of a master that is not there: it keeps its data, and
+// refuses to write.
+func readOnly(w *world, a *alone) error {
+	if err := a.client.SlaveOf(ctx, "127.0.0.1", "1").Err(); err != nil {
+		return err
+	}
+	pause(w, 300*time.Millisecond, time.Second)
+	return a.client.SlaveOf(ctx, "NO", "ONE").Err()
+}
+
+// loadLong restarts Redis with so much to load that it says LOADING for a while.
+func loadLong(w *world, a *alone) error {
+	args := a.args
+	defer func() { a.args = args }()
+	a.kill()
+	a.args = append(append([]string(nil), args...), "--key-load-delay", "300", "--loading-process-events-interval-bytes", "1024")
+	if err := a.start(); err != nil {
+		return err
+	}
+	told := false
+	err := until(60*time.Second, func() bool {
+		err := a.client.Ping(ctx).Err()
+		told = told || err != nil && strings.HasPrefix(err.Error(), "LOADING")
+		return err == nil
+	})
+	if err == nil && !told {
+		err = fmt.Errorf("Redis did not say LOADING")
+	}
+	return err
+}
+
+// writeGarbage writes what is no task and no event.
+func writeGarbage(w *world, a *alone) error {
+	stream := w.main.key("argus_task_queue")
+	for _, junk := range [][]any{{"x", "y"}, {"data", "{"}, {"data", `{"job_id": 7}`}, {"job_id", ""}, {"job_id", strings.Repeat("j", 4000)},
+		{"\x00\xff", "\xfe"}, {"job_id", "a\x00b"}, {"data", strings.Repeat("[", 10000)}} {
+		if err := a.client.Do(ctx, append([]any{"xadd", stream, "*"}, junk...)...).Err(); err != nil {
+			return err
+		}
+	}
+	events, err := history.Read(w.main.dir, "watcher")
+	if err != nil {
+		return err
+	}
+	for i, job := range history.Waiting(events) {
+		junk := [][]any{{"junk", "1"}, {"junk", "1", "status", "\xff\xfe"}, {"junk", "1", "data", "}{"}, {"junk", "1", "status", "running", "completed_at", "never"}}
+		if err := a.client.Do(ctx, append([]any{"xadd", w.main.key("argus_completion:" + job), "*"}, junk[i%len(junk)]...)...).Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lossFaults lose what Redis holds: that is counted. Nothing may hang, and no result may be
+// wrong.
+var lossFaults = []scenario{
+	{name: "FLUSHALL", build: everysec, inject: withAlone(func(w *world, a *alone) error {
+		return w.loses(history.LostAll, time.Time{}, func() error { return a.client.FlushAll(ctx).Err() })
+	})},
+	{name: "the task stream is deleted", build: everysec, inject: withAlone(func(w *world, a *alone) error {
+		return w.loses(history.LostTasks, time.Time{}, func() error { return a.client.Del(ctx, w.main.key("argus_task_queue")).Err() })
+	})},
+}

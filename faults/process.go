@@ -1,0 +1,114 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// process is a process that can be killed and started again as it was.
+type process struct {
+	path   string
+	args   []string
+	dir    string
+	stderr io.Writer
+	cmd    *exec.Cmd
+}
+
+func (p *process) start() error {
+	p.cmd = exec.Command(p.path, p.args...)
+	p.cmd.Dir, p.cmd.Stderr = p.dir, p.stderr
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return p.cmd.Start()
+}
+
+func (p *process) signal(s os.Signal) { _ = p.cmd.Process.Signal(s) }
+
+func (p *process) kill() {
+	p.signal(syscall.SIGKILL)
+	_ = p.cmd.Wait()
+}
+
+// stop asks the process to end, and waits for it.
+func (p *process) stop() {
+	p.signal(syscall.SIGTERM)
+	late := time.AfterFunc(drainFor+5*time.Second, func() { p.signal(syscall.SIGKILL) })
+	_ = p.cmd.Wait()
+	late.Stop()
+}
+
+// end kills the process if it runs, also when it is stopped.
+func (p *process) end() {
+	if p != nil && p.cmd != nil && p.cmd.Process != nil && p.cmd.ProcessState == nil {
+		p.signal(syscall.SIGCONT)
+		p.kill()
+	}
+}
+
+// server is an argus serve.
+type server struct {
+	*process
+	addr, httpAddr string
+}
+
+// metric is a number that a server tells; 0 when it doesn't.
+func (s *server) metric(name string) float64 {
+	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	page, err := client.Get("http://" + s.httpAddr + "/metrics")
+	if err != nil {
+		return 0
+	}
+	defer page.Body.Close()
+	text, _ := io.ReadAll(page.Body)
+	m := regexp.MustCompile(`(?m)^` + name + ` (\S+)`).FindSubmatch(text)
+	if m == nil {
+		return 0
+	}
+	n, _ := strconv.ParseFloat(string(m[1]), 64)
+	return n
+}
+
+func (s *server) isUp() bool { return s.metric("go_goroutines") > 0 }
+
+func until(limit time.Duration, done func() bool) error {
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if done() {
+			return nil
+		}
+	}
+	return errors.New("it did not happen in time")
+}
+
+// lastPort is where the search for a free port goes on. Ports are taken from below those
+// that the kernel gives to connections: they must stay free while a process is dead.
+var lastPort atomic.Int64
+
+func init() { lastPort.Store(10000 + int64(os.Getpid()*37%18000)) }
+
+func freeAddr() string {
+	for {
+		port := lastPort.Add(1)
+		if port > 31000 {
+			lastPort.Store(10000)
+		}
+		addr := fmt.Sprint("127.0.0.1:", port)
+		if l, err := net.Listen("tcp", addr); err == nil {
+			_ = l.Close()
+			return addr
+		}
+	}
+}
+
+func portOf(addr string) string {
+	_, port, _ := net.SplitHostPort(addr)
+	return port
+}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/hikmaai-io/argus-queue/faults/history"
+)
+
+// tenant is a prefix with servers and those who use them. Tenants have the same job ids, on
+// purpose.
+type tenant struct {
+	name, prefix, canary string
+	dir                  string // of its histories
+	world                *world
+	servers              []*server
+	producer             *process
+	workers              []*process
+	watcher              *process
+	role                 *role // what the suite itself does as a client
+}
+
+// load is what a tenant has.
+type load struct {
+	servers, workers, rate, watches int
+}
+
+func newTenant(w *world, name string, l load, flags []string) (*tenant, error) {
+	t := &tenant{name: name, prefix: w.topology.prefix(name), canary: "canary-of-" + name, dir: filepath.Join(w.dir, "history-"+name), world: w}
+	if err := os.Mkdir(t.dir, 0o700); err != nil {
+		return t, err
+	}
+	log, err := history.Open(t.dir, "suite")
+	if err != nil {
+		return t, err
+	}
+	t.role = &role{name: "suite", canary: t.canary, log: log, lease: form.lease}
+	errs, err := os.Create(filepath.Join(w.dir, "servers-"+name+".log"))
+	if err != nil {
+		return t, err
+	}
+	for range l.servers {
+		s := &server{addr: freeAddr(), httpAddr: freeAddr()}
+		s.process = &process{path: w.argus, stderr: errs, args: append(append([]string{"serve", "--grpc-addr", s.addr, "--http-addr", s.httpAddr,
+			"--redis-prefix", t.prefix, "--redis-read-timeout", "2s", "--lease", form.lease.String(), "--max-attempts", "100", "--max-crashes", "100",
+			"--retry-min", "100ms", "--retry-max", "1s", "--shutdown-timeout", "3s", "--log-level", "warn"}, w.topology.flags()...), flags...)}
+		if err := s.start(); err != nil {
+			return t, err
+		}
+		t.servers = append(t.servers, s)
+		t.role.conns = append(t.role.conns, connect(s.addr))
+	}
+	for _, s := range t.servers {
+		if err := until(30*time.Second, s.isUp); err != nil {
+			return t, fmt.Errorf("a server did not start: %w", err)
+		}
+	}
+	return t, nil
+}
+
+// begin starts those who use the servers.
+func (t *tenant) begin(l load) (err error) {
+	if t.watcher, err = t.start("watcher", "watcher", "-streams", strconv.Itoa(l.watches)); err != nil {
+		return err
+	}
+	for i := range l.workers {
+		worker, err := t.start("worker", fmt.Sprint("worker-", i))
+		if err != nil {
+			return err
+		}
+		t.workers = append(t.workers, worker)
+	}
+	t.producer, err = t.start("producer", "producer", "-rate", strconv.Itoa(l.rate))
+	return err
+}
+
+// start starts a role.
+func (t *tenant) start(kind, name string, more ...string) (*process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	addrs := make([]string, len(t.servers))
+	for i, s := range t.servers {
+		addrs[i] = s.addr
+	}
+	p := &process{path: self, stderr: os.Stderr, args: append([]string{kind, "-name", name, "-servers", strings.Join(addrs, ","), "-dir", t.dir,
+		"-canary", t.canary, "-lease", form.lease.String(), "-seed", strconv.FormatUint(t.world.random.Uint64(), 10)}, more...)}
+	return p, p.start()
+}
+
+func (t *tenant) key(name string) string { return t.prefix + name }
+
+func (t *tenant) store() (*goredis.Client, error) { return t.world.topology.store(t.prefix) }
+
+// drain ends the load, and waits until everything is worked off and the watches have seen
+// it.
+func (t *tenant) drain() error {
+	t.producer.stop()
+	err := until(90*time.Second, t.isEmpty)
+	if err == nil {
+		_ = until(30*time.Second, t.isToldAll) // the checker says who was not
+	}
+	for _, worker := range t.workers {
+		worker.stop()
+	}
+	t.watcher.stop()
+	return err
+}
+
+// isEmpty is true when the queue is.
+func (t *tenant) isEmpty() bool {
+	store, err := t.store()
+	if err != nil {
+		return false
+	}
+	length, err1 := store.XLen(ctx, t.key("argus_task_queue")).Result()
+	delayed, err2 := store.ZCard(ctx, t.key("argus_delayed:argus_task_queue")).Result()
+	return err1 == nil && err2 == nil && length+delayed == 0
+}
+
+// isToldAll is true when no watch waits for a result that is there.
+func (t *tenant) isToldAll() bool {
+	events, err := history.Read(t.dir, "watcher")
+	store, err2 := t.store()
+	if err != nil || err2 != nil {
+		return false
+	}
+	for _, job := range history.Waiting(events) {
+		last, err := store.XRevRangeN(ctx, t.key("argus_completion:"+job), "+", "-", 1).Result()
+		if err != nil || len(last) > 0 && storedEvent(last[0]).Terminal() {
+			return false
+		}
+	}
+	return true
+}
+
+func storedEvent(e goredis.XMessage) history.StoredEvent {
+	status, _ := e.Values["status"].(string)
+	return history.StoredEvent{Cursor: e.ID, Status: status}
+}
+
+// stored reads what the store holds.
+func (t *tenant) stored() (history.Stored, error) {
+	s := history.Stored{Events: make(map[string][]history.StoredEvent), Queued: make(map[string]bool)}
+	store, err := t.store()
+	if err != nil {
+		return s, err
+	}
+	keys := store.Scan(ctx, 0, t.key("argus_completion:*"), 1000).Iterator()
+	for keys.Next(ctx) {
+		events, err := store.XRange(ctx, keys.Val(), "-", "+").Result()
+		if err != nil {
+			return s, err
+		}
+		job := strings.TrimPrefix(keys.Val(), t.key("argus_completion:"))
+		s.Events[job] = nil // a key that a scan gives twice
+		isDone := false
+		for _, e := range events {
+			if event := storedEvent(e); !isDone || e.Values["junk"] == nil { // what a raw peer adds after the end is nobody's
+				s.Events[job] = append(s.Events[job], event)
+				isDone = isDone || event.Terminal()
+			}
+		}
+	}
+	for _, stream := range []string{"argus_task_queue", "argus_dead:argus_task_queue"} {
+		entries, err := store.XRange(ctx, t.key(stream), "-", "+").Result()
+		if err != nil {
+			return s, err
+		}
+		for _, e := range entries {
+			job, _ := e.Values["job_id"].(string)
+			s.Queued[job] = true
+		}
+	}
+	return s, keys.Err()
+}
+
+// check checks the tenant's histories.
+func (t *tenant) check() (history.Report, []history.Event, error) {
+	events, err := history.Read(t.dir, "*")
+	if err != nil {
+		return history.Report{}, nil, err
+	}
+	stored, err := t.stored()
+	if err != nil {
+		return history.Report{}, nil, err
+	}
+	return history.Check(events, stored, t.canary), events, nil
+}
+
+func (t *tenant) end() {
+	if t == nil {
+		return
+	}
+	all := append([]*process{t.producer, t.watcher}, t.workers...)
+	for _, s := range t.servers {
+		all = append(all, s.process)
+	}
+	for _, p := range all {
+		p.end()
+	}
+	if t.role != nil {
+		for _, conn := range t.role.conns {
+			_ = conn.Close()
+		}
+	}
+}

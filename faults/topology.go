@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// topology is a Redis of one or more processes.
+type topology interface {
+	// flags tell a server where Redis is.
+	flags() []string
+	// prefix is a tenant's.
+	prefix(tenant string) string
+	// store is the master that has the keys of a prefix, past any proxy.
+	store(prefix string) (*goredis.Client, error)
+	// connections is how many clients are connected, to all of it.
+	connections() int
+	end()
+}
+
+// node is a redis-server.
+type node struct {
+	*process
+	addr   string
+	client *goredis.Client
+	proxy  *proxy // nil when there is none in front of it
+}
+
+// newNode starts a redis-server with a folder of its own.
+func newNode(dir string, args ...string) (*node, error) {
+	addr := freeAddr()
+	n := &node{addr: addr, client: rawClient(addr)}
+	own := filepath.Join(dir, "redis-"+portOf(addr))
+	if err := os.Mkdir(own, 0o700); err != nil {
+		return nil, err
+	}
+	n.process = &process{path: "redis-server", args: append([]string{"--port", portOf(addr), "--bind", "127.0.0.1", "--dir", own,
+		"--save", "", "--loglevel", "warning", "--appendonly", "yes"}, args...)}
+	if err := n.start(); err != nil {
+		return nil, err
+	}
+	return n, n.up()
+}
+
+// withProxy puts a proxy in front of the node.
+func (n *node) withProxy(addr string) (err error) {
+	n.proxy, err = newProxy(addr, n.addr)
+	return err
+}
+
+// up waits until the node answers.
+func (n *node) up() error {
+	if err := until(30*time.Second, func() bool { return n.client.Ping(ctx).Err() == nil }); err != nil {
+		return fmt.Errorf("redis-server at %s is not there: %w", n.addr, err)
+	}
+	return nil
+}
+
+func (n *node) end() {
+	n.process.end()
+	_ = n.client.Close()
+	if n.proxy != nil {
+		n.proxy.close()
+	}
+}
+
+func rawClient(addr string) *goredis.Client {
+	return goredis.NewClient(&goredis.Options{Addr: addr, Protocol: 2, DisableIdentity: true, DialTimeout: time.Second,
+		ReadTimeout: 10 * time.Second, DialerRetries: 1, MaxRetries: -1, ContextTimeoutEnabled: true})
+}
+
+// info is a field of INFO; "" when the node does not tell.
+func (n *node) info(section, field string) string {
+	soon, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	all, err := n.client.InfoMap(soon, section).Result()
+	if err != nil {
+		return ""
+	}
+	for _, fields := range all {
+		if value, ok := fields[field]; ok {
+			return value
+		}
+	}
+	return ""
+}
+
+func (n *node) connections() int {
+	count := 0
+	_, _ = fmt.Sscan(n.info("clients", "connected_clients"), &count)
+	return count
+}
+
+// alone is one Redis behind a proxy.
+type alone struct{ *node }
+
+func newAlone(dir, fsync string, args ...string) (*alone, error) {
+	n, err := newNode(dir, append([]string{"--appendfsync", fsync}, args...)...)
+	if err != nil {
+		return nil, err
+	}
+	return &alone{n}, n.withProxy(freeAddr())
+}
+
+func (a *alone) flags() []string                       { return []string{"--redis-addr", a.proxy.addr} }
+func (a *alone) prefix(tenant string) string           { return tenant + ":" }
+func (a *alone) store(string) (*goredis.Client, error) { return a.client, nil }
