@@ -124,6 +124,9 @@ func translate(operation string, err error, e effect) error {
 				return wrap(ErrUnavailable)
 			}
 		}
+		if isMoved(err) || isAsk(err) { // more often than the driver follows
+			return wrap(ErrUnavailable)
+		}
 		return fmt.Errorf("%s: %w", operation, err)
 	}
 	switch {

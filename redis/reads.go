@@ -114,6 +114,7 @@ func (b *Broker) answer(ctx context.Context, page []readRequest) {
 			t.fail()
 			replies = nil
 		}
+		b.follow(ctx, t, page, replies)
 	}
 	if replies == nil {
 		replies, _ = b.pipeline(ctx, b.client.commands, page)

@@ -52,21 +52,15 @@ func (s *script) raw(ctx context.Context, c *Client, e effect, keys []string, ar
 
 // raw runs a command exactly as often as it is called.
 func (c *Client) raw(ctx context.Context, w words) (*reply, error) {
+	if c.pipeliner == nil {
+		return c.redirected(ctx, w)
+	}
 	cmd := command(ctx, w)
-	if c.pipeliner != nil {
-		if err := c.pipeliner.do(ctx, cmd); err != nil {
-			return nil, err
-		}
-	} else {
-		_ = c.commands.Process(ctx, onceRaw{cmd})
+	if err := c.pipeliner.do(ctx, cmd); err != nil {
+		return nil, err
 	}
 	return rawReply(cmd)
 }
-
-// onceRaw is onceCmd for such a command.
-type onceRaw struct{ *goredis.RawCmd }
-
-func (onceRaw) NoRetry() bool { return true }
 
 // reply is a cursor over a reply in RESP2, element by element. Its words share the reply's
 // memory.
