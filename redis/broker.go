@@ -51,6 +51,12 @@ type QueueConfig struct {
 	// MaxLength is how many tasks the queue may hold, waiting, delayed and leased; 0 for
 	// any number.
 	MaxLength int `yaml:"max_length,omitempty"`
+	// WaitReplicas is how many replicas must have a publish or a result before it is
+	// acknowledged; 0 for none. When they are too few after WaitTimeout, default 1 s and at
+	// most half of Config.ReadTimeout, the call fails with ErrUnavailable and is to be
+	// repeated; ErrOutcomeUnknown where that could do it twice.
+	WaitReplicas int           `yaml:"wait_replicas,omitempty"`
+	WaitTimeout  time.Duration `yaml:"wait_timeout,omitempty"`
 	// UniqueJobs refuses a task whose job has an unfinished task already.
 	UniqueJobs bool `yaml:"unique_jobs,omitempty"`
 	// FairBy makes the queue fair: FairByOrganization lets organizations take turns, however
@@ -76,7 +82,7 @@ const maxTTL = 10 * 365 * 24 * time.Hour
 const DefaultLease = 60 * time.Second
 
 var defaultQueueConfig = QueueConfig{Encoding: EncodingFields, Lease: DefaultLease,
-	MaxAttempts: 10, MaxCrashes: 10, RetryMin: time.Second, RetryMax: 10 * time.Minute}
+	MaxAttempts: 10, MaxCrashes: 10, RetryMin: time.Second, RetryMax: 10 * time.Minute, WaitTimeout: time.Second}
 
 func (c QueueConfig) withDefaults(defaults QueueConfig) QueueConfig {
 	if c.Encoding == "" {
@@ -88,6 +94,8 @@ func (c QueueConfig) withDefaults(defaults QueueConfig) QueueConfig {
 	c.RetryMin = orDefault(c.RetryMin, defaults.RetryMin)
 	c.RetryMax = orDefault(c.RetryMax, defaults.RetryMax)
 	c.MaxLength = orDefault(c.MaxLength, defaults.MaxLength)
+	c.WaitReplicas = orDefault(c.WaitReplicas, defaults.WaitReplicas)
+	c.WaitTimeout = orDefault(c.WaitTimeout, defaults.WaitTimeout)
 	c.UniqueJobs = c.UniqueJobs || defaults.UniqueJobs
 	if c.FairBy == "" && defaults.FairBy != "" {
 		c.FairBy, c.FairWeights, c.FairAhead = defaults.FairBy, defaults.FairWeights, defaults.FairAhead
@@ -111,12 +119,12 @@ func (c QueueConfig) Validate(field string) error {
 		return invalid(field+".lease", "is %s, want 1ms to 24h", c.Lease)
 	}
 	for name, n := range map[string]int{"max_attempts": c.MaxAttempts, "max_crashes": c.MaxCrashes, "max_length": c.MaxLength,
-		"fair_max_in_flight": c.FairMaxInFlight} {
+		"fair_max_in_flight": c.FairMaxInFlight, "wait_replicas": c.WaitReplicas} {
 		if n < 0 || n > maxCount {
 			return invalid(field+"."+name, "is %d, want 1 to %d, or 0 for the default", n, maxCount)
 		}
 	}
-	for name, d := range map[string]time.Duration{"retry_min": c.RetryMin, "retry_max": c.RetryMax} {
+	for name, d := range map[string]time.Duration{"retry_min": c.RetryMin, "retry_max": c.RetryMax, "wait_timeout": c.WaitTimeout} {
 		if d != 0 && (d < time.Millisecond || d > MaxDelay) {
 			return invalid(field+"."+name, "is %s, want 1ms to %s", d, MaxDelay)
 		}

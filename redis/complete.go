@@ -177,14 +177,14 @@ func (b *Broker) runComplete(ctx context.Context, all []completing, e effect, mo
 			consumer = ""
 		}
 	}
-	if len(all) == 1 && b.client.pipeliner != nil {
+	if len(all) == 1 && b.client.pipeliner != nil && all[0].queue.WaitReplicas == 0 {
 		return b.client.pipeliner.call(ctx, &share{script: completeScript, perItem: 2,
 			headKeys: keys[:completeKeys], keys: keys[completeKeys:], headArgs: args[:completeArgs], args: args[completeArgs:]}, e)
 	}
 	if len(all) > 2 {
 		args[3], args[4], args[5] = consumer, low, high
 	}
-	reply, err := completeScript.raw(ctx, b.client, e, keys, args)
+	reply, err := completeScript.durably(ctx, b.client, e, all[0].queue, keys, args)
 	if err != nil {
 		return nil, err
 	}

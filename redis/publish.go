@@ -169,7 +169,7 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 	}
 	fairKeys, fairness := b.fair(queue)
 	keys = append(keys, fairKeys...)
-	reply, err := b.runPublish(ctx, unknown, keys, p.args(b.config, config, queue, digest, fairness), entries)
+	reply, err := b.runPublish(ctx, config, unknown, keys, p.args(b.config, config, queue, digest, fairness), entries)
 	if err != nil {
 		return nil, false, err
 	}
@@ -216,7 +216,7 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 
 // runPublish runs the script. A mark that a job is active may be of a run that has its
 // result by now: then the script runs again and is told so.
-func (b *Broker) runPublish(ctx context.Context, e effect, keys, head []string, entries []newEntry) ([]string, error) {
+func (b *Broker) runPublish(ctx context.Context, config QueueConfig, e effect, keys, head []string, entries []newEntry) ([]string, error) {
 	isNamed := head[9] != ""
 	var stale map[string]string
 	for {
@@ -231,7 +231,7 @@ func (b *Broker) runPublish(ctx context.Context, e effect, keys, head []string, 
 		if head[8] != "" {
 			script = fairPublishScript
 		}
-		r, err := script.raw(ctx, b.client, e, keys, args)
+		r, err := script.durably(ctx, b.client, e, config, keys, args)
 		if err != nil {
 			return nil, err
 		}

@@ -7,8 +7,11 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// isPlain is true of a queue that checks nothing when a task is published.
-func (c QueueConfig) isPlain() bool { return c.FairBy == "" && !c.UniqueJobs && c.MaxLength == 0 }
+// isPlain is true of a queue that checks nothing when a task is published, and does not wait
+// for replicas.
+func (c QueueConfig) isPlain() bool {
+	return c.FairBy == "" && !c.UniqueJobs && c.MaxLength == 0 && c.WaitReplicas == 0
+}
 
 // publishPlain publishes tasks about which nothing is to be checked: by XADD, as a raw peer
 // would, several in one transaction.

@@ -38,14 +38,19 @@ func command(ctx context.Context, w words) *goredis.RawCmd {
 
 // raw runs a script as run does, and returns the reply as it is on the wire.
 func (s *script) raw(ctx context.Context, c *Client, e effect, keys []string, args words) (*reply, error) {
+	return s.send(ctx, c.raw, e, keys, args)
+}
+
+// send is raw by a way to send a command.
+func (s *script) send(ctx context.Context, send func(context.Context, words) (*reply, error), e effect, keys []string, args words) (*reply, error) {
 	w := make(words, 0, 3+len(keys)+len(args))
 	w.add("evalsha", s.sha, strconv.Itoa(len(keys)))
 	w.add(keys...)
 	w.add(args...)
-	r, err := c.raw(ctx, w)
+	r, err := send(ctx, w)
 	if err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT") {
 		w[0], w[1] = "eval", s.source
-		r, err = c.raw(ctx, w)
+		r, err = send(ctx, w)
 	}
 	return r, translate(s.name, err, e)
 }

@@ -94,6 +94,8 @@ func newConfig(flags *pflag.FlagSet) *config {
 	c.duration(&b.Queue.RetryMin, "retry_min", time.Second, "how long a task waits that was given back once; doubles each time")
 	c.duration(&b.Queue.RetryMax, "retry_max", 10*time.Minute, "how long a task that was given back waits at most")
 	c.number(&b.Queue.MaxLength, "max_length", 0, "how many tasks a queue may hold, waiting, delayed and leased; 0 means any number")
+	c.number(&b.Queue.WaitReplicas, "wait_replicas", 0, "how many replicas of Redis must have a publish or a result before it is acknowledged; 0 means none")
+	c.duration(&b.Queue.WaitTimeout, "wait_timeout", time.Second, "how long to wait for them, at most half of redis.read_timeout; then the call fails and is to be repeated")
 	c.duration(&b.StateTTL, "state_ttl", redis.DefaultStateTTL, "how long a job's state is kept")
 	c.duration(&b.CompletionTTL, "completion_ttl", redis.DefaultStateTTL, "how long a job's completion events are kept")
 	c.duration(&b.RequestWindow, "request_window", 24*time.Hour, "how long a request_id is remembered")
@@ -140,7 +142,7 @@ func (c *config) positive() error {
 		"redis.pool_size": c.Redis.PoolSize > 0, "redis.read_timeout": c.Redis.ReadTimeout > 0, "redis.write_timeout": c.Redis.WriteTimeout > 0,
 		"max_attempts": c.Broker.Queue.MaxAttempts > 0, "max_crashes": c.Broker.Queue.MaxCrashes > 0,
 		"retry_min": c.Broker.Queue.RetryMin > 0, "retry_max": c.Broker.Queue.RetryMax > 0,
-		"lease": c.Broker.Queue.Lease > 0, "state_ttl": c.Broker.StateTTL > 0, "completion_ttl": c.Broker.CompletionTTL > 0,
+		"lease": c.Broker.Queue.Lease > 0, "wait_timeout": c.Broker.Queue.WaitTimeout > 0, "state_ttl": c.Broker.StateTTL > 0, "completion_ttl": c.Broker.CompletionTTL > 0,
 		"request_window": c.Broker.RequestWindow > 0, "dead_letter_ttl": c.Broker.DeadLetterTTL > 0,
 	} {
 		if !ok {

@@ -1,0 +1,74 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// A queue may want that replicas have a publish or a result before it is acknowledged
+// (QueueConfig.WaitReplicas): Redis replicates by itself only afterwards, and a failover
+// loses what it had not replicated yet. WAIT must follow the write on its connection. It
+// waits for all that Redis had written up to then, whoever did, so a repeated call that
+// finds its write done waits for it as well.
+
+// errTooFewReplicas: the write is done, and may be lost in a failover.
+var errTooFewReplicas = errors.New("too few replicas have the write")
+
+// durably runs a script as raw does, and waits for the replicas that the queue wants. When
+// they are too few, the call fails like one whose answer was lost: ErrUnavailable, or
+// ErrOutcomeUnknown if it can't be repeated.
+func (s *script) durably(ctx context.Context, c *Client, e effect, queue QueueConfig, keys []string, args words) (*reply, error) {
+	if queue.WaitReplicas == 0 {
+		return s.raw(ctx, c, e, keys, args)
+	}
+	return s.send(ctx, func(ctx context.Context, w words) (*reply, error) { return c.replicated(ctx, queue, w) }, e, keys, args)
+}
+
+// maxMoves is how often a write follows a slot to another node.
+const maxMoves = 3
+
+// replicated runs a command and WAIT. It takes a connection of its own: on a shared one,
+// others would wait as well.
+func (c *Client) replicated(ctx context.Context, queue QueueConfig, w words) (r *reply, err error) {
+	timeout := min(queue.WaitTimeout, c.config.ReadTimeout/2)
+	for range maxMoves {
+		var node *goredis.Client
+		if node, err = c.writer(ctx); err != nil {
+			return nil, err
+		}
+		pipe := node.Pipeline()
+		cmd, wait := command(ctx, w), goredis.NewIntCmd(ctx, "wait", queue.WaitReplicas, max(1, timeout.Milliseconds()))
+		_, _ = pipe.Process(ctx, cmd), pipe.Process(ctx, wait)
+		_, _ = pipe.Exec(ctx) // both have their errors
+		r, err = rawReply(cmd)
+		if err == nil {
+			err = wait.Err()
+		}
+		if err == nil && wait.Val() < int64(queue.WaitReplicas) {
+			err = errTooFewReplicas
+		}
+		cluster, isCluster := c.commands.(*goredis.ClusterClient)
+		if !isCluster || !isMoved(err) {
+			return r, err
+		}
+		cluster.ReloadState(ctx)
+		if !pause(ctx, 10*time.Millisecond) {
+			return nil, ctx.Err()
+		}
+	}
+	return nil, err
+}
+
+// writer is the client of the node that has the keys.
+func (c *Client) writer(ctx context.Context) (*goredis.Client, error) {
+	switch client := c.commands.(type) {
+	case *goredis.ClusterClient:
+		return client.MasterForKey(ctx, c.keys.prefix)
+	case *goredis.Client:
+		return client, nil
+	}
+	return nil, errors.New("this kind of client can't wait for replicas")
+}
