@@ -57,12 +57,20 @@ func readOnly(w *world, a *alone) error {
 	return a.client.SlaveOf(ctx, "NO", "ONE").Err()
 }
 
-// loadLong restarts Redis with so much to load that it says LOADING for a while.
+// loadLong restarts Redis with so much to load that it says LOADING for a while: it looks
+// up from an append-only file every 1024 commands.
 func loadLong(w *world, a *alone) error {
+	pipe := a.client.Pipeline()
+	for i := range 10000 {
+		pipe.Set(ctx, fmt.Sprint("filler:", i), "", 0)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return err
+	}
 	args := a.args
 	defer func() { a.args = args }()
 	a.kill()
-	a.args = append(append([]string(nil), args...), "--key-load-delay", "300", "--loading-process-events-interval-bytes", "1024")
+	a.args = append(append([]string(nil), args...), "--key-load-delay", "100")
 	if err := a.start(); err != nil {
 		return err
 	}
@@ -81,7 +89,7 @@ func loadLong(w *world, a *alone) error {
 // writeGarbage writes what is no task and no event.
 func writeGarbage(w *world, a *alone) error {
 	stream := w.main.key("argus_task_queue")
-	for _, junk := range [][]any{{"x", "y"}, {"data", "{"}, {"data", `{"job_id": 7}`}, {"job_id", ""}, {"job_id", strings.Repeat("j", 4000)},
+	for _, junk := range [][]any{{"x", "y"}, {"data", "{"}, {"data", `{"job_id": []}`}, {"job_id", ""}, {"job_id", strings.Repeat("j", 4000)},
 		{"\x00\xff", "\xfe"}, {"job_id", "a\x00b"}, {"data", strings.Repeat("[", 10000)}} {
 		if err := a.client.Do(ctx, append([]any{"xadd", stream, "*"}, junk...)...).Err(); err != nil {
 			return err
