@@ -105,7 +105,7 @@ func (s *sentinels) whole() error {
 			return false
 		}
 		for _, n := range s.nodes {
-			if n != m && (n.info("replication", "master_link_status") != "up" || n.info("replication", "master_port") != portOf(m.proxy.addr)) {
+			if n != m && !n.follows(m) {
 				return false
 			}
 		}
@@ -118,11 +118,26 @@ func (s *sentinels) whole() error {
 	return nil
 }
 
-// failedOver waits until the sentinels made another node the master.
+// follows is true of a replica of a master that keeps up.
+func (n *node) follows(m *node) bool {
+	return n.info("replication", "master_link_status") == "up" && n.info("replication", "master_port") == portOf(m.proxy.addr)
+}
+
+// failedOver waits until the sentinels made another node the master, and it has the third
+// one as its replica.
 func (s *sentinels) failedOver(old *node) error {
 	err := until(60*time.Second, func() bool {
-		n, err := s.master()
-		return err == nil && n != old && n.info("replication", "role") == "master"
+		m, err := s.master()
+		if err != nil || m == old || m.info("replication", "role") != "master" {
+			return false
+		}
+		for _, n := range s.nodes {
+			if n != m && n != old && !n.follows(m) {
+				return false
+			}
+		}
+		known, err := s.asked.Master(ctx, masterName).Result()
+		return err == nil && known["port"] == portOf(m.proxy.addr)
 	})
 	if err != nil {
 		return fmt.Errorf("no failover: %w", err)
