@@ -22,33 +22,49 @@ type process struct {
 	dir    string
 	stderr io.Writer
 	cmd    *exec.Cmd
+	ended  chan struct{} // closed when it has
 }
 
 func (p *process) start() error {
 	p.cmd = exec.Command(p.path, p.args...)
 	p.cmd.Dir, p.cmd.Stderr = p.dir, p.stderr
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	return p.cmd.Start()
+	if err := p.cmd.Start(); err != nil {
+		return err
+	}
+	cmd, ended := p.cmd, make(chan struct{})
+	p.ended = ended
+	go func() { _ = cmd.Wait(); close(ended) }()
+	return nil
+}
+
+func (p *process) hasEnded() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 func (p *process) signal(s os.Signal) { _ = p.cmd.Process.Signal(s) }
 
 func (p *process) kill() {
 	p.signal(syscall.SIGKILL)
-	_ = p.cmd.Wait()
+	<-p.ended
 }
 
 // stop asks the process to end, and waits for it.
 func (p *process) stop() {
 	p.signal(syscall.SIGTERM)
 	late := time.AfterFunc(drainFor+5*time.Second, func() { p.signal(syscall.SIGKILL) })
-	_ = p.cmd.Wait()
+	<-p.ended
 	late.Stop()
 }
 
 // end kills the process if it runs, also when it is stopped.
 func (p *process) end() {
-	if p != nil && p.cmd != nil && p.cmd.Process != nil && p.cmd.ProcessState == nil {
+	if p != nil && p.ended != nil && !p.hasEnded() {
 		p.signal(syscall.SIGCONT)
 		p.kill()
 	}

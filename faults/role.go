@@ -63,12 +63,24 @@ func runRole(kind string, args []string) {
 	if r.log, err = history.Open(r.dir, r.name); err != nil {
 		log.Fatal(err)
 	}
-	for addr := range strings.SplitSeq(r.servers, ",") {
-		r.conns = append(r.conns, connect(addr))
-	}
+	r.connect()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	map[string]func(context.Context){"producer": r.produce, "worker": r.work, "watcher": r.watch, "hoarder": r.hoard, "crowd": r.crowd}[kind](ctx)
+}
+
+func (r *role) connect() {
+	for addr := range strings.SplitSeq(r.servers, ",") {
+		r.conns = append(r.conns, connect(addr))
+	}
+}
+
+// anew is the same role with connections of its own.
+func (r *role) anew() *role {
+	other := &role{name: r.name, servers: r.servers, producer: r.producer, log: r.log}
+	other.connect()
+	other.next.Store(r.next.Load() + 1)
+	return other
 }
 
 func connect(addr string) *grpc.ClientConn {

@@ -36,7 +36,12 @@ func (r *role) watch(ctx context.Context) {
 func (r *role) crowd(ctx context.Context) {
 	var all sync.WaitGroup
 	for i := range r.streams {
-		all.Go(func() { r.await(ctx, fmt.Sprintf("%s-%d", r.producer, i), time.Hour) })
+		// A server limits the streams of a connection: a hundred share one.
+		if i%100 == 0 && i > 0 {
+			r = r.anew()
+		}
+		one := r
+		all.Go(func() { one.await(ctx, fmt.Sprintf("%s-%d", r.producer, i), time.Hour) })
 	}
 	all.Wait()
 	<-ctx.Done()

@@ -21,6 +21,8 @@ type world struct {
 	main     *tenant
 	other    *tenant // with little to do: it must not notice the main one
 	extra    []*process
+	deaf     *deaf
+	names    int // of what was given a number
 	base     baseline
 }
 
