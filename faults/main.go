@@ -31,15 +31,20 @@ func main() {
 		return
 	}
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "seed of what is random")
+	long := flag.Duration("long", 0, "inject all faults in a random order for so long instead, into a Redis, a Sentinel and a Cluster at once")
 	duration := flag.Duration("duration", 6*time.Second, "how long each fault is injected, again and again")
 	only := flag.String("only", "", "run the scenarios with this in their name")
-	short := flag.Bool("short", false, "inject each fault once under a lighter load: two minutes in all")
+	short := flag.Bool("short", false, "inject each fault once under a lighter load, three at a time: two minutes in all")
 	mutated := flag.Bool("mutations", false, "break the product in ways that the suite must find, and see whether it does")
 	binary := flag.String("argus", "", "the server to test; default: this module's")
 	flag.Parse()
 	fmt.Printf("seed %d\n", *seed)
+	todo, atOnce := scenarios, 1
 	if *short {
-		form, *duration = brief, time.Millisecond
+		form, *duration, atOnce = brief, time.Millisecond, 3
+	}
+	if *long > 0 {
+		form, *duration, atOnce, todo = brief, *long, 3, mixes
 	}
 	if *mutated {
 		os.Exit(min(1, mutate(*seed, *duration)))
@@ -56,19 +61,7 @@ func main() {
 			log.Fatalf("%v\n%s", err, out)
 		}
 	}
-	t := newTable()
-	failed := false
-	for i, s := range scenarios {
-		if !strings.Contains(s.name, *only) {
-			continue
-		}
-		row := run(s, argus, *seed+uint64(i), *duration)
-		row.tell()
-		failed = failed || row.failed()
-		t.add(row)
-	}
-	t.print()
-	if failed {
+	if !runAll(todo, argus, *only, *seed, *duration, atOnce) {
 		os.Exit(1)
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -47,25 +49,42 @@ func (r row) cells() []string {
 	return append(cells, fmt.Sprintf("%.1f", r.longest.Seconds()), fmt.Sprint(len(p.Violations)))
 }
 
-// table is what the suite prints, in Markdown.
-type table struct{ rows []row }
-
 var columns = []string{"fault", "times", "tasks", "delivered", "results", "lost tasks", "lost results", "duplicated results", "stale refused",
 	"watched", "longest pause s", "violations"}
 
-func newTable() *table { return &table{} }
-
-func (t *table) add(r row) { t.rows = append(t.rows, r) }
-
-func (t *table) print() {
+// print prints a table in Markdown.
+func print(rows []row) {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 1, ' ', 0)
 	line := func(cells []string) { fmt.Fprintf(w, "| %s |\n", strings.Join(cells, "\t| ")) }
 	line(columns)
 	fmt.Fprintln(w, strings.Repeat("|---", len(columns))+"|")
-	for _, r := range t.rows {
+	for _, r := range rows {
 		line(r.cells())
 	}
 	_ = w.Flush()
+}
+
+// runAll runs the scenarios with a word in their name, some at once, and prints the table;
+// false when something went wrong. Those that take long stand last, and come first.
+func runAll(all []scenario, argus, word string, seed uint64, duration time.Duration, atOnce int) bool {
+	rows := make([]row, len(all))
+	places := make(chan struct{}, atOnce)
+	var running sync.WaitGroup
+	for i, s := range slices.Backward(all) {
+		if !strings.Contains(s.name, word) {
+			continue
+		}
+		places <- struct{}{}
+		running.Go(func() {
+			defer func() { <-places }()
+			rows[i] = run(s, argus, seed+uint64(i), duration)
+			rows[i].tell()
+		})
+	}
+	running.Wait()
+	rows = slices.DeleteFunc(rows, func(r row) bool { return r.name == "" })
+	print(rows)
+	return !slices.ContainsFunc(rows, row.failed)
 }
 
 // run injects one fault under load, and checks what became of it.

@@ -11,6 +11,8 @@ type scenario struct {
 	name string
 	// build starts the Redis.
 	build func(dir string) (topology, error)
+	// needsAlone: inject breaks a Redis that is the only one.
+	needsAlone bool
 	// serve are more flags of the servers.
 	serve []string
 	// begin prepares the world, if not nil.
@@ -40,8 +42,8 @@ var processFaults = []scenario{
 	{name: "nothing", build: everysec, inject: func(*world) error { return nil }},
 	{name: "a server is killed and started again", build: everysec, inject: killServer},
 	{name: "rolling restart", build: everysec, inject: rollingRestart},
-	{name: "Redis is killed, appendfsync always", build: always, inject: withAlone(restartRedis)},
-	{name: "Redis is killed, appendfsync everysec", build: everysec, inject: withAlone(restartRedis)},
+	{name: "Redis is killed, appendfsync always", build: always, needsAlone: true, inject: withAlone(restartRedis)},
+	{name: "Redis is killed, appendfsync everysec", build: everysec, needsAlone: true, inject: withAlone(restartRedis)},
 	{name: "a worker is killed", build: everysec, inject: killWorker},
 	{name: "a worker stands still for longer than its leases", build: everysec, inject: stopWorker},
 }

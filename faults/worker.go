@@ -21,13 +21,17 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis"
 )
 
+// outstanding is how many tasks a worker may have. Its results go by calls of their own, to
+// any server: what they settle, the stream finds out only now and then.
+const outstanding = 500
+
 // work works on streams until ctx ends. Most tasks are done at once; some take a while,
 // some longer than their lease, and some are given back.
 func (r *role) work(ctx context.Context) {
 	random := rand.New(rand.NewPCG(r.seed, 0))
 	var tasks sync.WaitGroup
 	for ctx.Err() == nil {
-		err := r.consume(ctx, 50, func(d *argusv1.Delivery, held string) {
+		err := r.consume(ctx, outstanding, func(d *argusv1.Delivery, held string) {
 			if d.GetTask().GetAttributes()["poison"] != "" {
 				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			}
