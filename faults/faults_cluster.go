@@ -15,31 +15,34 @@ func withCluster(inject func(*world, *cluster) error) func(*world) error {
 }
 
 var clusterFaults = []scenario{
-	{name: "Cluster: a master is killed", build: asCluster, inject: withCluster(killOwner)},
+	{name: "Cluster: a master is killed", build: asCluster, inject: withCluster(killOwner(history.LostAll))},
+	{name: "Cluster: the same, wait_replicas 1", build: asCluster, serve: waitForOne, inject: withCluster(killOwner(history.LostRest))},
 	{name: "Cluster: a slot moves to another master", build: asCluster, inject: withCluster(moveSlot)},
 }
 
 // killOwner kills the master that has the main tenant's keys; its replica takes over, and
 // it comes back as that one's replica.
-func killOwner(w *world, c *cluster) error {
-	old, slot, err := c.holder(w.main.prefix)
-	if err != nil {
-		return err
-	}
-	return w.loses(history.LostAll, time.Now().Add(-slack), func() error {
-		old.kill()
-		err := until(60*time.Second, func() bool {
-			n, err := c.owner(slot)
-			return err == nil && n != old
-		})
+func killOwner(lost string) func(w *world, c *cluster) error {
+	return func(w *world, c *cluster) error {
+		old, slot, err := c.holder(w.main.prefix)
 		if err != nil {
-			return fmt.Errorf("no replica took over: %w", err)
-		}
-		if err := old.start(); err != nil {
 			return err
 		}
-		return c.whole()
-	})
+		return w.loses(lost, time.Now().Add(-slack), func() error {
+			old.kill()
+			err := until(60*time.Second, func() bool {
+				n, err := c.owner(slot)
+				return err == nil && n != old
+			})
+			if err != nil {
+				return fmt.Errorf("no replica took over: %w", err)
+			}
+			if err := old.start(); err != nil {
+				return err
+			}
+			return c.whole()
+		})
+	}
 }
 
 // moveSlot moves the main tenant's slot to another master, key by key.

@@ -22,9 +22,9 @@ var (
 
 var sentinelFaults = []scenario{
 	{name: "Sentinel: the master is killed", build: asSentinels(), inject: withSentinels(killMaster)},
-	{name: "Sentinel: the master is parted", build: asSentinels(), inject: withSentinels(partMaster)},
-	{name: "Sentinel: the same, min-replicas-to-write 1", build: asSentinels(minReplicas...), inject: withSentinels(partMaster)},
-	{name: "Sentinel: the same, wait_replicas 1", build: asSentinels(), serve: waitForOne, inject: withSentinels(partMaster)},
+	{name: "Sentinel: the master is parted", build: asSentinels(), inject: withSentinels(partMaster(history.LostAll))},
+	{name: "Sentinel: the same, min-replicas-to-write 1", build: asSentinels(minReplicas...), inject: withSentinels(partMaster(history.LostAll))},
+	{name: "Sentinel: the same, wait_replicas 1", build: asSentinels(), serve: waitForOne, inject: withSentinels(partMaster(history.LostRest))},
 }
 
 // killMaster kills the master; a replica takes over, and the old master comes back as its
@@ -48,18 +48,20 @@ func killMaster(w *world, s *sentinels) error {
 
 // partMaster parts the master from its replicas and the sentinels, without a word, while
 // clients go on to write to it. Once a replica has taken over, the old master is let back.
-func partMaster(w *world, s *sentinels) error {
-	m, err := s.master()
-	if err != nil {
-		return err
-	}
-	return w.loses(history.LostAll, time.Now().Add(-slack), func() error {
-		m.proxy.parted.Store(true)
-		err := s.failedOver(m)
-		m.proxy.parted.Store(false)
+func partMaster(lost string) func(w *world, s *sentinels) error {
+	return func(w *world, s *sentinels) error {
+		m, err := s.master()
 		if err != nil {
 			return err
 		}
-		return s.whole()
-	})
+		return w.loses(lost, time.Now().Add(-slack), func() error {
+			m.proxy.parted.Store(true)
+			err := s.failedOver(m)
+			m.proxy.parted.Store(false)
+			if err != nil {
+				return err
+			}
+			return s.whole()
+		})
+	}
 }

@@ -102,8 +102,8 @@ func (c *checker) fail(invariant, job, format string, args ...any) {
 	c.report.Violations = append(c.report.Violations, Violation{invariant, job, fmt.Sprintf(format, args...)})
 }
 
-// mayBeLost is true of a write that was acknowledged at a time, if a failure may have
-// lost it.
+// mayBeLost is true of a write of a kind that was told at a time, if a failure may have lost
+// it.
 func (c *checker) mayBeLost(what string, at time.Time) bool {
 	return slices.ContainsFunc(c.failures, func(f Event) bool {
 		return (f.Outcome == LostAll || f.Outcome == what) && !at.Before(f.Began) && !at.After(f.At)
@@ -159,7 +159,7 @@ func (c *checker) completed(e Event) {
 		c.report.Completed++
 		c.results[e.Job] = append(c.results[e.Job], e)
 		for _, d := range c.leases[e.Job] {
-			if d.At.Before(e.Began) && leaseLess(e.Lease, d.Lease) && !c.mayBeLost(LostAll, d.At) {
+			if d.At.Before(e.Began) && leaseLess(e.Lease, d.Lease) && !c.mayBeLost(LostRest, d.At) {
 				c.fail("I3", e.Job, "%s recorded a result under the lease %s, after %s was given %s", e.Who, e.Lease, d.Who, d.Lease)
 			}
 		}
@@ -200,7 +200,7 @@ func (c *checker) checkStore() {
 				continue
 			}
 			c.report.LostResults++
-			if !c.mayBeLost(LostAll, e.At) {
+			if !c.mayBeLost(LostResults, e.At) {
 				c.fail("I2", job, "%s was told that its result stands at %s, and it does not", e.Who, e.Cursor)
 			}
 		}

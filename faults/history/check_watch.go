@@ -30,7 +30,7 @@ func (c *checker) checkWatch(who, job string, seen []Event) {
 			c.checkPiece(who, job, after, seen, true)
 			return
 		}
-		if !c.mayBeLost(LostAll, seen[n].At) && !c.lostBefore(seen[n].At) {
+		if !c.lostBefore(seen[n].At) {
 			c.fail("I4", job, "%s was told that its cursor is gone, and nothing was lost", who)
 		}
 		c.checkPiece(who, job, after, seen[:n], false)
@@ -38,9 +38,9 @@ func (c *checker) checkWatch(who, job string, seen []Event) {
 	}
 }
 
-// lostBefore is true when a failure lost something before a time.
+// lostBefore is true when a failure may have lost an event before a time.
 func (c *checker) lostBefore(at time.Time) bool {
-	return slices.ContainsFunc(c.failures, func(f Event) bool { return f.Outcome == LostAll && f.Began.Before(at) })
+	return slices.ContainsFunc(c.failures, func(f Event) bool { return (f.Outcome == LostAll || f.Outcome == LostRest) && f.Began.Before(at) })
 }
 
 // checkPiece checks that the events of a piece are those that stand after a cursor, without
@@ -53,7 +53,7 @@ func (c *checker) checkPiece(who, job, after string, seen []Event, isLast bool) 
 	told := 0
 	for i, e := range seen {
 		switch {
-		case !c.stands(job, e.Cursor) && c.mayBeLost(LostAll, e.At):
+		case !c.stands(job, e.Cursor) && c.mayBeLost(LostRest, e.At):
 			if slices.ContainsFunc(seen[i+1:], func(later Event) bool { return c.stands(job, later.Cursor) }) {
 				c.fail("I4", job, "%s saw %s, which was lost, and was not told before it saw what came after", who, e.Cursor)
 			}

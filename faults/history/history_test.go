@@ -76,6 +76,22 @@ func TestCheck(t *testing.T) {
 			events[2].Canary = "theirs"
 			return events
 		}},
+		"a watch is told that its cursor is gone, and nothing is": {"I4", func(events []Event, _ *Stored) []Event {
+			return slices.Insert(events, 8, Event{Kind: Expired, Who: "x", Job: "a", Cursor: "7-0", At: time.Unix(11, 0)})
+		}},
+		"a watch is left although there is a result": {"I4", func(events []Event, _ *Stored) []Event {
+			return append(events, Event{Kind: Waits, Who: "y", Job: "a", Outcome: Left, At: time.UnixMilli(9).Add(patience + 1)})
+		}},
+		"a task is lost that a failure can't have lost": {"I1", func(events []Event, _ *Stored) []Event {
+			return append(events, failure(LostAll, 20, 30), Event{Kind: Publish, Job: "c", Outcome: OK, At: time.Unix(19, 0)})
+		}},
+		"a result is lost by a failure that loses tasks": {"I2", func(events []Event, _ *Stored) []Event {
+			events[5].Cursor = "8-0"
+			return append(events, failure(LostTasks, 0, 30))
+		}},
+		"a task is lost by a failure that loses none": {"I1", func(events []Event, _ *Stored) []Event {
+			return append(events, failure(LostRest, 0, 30), Event{Kind: Publish, Job: "c", Outcome: OK, At: time.Unix(19, 0)})
+		}},
 		"a task from nowhere": {"I6", func(events []Event, _ *Stored) []Event {
 			return append(events, Event{Kind: Deliver, Job: "ghost", Lease: "1-0 1"})
 		}},
@@ -88,6 +104,68 @@ func TestCheck(t *testing.T) {
 				t.Errorf("want %s: %v", c.invariant, r.Violations)
 			}
 		})
+	}
+}
+
+// failure is one of which things may be lost.
+func failure(lost string, from, to int64) Event {
+	return Event{Kind: Failure, Outcome: lost, Began: time.Unix(from, 0), At: time.Unix(to, 0)}
+}
+
+// What a failure lost is counted, and watches must be told of it.
+func TestCheckLost(t *testing.T) {
+	t.Parallel()
+	at := func(s int64) time.Time { return time.Unix(s, 0) }
+	lost := []Event{
+		failure(LostAll, 5, 20),
+		{Kind: Publish, Job: "gone", Outcome: Begun, At: at(6)}, {Kind: Publish, Job: "gone", Outcome: OK, At: at(6)},
+		{Kind: Publish, Job: "a", Outcome: Begun, At: at(1)}, {Kind: Publish, Job: "a", Outcome: OK, At: at(2)},
+		{Kind: Deliver, Who: "w1", Job: "a", Lease: "5-0 1", At: at(3)},
+		{Kind: Deliver, Who: "w2", Job: "a", Lease: "5-0 2", At: at(6)},
+		{Kind: Complete, Who: "w2", Job: "a", Lease: "5-0 2", Began: at(7), At: at(7), Outcome: OK, Cursor: "8-0"},
+		{Kind: Complete, Who: "w1", Job: "a", Lease: "5-0 1", Began: at(12), At: at(13), Outcome: OK, Cursor: "12-0"},
+	}
+	watch := func(cursor, status string, s int64) Event {
+		return Event{Kind: Watch, Who: "x", Job: "a", Cursor: cursor, Status: status, At: at(s)}
+	}
+	expired := func(cursor string, s int64) Event {
+		return Event{Kind: Expired, Who: "x", Job: "a", Cursor: cursor, At: at(s)}
+	}
+	stored := Stored{Events: map[string][]StoredEvent{"a": {{"4-0", "running"}, {"11-0", "running"}, {"12-0", "completed"}}}}
+	for name, c := range map[string]struct {
+		seen []Event
+		want string // the invariant that is broken, "" for none
+	}{
+		"the watch is over before":   {[]Event{watch("4-0", "running", 4), watch("8-0", "completed", 7)}, ""},
+		"told, from the first":       {[]Event{watch("4-0", "running", 4), watch("7-0", "running", 7), expired("3-9", 11), watch("4-0", "running", 12), watch("11-0", "running", 12), watch("12-0", "completed", 13)}, ""},
+		"told, after the first":      {[]Event{watch("7-0", "running", 7), expired("4-0", 11), watch("11-0", "running", 12), watch("12-0", "completed", 13)}, ""},
+		"told, and then a gap":       {[]Event{watch("7-0", "running", 7), expired("3-9", 11), watch("4-0", "running", 12), watch("12-0", "completed", 13)}, "I4"},
+		"not told":                   {[]Event{watch("7-0", "running", 7), watch("11-0", "running", 12), watch("12-0", "completed", 13)}, "I4"},
+		"an event that never was":    {[]Event{watch("7-0", "running", 2)}, "I4"},
+		"told before anything broke": {[]Event{watch("4-0", "running", 4), expired("3-9", 4)}, "I4"},
+		"silence":                    {[]Event{watch("7-0", "running", 7), {Kind: Waits, Who: "x", Job: "a", At: at(30)}}, "I4"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := Check(slices.Concat(lost, c.seen), stored, "")
+			if r.LostTasks != 1 || r.LostResults != 1 || r.Completed != 2 || r.Duplicated != 0 {
+				t.Errorf("%+v", r)
+			}
+			isFound := slices.ContainsFunc(r.Violations, func(v Violation) bool { return v.Invariant == c.want })
+			if isFound != (c.want != "") || c.want == "" && len(r.Violations) > 0 {
+				t.Errorf("want %q: %v", c.want, r.Violations)
+			}
+		})
+	}
+}
+
+// Waiting knows which watches have no result.
+func TestWaiting(t *testing.T) {
+	t.Parallel()
+	events := []Event{{Kind: Follow, Job: "done"}, {Kind: Follow, Job: "left"}, {Kind: Follow, Job: "waits"}, {Kind: Watch, Job: "waits", Status: "running"},
+		{Kind: Watch, Job: "done", Status: "completed"}, {Kind: Waits, Job: "left", Outcome: Left}}
+	if got := Waiting(events); !slices.Equal(got, []string{"waits"}) {
+		t.Error(got)
 	}
 }
 

@@ -37,8 +37,10 @@ const (
 	Unknown = "unknown"
 	Left    = "left" // a watch gave up a job that had no result for long
 	// What a failure may have lost.
-	LostTasks = "tasks" // entries of queues only
-	LostAll   = "all"
+	LostAll     = "all"
+	LostTasks   = "tasks"   // publishes that were acknowledged
+	LostResults = "results" // results that a worker was told are recorded
+	LostRest    = "rest"    // leases, and events that watches saw: of these nobody was promised that they last
 )
 
 // Event is one line of a history.
