@@ -19,7 +19,7 @@ type baseline struct {
 // lets its garbage grow to 64 MB).
 const (
 	moreGoroutines  = 30
-	moreConnections = 20 // for each server
+	moreConnections = 20 // for each server, and each master that it talks to
 	moreMemory      = 128 << 20
 )
 
@@ -38,7 +38,7 @@ func (w *world) measure() (b baseline) {
 func (w *world) checkBaseline() (violations []history.Violation) {
 	var found []string
 	_ = until(20*time.Second, func() bool {
-		found = w.base.exceeded(w.measure(), len(w.servers()))
+		found = w.base.exceeded(w.measure(), len(w.servers())*w.topology.masters())
 		return len(found) == 0
 	})
 	for _, what := range found {
@@ -47,7 +47,7 @@ func (w *world) checkBaseline() (violations []history.Violation) {
 	return violations
 }
 
-func (b baseline) exceeded(now baseline, servers int) (found []string) {
+func (b baseline) exceeded(now baseline, pools int) (found []string) {
 	for i, n := range now.goroutines {
 		if n == 0 || n > b.goroutines[i]+moreGoroutines {
 			found = append(found, fmt.Sprintf("server %d has %.0f goroutines, at first it had %.0f", i, n, b.goroutines[i]))
@@ -56,7 +56,7 @@ func (b baseline) exceeded(now baseline, servers int) (found []string) {
 			found = append(found, fmt.Sprintf("server %d takes %.0f MB, at first it took %.0f", i, now.memory[i]/1e6, b.memory[i]/1e6))
 		}
 	}
-	if now.connections > b.connections+servers*moreConnections {
+	if now.connections > b.connections+pools*moreConnections {
 		found = append(found, fmt.Sprintf("Redis has %d connections, at first it had %d", now.connections, b.connections))
 	}
 	return found

@@ -65,6 +65,8 @@ func (c *cluster) flags() []string {
 	return []string{"--redis-cluster", "--redis-addr", strings.Join(addrs, ",")}
 }
 
+func (c *cluster) masters() int { return 3 }
+
 func (c *cluster) prefix(tenant string) string { return "{" + tenant + "}:" }
 
 // owner is the node that has a slot, by what the first node that answers says.

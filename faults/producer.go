@@ -47,6 +47,7 @@ func (r *role) publish(ctx context.Context, job string, attributes map[string]st
 		all[name] = value
 	}
 	r.log.Add(history.Event{Kind: history.Publish, Who: r.name, Job: job, Outcome: history.Begun})
+	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, drainFor)
 	defer cancel()
 	err := r.insist(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
@@ -58,11 +59,12 @@ func (r *role) publish(ctx context.Context, job string, attributes map[string]st
 		log.Printf("%s: %v", job, err)
 		return
 	}
-	r.log.Add(history.Event{Kind: history.Publish, Who: r.name, Job: job, Outcome: history.OK, Canary: r.canary})
+	r.log.Add(history.Event{Kind: history.Publish, Who: r.name, Job: job, Began: began, Outcome: history.OK, Canary: r.canary})
 }
 
 // publishBatch publishes tasks for jobs, all in one call.
 func (r *role) publishBatch(ctx context.Context, id string, jobs []string) error {
+	began := time.Now()
 	batch := &argusv1.PublishBatchRequest{RequestId: id}
 	for _, job := range jobs {
 		r.log.Add(history.Event{Kind: history.Publish, Who: r.name, Job: job, Outcome: history.Begun})
@@ -76,7 +78,7 @@ func (r *role) publishBatch(ctx context.Context, id string, jobs []string) error
 		return err
 	}
 	for _, job := range jobs {
-		r.log.Add(history.Event{Kind: history.Publish, Who: r.name, Job: job, Outcome: history.OK, Canary: r.canary})
+		r.log.Add(history.Event{Kind: history.Publish, Who: r.name, Job: job, Began: began, Outcome: history.OK, Canary: r.canary})
 	}
 	return nil
 }

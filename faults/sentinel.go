@@ -72,6 +72,8 @@ func (s *sentinels) flags() []string {
 	return []string{"--redis-sentinel-master", masterName, "--redis-addr", strings.Join(s.addrs, ",")}
 }
 
+func (s *sentinels) masters() int { return 1 }
+
 func (s *sentinels) prefix(tenant string) string { return tenant + ":" }
 
 // master is the node that the sentinels call master.

@@ -20,6 +20,8 @@ type topology interface {
 	store(prefix string) (*goredis.Client, error)
 	// connections is how many clients are connected, to all of it.
 	connections() int
+	// masters is how many nodes a server has connections for commands to.
+	masters() int
 	end()
 }
 
@@ -108,5 +110,6 @@ func newAlone(dir, fsync string, args ...string) (*alone, error) {
 }
 
 func (a *alone) flags() []string                       { return []string{"--redis-addr", a.proxy.addr} }
+func (a *alone) masters() int                          { return 1 }
 func (a *alone) prefix(tenant string) string           { return tenant + ":" }
 func (a *alone) store(string) (*goredis.Client, error) { return a.client, nil }

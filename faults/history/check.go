@@ -102,11 +102,18 @@ func (c *checker) fail(invariant, job, format string, args ...any) {
 	c.report.Violations = append(c.report.Violations, Violation{invariant, job, fmt.Sprintf(format, args...)})
 }
 
-// mayBeLost is true of a write of a kind that was told at a time, if a failure may have lost
-// it.
-func (c *checker) mayBeLost(what string, at time.Time) bool {
+// mayBeLost is true of a write of a kind if a failure may have lost it: it was told after the
+// failure began, and made before it was over.
+func (c *checker) mayBeLost(what string, e Event) bool {
+	made := e.At.Add(-time.Second) // it is told a moment later
+	switch {
+	case e.Cursor != "":
+		made = cursorTime(e.Cursor)
+	case !e.Began.IsZero():
+		made = e.Began
+	}
 	return slices.ContainsFunc(c.failures, func(f Event) bool {
-		return (f.Outcome == LostAll || f.Outcome == what) && !at.Before(f.Began) && !at.After(f.At)
+		return (f.Outcome == LostAll || f.Outcome == what) && !e.At.Before(f.Began) && !made.After(f.At)
 	})
 }
 
@@ -146,7 +153,7 @@ func (c *checker) published(e Event) {
 		return
 	}
 	c.report.LostTasks++
-	if !c.mayBeLost(LostTasks, e.At) {
+	if !c.mayBeLost(LostTasks, e) {
 		c.fail("I1", e.Job, "its publish was acknowledged, and nothing is left of it")
 	}
 }
@@ -159,7 +166,7 @@ func (c *checker) completed(e Event) {
 		c.report.Completed++
 		c.results[e.Job] = append(c.results[e.Job], e)
 		for _, d := range c.leases[e.Job] {
-			if d.At.Before(e.Began) && leaseLess(e.Lease, d.Lease) && !c.mayBeLost(LostRest, d.At) {
+			if d.At.Before(e.Began) && leaseLess(e.Lease, d.Lease) && !c.mayBeLost(LostRest, d) {
 				c.fail("I3", e.Job, "%s recorded a result under the lease %s, after %s was given %s", e.Who, e.Lease, d.Who, d.Lease)
 			}
 		}
@@ -200,7 +207,7 @@ func (c *checker) checkStore() {
 				continue
 			}
 			c.report.LostResults++
-			if !c.mayBeLost(LostResults, e.At) {
+			if !c.mayBeLost(LostResults, e) {
 				c.fail("I2", job, "%s was told that its result stands at %s, and it does not", e.Who, e.Cursor)
 			}
 		}
@@ -216,6 +223,9 @@ func leaseLess(a, b string) bool {
 	x, y := numbers(a), numbers(b)
 	return slices.Compare(x[:], y[:]) < 0
 }
+
+// cursorTime is when the event at a cursor was written.
+func cursorTime(cursor string) time.Time { return time.UnixMilli(int64(numbers(cursor)[0])) }
 
 // numbers are those of a lease or a cursor.
 func numbers(text string) (n [3]uint64) {

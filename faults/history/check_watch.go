@@ -14,7 +14,7 @@ func (c *checker) waited(e Event) {
 	if result == nil {
 		return
 	}
-	since := e.At.Sub(time.UnixMilli(int64(numbers(result.Cursor)[0])))
+	since := e.At.Sub(cursorTime(result.Cursor))
 	if e.Outcome != Left || since > patience {
 		c.fail("I4", e.Job, "%s still waits for its result, which has stood for %s", e.Who, since.Round(time.Millisecond))
 	}
@@ -53,7 +53,7 @@ func (c *checker) checkPiece(who, job, after string, seen []Event, isLast bool) 
 	told := 0
 	for i, e := range seen {
 		switch {
-		case !c.stands(job, e.Cursor) && c.mayBeLost(LostRest, e.At):
+		case !c.stands(job, e.Cursor) && c.mayBeLost(LostRest, e):
 			if slices.ContainsFunc(seen[i+1:], func(later Event) bool { return c.stands(job, later.Cursor) }) {
 				c.fail("I4", job, "%s saw %s, which was lost, and was not told before it saw what came after", who, e.Cursor)
 			}
