@@ -107,14 +107,3 @@ func writeGarbage(w *world, a *alone) error {
 	}
 	return nil
 }
-
-// lossFaults lose what Redis holds: that is counted. Nothing may hang, and no result may be
-// wrong.
-var lossFaults = []scenario{
-	{name: "FLUSHALL", build: everysec, inject: withAlone(func(w *world, a *alone) error {
-		return w.loses(history.LostAll, time.Time{}, func() error { return a.client.FlushAll(ctx).Err() })
-	})},
-	{name: "the task stream is deleted", build: everysec, inject: withAlone(func(w *world, a *alone) error {
-		return w.loses(history.LostTasks, time.Time{}, func() error { return a.client.Del(ctx, w.main.key("argus_task_queue")).Err() })
-	})},
-}

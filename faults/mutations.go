@@ -27,6 +27,10 @@ var mutations = []mutation{
 		"at, r.is_first, held[r.id] = r.after, true, tonumber(r.count)", "a worker stands still"},
 	{"a watch goes on after the last event instead of its cursor", "redis/watch.go", "	cursor, err := checkCursor(\"after_cursor\", options.After)\n",
 		"	cursor, err := checkCursor(\"after_cursor\", options.After)\n	if cursor != firstCursor {\n		cursor = cursorAfter(cursorAfter(cursor))\n		if last, err := w.broker.client.commands.XRevRangeN(context.Background(), w.broker.keys.completion(jobID), \"+\", \"-\", 1).Result(); err == nil && len(last) > 0 {\n			cursor = last[0].ID\n		}\n	}\n", "rolling restart"},
+	{"a watch is not told that events were lost", "redis/watch.go", "func (w *Watches) resume(ctx context.Context, f *follower) error {\n",
+		"func (w *Watches) resume(ctx context.Context, f *follower) error {\n	if true {\n		return nil\n	}\n", "events of watched jobs"},
+	{"tenants share their queues", "redis/keys.go", "{ return k.prefix + queue }", "{ return queue }", "nothing"},
+	{"it does not matter how many replicas have a write", "redis/wait.go", "wait.Val() < int64(queue.WaitReplicas)", "wait.Val() < 0", "Sentinel: the same, wait_replicas"},
 }
 
 // mutate runs the suite on broken products; each must be found out.

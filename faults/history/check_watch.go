@@ -92,3 +92,14 @@ func Waiting(events []Event) []string {
 	}
 	return jobs
 }
+
+// Seen counts the events that a watcher saw of each job.
+func Seen(events []Event) map[string]int {
+	seen := make(map[string]int)
+	for _, e := range events {
+		if e.Kind == Watch {
+			seen[e.Job]++
+		}
+	}
+	return seen
+}
