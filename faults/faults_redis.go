@@ -69,7 +69,7 @@ func loadLong(w *world, a *alone) error {
 	}
 	args := a.args
 	defer func() { a.args = args }()
-	a.kill()
+	a.stop()
 	a.args = append(append([]string(nil), args...), "--key-load-delay", "100")
 	if err := a.start(); err != nil {
 		return err

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"github.com/hikmaai-io/argus-queue/faults/history"
 )
 
 // scenario is a way to break things.
@@ -43,7 +45,7 @@ var processFaults = []scenario{
 	{name: "a server is killed and started again", build: everysec, inject: killServer},
 	{name: "rolling restart", build: everysec, inject: rollingRestart},
 	{name: "Redis is killed, appendfsync always", build: always, needsAlone: true, inject: withAlone(restartRedis)},
-	{name: "Redis is killed, appendfsync everysec", build: everysec, needsAlone: true, inject: withAlone(restartRedis)},
+	{name: "Redis is killed, appendfsync everysec", build: everysec, needsAlone: true, inject: withAlone(restartLossy)},
 	{name: "a worker is killed", build: everysec, inject: killWorker},
 	{name: "a worker stands still for longer than its leases", build: everysec, inject: stopWorker},
 }
@@ -80,6 +82,12 @@ func restartRedis(w *world, a *alone) error {
 		return err
 	}
 	return a.up()
+}
+
+// restartLossy is restartRedis for appendfsync everysec: while the disk is slow to sync,
+// Redis puts off writing to the file, for two seconds at most, and answers meanwhile.
+func restartLossy(w *world, a *alone) error {
+	return w.loses(history.LostAll, time.Now().Add(-slack), func() error { return restartRedis(w, a) })
 }
 
 func (w *world) worker() *process { return w.main.workers[w.random.IntN(len(w.main.workers))] }

@@ -71,18 +71,18 @@ func (w *world) tenants() []*tenant { return []*tenant{w.main, w.other} }
 // underWay waits until results come in.
 func (w *world) underWay() error {
 	for _, t := range w.tenants() {
-		if err := until(30*time.Second, func() bool { return t.has(history.Complete, 5) }); err != nil {
+		if err := until(30*time.Second, func() bool { return t.hasResults(5) }); err != nil {
 			return fmt.Errorf("the load of %s did not begin: %w", t.name, err)
 		}
 	}
 	return nil
 }
 
-// has is true when the tenant's workers have recorded so many results.
-func (t *tenant) has(kind history.Kind, n int) bool {
+// hasResults is true when the tenant's workers have reported so many results.
+func (t *tenant) hasResults(n int) bool {
 	events, err := history.Read(t.dir, "worker-*")
 	for _, e := range events {
-		if e.Kind == kind && e.Outcome == history.OK {
+		if e.Kind == history.Complete {
 			n--
 		}
 	}
@@ -90,8 +90,8 @@ func (t *tenant) has(kind history.Kind, n int) bool {
 }
 
 // slack is how long before a failure the writes were made that it may lose too: what is on
-// its way to the replicas.
-const slack = 2 * time.Second
+// its way to the replicas or to the disk.
+const slack = 3 * time.Second
 
 // loses runs a failure by which Redis may lose what it acknowledged.
 func (w *world) loses(what string, since time.Time, failure func() error) error {
