@@ -11,7 +11,9 @@ import (
 var redisFaults = []scenario{
 	{name: "Redis forgets the scripts", build: everysec, inject: withAlone(func(_ *world, a *alone) error { return a.client.ScriptFlush(ctx).Err() })},
 	{name: "the consumer group is destroyed", build: everysec, inject: withAlone(func(w *world, a *alone) error {
-		return a.client.XGroupDestroy(ctx, w.main.key("argus_task_queue"), "argus-workers").Err()
+		return w.loses(history.LostLeases, time.Now(), func() error {
+			return a.client.XGroupDestroy(ctx, w.main.key("argus_task_queue"), "argus-workers").Err()
+		})
 	})},
 	{name: "Redis is out of memory", build: everysec, inject: withAlone(fillMemory)},
 	{name: "Redis is read-only", build: everysec, inject: withAlone(readOnly)},

@@ -166,11 +166,19 @@ func (c *checker) completed(e Event) {
 		c.report.Completed++
 		c.results[e.Job] = append(c.results[e.Job], e)
 		for _, d := range c.leases[e.Job] {
-			if d.At.Before(e.Began) && leaseLess(e.Lease, d.Lease) && !c.mayBeLost(LostRest, d) {
+			if d.At.Before(e.Began) && leaseLess(e.Lease, d.Lease) && !c.mayBeLost(LostRest, d) && !c.isForgotten(d, e) {
 				c.fail("I3", e.Job, "%s recorded a result under the lease %s, after %s was given %s", e.Who, e.Lease, d.Who, d.Lease)
 			}
 		}
 	}
+}
+
+// isForgotten is true of a delivery if Redis forgot all leases between it and a result: then
+// counting began anew.
+func (c *checker) isForgotten(d, result Event) bool {
+	return slices.ContainsFunc(c.failures, func(f Event) bool {
+		return f.Outcome == LostLeases && !d.At.After(f.At) && !result.At.Before(f.Began)
+	})
 }
 
 // result is the event that ended a job; nil when there is none.

@@ -55,6 +55,10 @@ func TestCheck(t *testing.T) {
 			events[4].Outcome, events[5].Outcome, events[4].Cursor = OK, Lost, "9-0"
 			return events
 		}},
+		"a superseded lease, and leases that were forgotten before": {"I3", func(events []Event, _ *Stored) []Event {
+			events[4].Outcome, events[5].Outcome, events[4].Cursor = OK, Lost, "9-0"
+			return append(events, failure(LostLeases, 10, 12))
+		}},
 		"a superseded entry": {"I3", func(events []Event, _ *Stored) []Event {
 			events[3].Lease, events[5].Lease = "6-0 1", "5-0 9"
 			return events
@@ -156,6 +160,17 @@ func TestCheckLost(t *testing.T) {
 				t.Errorf("want %q: %v", c.want, r.Violations)
 			}
 		})
+	}
+}
+
+// When a consumer group is destroyed, deliveries are counted from one again.
+func TestCheckForgottenLeases(t *testing.T) {
+	t.Parallel()
+	events, stored := good()
+	events[4].Outcome, events[5].Outcome, events[4].Cursor = OK, Lost, "9-0"
+	events = append(events, failure(LostLeases, 13, 14))
+	if r := Check(events, stored, "mine"); len(r.Violations) != 0 {
+		t.Error(r.Violations)
 	}
 }
 

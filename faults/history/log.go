@@ -40,6 +40,7 @@ const (
 	LostAll     = "all"
 	LostTasks   = "tasks"   // publishes that were acknowledged
 	LostResults = "results" // results that a worker was told are recorded
+	LostLeases  = "leases"  // who holds what, and how often it was delivered
 	LostRest    = "rest"    // leases, and events that watches saw: of these nobody was promised that they last
 )
 
