@@ -75,17 +75,33 @@ func (c *cluster) owner(slot int) (*node, error) {
 		if n.info("cluster", "cluster_enabled") == "" {
 			continue
 		}
-		ranges, err := n.client.ClusterSlots(ctx).Result()
+		table, err := n.client.ClusterNodes(ctx).Result()
 		if err != nil {
 			continue
 		}
-		for _, r := range ranges {
-			if r.Start <= slot && slot <= r.End && len(r.Nodes) > 0 {
-				return c.named(r.Nodes[0].ID)
+		for line := range strings.Lines(table) {
+			if fields := strings.Fields(line); len(fields) > 8 && hasSlot(fields[8:], slot) {
+				return c.named(fields[0])
 			}
 		}
 	}
 	return nil, errors.New("nobody has the slot")
+}
+
+// hasSlot is true when a slot is among ranges as CLUSTER NODES writes them.
+func hasSlot(ranges []string, slot int) bool {
+	for _, r := range ranges {
+		first, last, isRange := strings.Cut(r, "-")
+		if !isRange {
+			last = first
+		}
+		low, err1 := strconv.Atoi(first)
+		high, err2 := strconv.Atoi(last)
+		if err1 == nil && err2 == nil && low <= slot && slot <= high {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *cluster) named(id string) (*node, error) {

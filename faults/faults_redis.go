@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -52,11 +53,11 @@ func fillMemory(w *world, a *alone) error {
 // readOnly makes Redis the replica of a master that is not there: it keeps its data, and
 // refuses to write.
 func readOnly(w *world, a *alone) error {
-	if err := a.client.SlaveOf(ctx, "127.0.0.1", "1").Err(); err != nil {
+	if err := a.client.ReplicaOf(ctx, "127.0.0.1", "1").Err(); err != nil {
 		return err
 	}
 	pause(w, 300*time.Millisecond, time.Second)
-	return a.client.SlaveOf(ctx, "NO", "ONE").Err()
+	return a.client.ReplicaOf(ctx, "NO", "ONE").Err()
 }
 
 // loadLong restarts Redis with so much to load that it says LOADING for a while: it looks
@@ -83,7 +84,7 @@ func loadLong(w *world, a *alone) error {
 		return err == nil
 	})
 	if err == nil && !told {
-		err = fmt.Errorf("Redis did not say LOADING")
+		err = errors.New("it did not say LOADING")
 	}
 	return err
 }
