@@ -235,6 +235,7 @@ func (c *Client) do(ctx context.Context, args ...any) (any, error) {
 	}
 	cmd := onceCmd{goredis.NewCmd(ctx, args...)}
 	_ = c.commands.Process(ctx, cmd)
+	c.findMasters(ctx, cmd.Err())
 	return cmd.Result()
 }
 

@@ -24,10 +24,22 @@ func (c *Client) redirected(ctx context.Context, w words) (*reply, error) {
 	cmd := onceCmd{goredis.NewCmd(ctx, args...)}
 	_ = c.commands.Process(ctx, cmd)
 	value, err := cmd.Result()
+	c.findMasters(ctx, err)
 	if err != nil && !errors.Is(err, goredis.Nil) {
 		return nil, err
 	}
 	return &reply{text: string(appendReply(nil, value))}, nil
+}
+
+// findMasters has the driver ask again which nodes are masters when one can't be reached,
+// or lost touch with the others. By itself it asks every ten seconds, or when a node that is
+// there says MOVED, and calls a dead master until then.
+func (c *Client) findMasters(ctx context.Context, err error) {
+	cluster, ok := c.commands.(*goredis.ClusterClient)
+	var reply goredis.Error
+	if ok && err != nil && (!errors.As(err, &reply) || startsWith(err, "CLUSTERDOWN")) {
+		cluster.ReloadState(ctx)
+	}
 }
 
 // appendReply writes a reply as it is in RESP2.

@@ -50,6 +50,7 @@ func (c *Client) replicated(ctx context.Context, queue QueueConfig, w words) (r 
 		if err == nil && wait.Val() < int64(queue.WaitReplicas) {
 			err = errTooFewReplicas
 		}
+		c.findMasters(ctx, err)
 		cluster, isCluster := c.commands.(*goredis.ClusterClient)
 		if !isCluster || !isMoved(err) {
 			return r, err
