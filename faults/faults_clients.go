@@ -21,7 +21,7 @@ import (
 const (
 	hoard     = 1000 // tasks that one worker takes
 	crowdSize = 2000 // watches
-	flood     = 2000 // tasks of the other tenant
+	flood     = 1000 // tasks of the other tenant
 )
 
 var clientFaults = []scenario{
