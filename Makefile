@@ -61,7 +61,7 @@ bench-scripts: ## Measure what each operation costs Redis, beside plain commands
 model: ## Run CHECKS (default 1000) random histories against a model, on both engines.
 	REDIS_INTEGRATION_TEST=true $(GO) test ./redis -run=TestModel -timeout=1h -rapid.checks=$(or $(CHECKS),1000)
 
-faults: ## Break things under load and check what was promised (ARGS for its flags, such as -mutations).
+faults: ## Break things under load and check what was promised (ARGS for its flags: -short, -long 10m, -mutations).
 	$(GO) run ./faults $(ARGS)
 
 fuzz: ## Fuzz each target for FUZZTIME (default 30s).

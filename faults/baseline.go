@@ -12,6 +12,7 @@ import (
 type baseline struct {
 	goroutines, memory []float64 // of each server; memory is resident, in bytes
 	connections        int       // of Redis
+	doing              map[string]int
 }
 
 // What may be more than before the load: connections that the driver keeps for the next
@@ -30,7 +31,13 @@ func (w *world) measure() (b baseline) {
 		b.goroutines = append(b.goroutines, s.metric("go_goroutines"))
 		b.memory = append(b.memory, s.metric("process_resident_memory_bytes"))
 	}
-	b.connections = w.topology.connections()
+	b.doing = make(map[string]int)
+	for _, n := range w.topology.servers() {
+		n.connections(b.doing)
+	}
+	for _, n := range b.doing {
+		b.connections += n
+	}
 	return b
 }
 
@@ -57,7 +64,7 @@ func (b baseline) exceeded(now baseline, pools int) (found []string) {
 		}
 	}
 	if now.connections > b.connections+pools*moreConnections {
-		found = append(found, fmt.Sprintf("Redis has %d connections, at first it had %d", now.connections, b.connections))
+		found = append(found, fmt.Sprintf("Redis has %d connections, at first it had %d: %v", now.connections, b.connections, now.doing))
 	}
 	return found
 }

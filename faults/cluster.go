@@ -204,12 +204,7 @@ func (c *cluster) move(slot int, from, to *node) error {
 	return nil
 }
 
-func (c *cluster) connections() (count int) {
-	for _, n := range c.nodes {
-		count += n.connections()
-	}
-	return count
-}
+func (c *cluster) servers() []*node { return c.nodes }
 
 func (c *cluster) end() {
 	for _, n := range c.nodes {

@@ -1,6 +1,9 @@
 package main
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // mixes are scenarios of many faults in a random order.
 var mixes = []scenario{
@@ -17,6 +20,10 @@ func mix(name string, build func(string) (topology, error), faults ...[]scenario
 		if _, isAlone := w.topology.(*alone); !isAlone {
 			all = slices.DeleteFunc(slices.Clone(all), func(s scenario) bool { return s.needsAlone })
 		}
-		return all[w.random.IntN(len(all))].inject(w)
+		s := all[w.random.IntN(len(all))]
+		if err := s.inject(w); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		return nil
 	}}
 }

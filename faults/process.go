@@ -4,13 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
-	"sync/atomic"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -104,19 +105,33 @@ func until(limit time.Duration, done func() bool) error {
 	return errors.New("it did not happen in time")
 }
 
-// lastPort is where the search for a free port goes on. Ports are taken from below those
-// that the kernel gives to connections: they must stay free while a process is dead.
-var lastPort atomic.Int64
+// ports gives out ports. They must stay free while a process is dead: so they are below
+// those that the kernel gives to connections, and each run of the suite has a block of its
+// own, whose first port it listens on.
+type ports struct {
+	mu          sync.Mutex
+	block       net.Listener
+	first, next int
+}
 
-func init() { lastPort.Store(10000 + int64(os.Getpid()*37%18000)) }
+const (
+	lowestPort  = 10000
+	highestPort = 32000
+	blockSize   = 1000
+)
+
+var given ports
 
 func freeAddr() string {
+	given.mu.Lock()
+	defer given.mu.Unlock()
+	for given.block == nil {
+		given.first = lowestPort + rand.IntN((highestPort-lowestPort)/blockSize)*blockSize
+		given.block, _ = net.Listen("tcp", fmt.Sprint("127.0.0.1:", given.first))
+	}
 	for {
-		port := lastPort.Add(1)
-		if port > 31000 {
-			lastPort.Store(10000)
-		}
-		addr := fmt.Sprint("127.0.0.1:", port)
+		given.next = given.next%(blockSize-1) + 1
+		addr := fmt.Sprint("127.0.0.1:", given.first+given.next)
 		if l, err := net.Listen("tcp", addr); err == nil {
 			_ = l.Close()
 			return addr

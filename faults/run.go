@@ -52,8 +52,8 @@ func (r row) cells() []string {
 var columns = []string{"fault", "times", "tasks", "delivered", "results", "lost tasks", "lost results", "duplicated results", "stale refused",
 	"watched", "longest pause s", "violations"}
 
-// print prints a table in Markdown.
-func print(rows []row) {
+// printTable prints a table in Markdown.
+func printTable(rows []row) {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 1, ' ', 0)
 	line := func(cells []string) { fmt.Fprintf(w, "| %s |\n", strings.Join(cells, "\t| ")) }
 	line(columns)
@@ -83,7 +83,7 @@ func runAll(all []scenario, argus, word string, seed uint64, duration time.Durat
 	}
 	running.Wait()
 	rows = slices.DeleteFunc(rows, func(r row) bool { return r.name == "" })
-	print(rows)
+	printTable(rows)
 	return !slices.ContainsFunc(rows, row.failed)
 }
 

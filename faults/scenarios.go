@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"syscall"
 	"time"
@@ -62,7 +63,10 @@ func (s *server) restarted() error {
 	if err := s.start(); err != nil {
 		return err
 	}
-	return until(30*time.Second, s.isUp)
+	if err := until(60*time.Second, s.isUp); err != nil {
+		return fmt.Errorf("a server did not start again: %w", err)
+	}
+	return nil
 }
 
 func rollingRestart(w *world) error {

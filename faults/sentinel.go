@@ -147,12 +147,7 @@ func (s *sentinels) failedOver(old *node) error {
 	return nil
 }
 
-func (s *sentinels) connections() (count int) {
-	for _, n := range s.nodes {
-		count += n.connections()
-	}
-	return count
-}
+func (s *sentinels) servers() []*node { return s.nodes }
 
 func (s *sentinels) end() {
 	if s.asked != nil {

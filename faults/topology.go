@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -18,8 +19,8 @@ type topology interface {
 	prefix(tenant string) string
 	// store is the master that has the keys of a prefix, past any proxy.
 	store(prefix string) (*goredis.Client, error)
-	// connections is how many clients are connected, to all of it.
-	connections() int
+	// servers are its nodes.
+	servers() []*node
 	// masters is how many nodes a server has connections for commands to.
 	masters() int
 	end()
@@ -92,10 +93,16 @@ func (n *node) info(section, field string) string {
 	return ""
 }
 
-func (n *node) connections() int {
-	count := 0
-	_, _ = fmt.Sscan(n.info("clients", "connected_clients"), &count)
-	return count
+// connections counts the node's clients by the command that each called last.
+func (n *node) connections(count map[string]int) {
+	list, _ := n.client.ClientList(ctx).Result() // "" of a node that is not there
+	for line := range strings.Lines(list) {
+		for field := range strings.FieldsSeq(line) {
+			if command, ok := strings.CutPrefix(field, "cmd="); ok {
+				count[command]++
+			}
+		}
+	}
 }
 
 // alone is one Redis behind a proxy.
@@ -110,6 +117,7 @@ func newAlone(dir, fsync string, args ...string) (*alone, error) {
 }
 
 func (a *alone) flags() []string                       { return []string{"--redis-addr", a.proxy.addr} }
+func (a *alone) servers() []*node                      { return []*node{a.node} }
 func (a *alone) masters() int                          { return 1 }
 func (a *alone) prefix(tenant string) string           { return tenant + ":" }
 func (a *alone) store(string) (*goredis.Client, error) { return a.client, nil }
