@@ -20,7 +20,7 @@ type baseline struct {
 // lets its garbage grow to 64 MB).
 const (
 	moreGoroutines  = 30
-	moreConnections = 20 // for each server, and each master that it talks to
+	moreConnections = 30 // for each server, and each master that it talks to
 	moreMemory      = 128 << 20
 )
 
