@@ -70,10 +70,11 @@ func loadLong(w *world, a *alone) error {
 	if _, err := pipe.Exec(ctx); err != nil {
 		return err
 	}
+	delay := a.loadDelay()
 	args := a.args
 	defer func() { a.args = args }()
 	a.stop()
-	a.args = append(append([]string(nil), args...), "--key-load-delay", "100")
+	a.args = append(append([]string(nil), args...), "--key-load-delay", delay)
 	if err := a.start(); err != nil {
 		return err
 	}
@@ -87,6 +88,19 @@ func loadLong(w *world, a *alone) error {
 		err = errors.New("it did not say LOADING")
 	}
 	return err
+}
+
+// loadDelay is a key-load-delay by which loading takes a second or two, however much there
+// is: below zero it is among how many commands one waits.
+func (a *alone) loadDelay() string {
+	const waits = 20000 // of the shortest kind in that time
+	size := 0
+	_, _ = fmt.Sscan(a.info("persistence", "aof_current_size"), &size)
+	commands := max(1, size/80)
+	if commands <= waits {
+		return fmt.Sprint(1_500_000 / commands)
+	}
+	return fmt.Sprint(-1 - commands/waits)
 }
 
 // writeGarbage writes what is no task and no event.
