@@ -21,10 +21,8 @@ const slots = 16384
 
 func newCluster(dir string, args ...string) (*cluster, error) {
 	c := &cluster{slotOf: make(map[string]int)}
-	var buses []string
 	for range 6 {
-		bus := portOf(freeAddr())
-		n, err := newNode(dir, append([]string{"--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "2000",
+		n, err := newNode(dir, append([]string{"--cluster-enabled", "yes", "--cluster-node-timeout", "2000",
 			"--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"}, args...)...)
 		if err != nil {
 			return c, err
@@ -33,13 +31,13 @@ func newCluster(dir string, args ...string) (*cluster, error) {
 		if err != nil {
 			return c, err
 		}
-		c.nodes, c.ids, buses = append(c.nodes, n), append(c.ids, id), append(buses, bus)
+		c.nodes, c.ids = append(c.nodes, n), append(c.ids, id)
 	}
 	for i, n := range c.nodes {
 		if err := n.client.Do(ctx, "cluster", "set-config-epoch", i+1).Err(); err != nil {
 			return c, err
 		}
-		if err := n.client.Do(ctx, "cluster", "meet", "127.0.0.1", portOf(c.nodes[0].addr), buses[0]).Err(); i > 0 && err != nil {
+		if err := n.client.Do(ctx, "cluster", "meet", "127.0.0.1", portOf(c.nodes[0].addr), c.nodes[0].bus).Err(); i > 0 && err != nil {
 			return c, err
 		}
 		if i < 3 {

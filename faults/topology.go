@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -26,26 +28,42 @@ type topology interface {
 	end()
 }
 
+var errEnded = errors.New("it has ended")
+
 // node is a redis-server.
 type node struct {
 	*process
 	addr   string
+	bus    string // the port of a Cluster's nodes
+	log    string // the file
 	client *goredis.Client
 	proxy  *proxy // nil when there is none in front of it
 }
 
-// newNode starts a redis-server with a folder of its own.
-func newNode(dir string, args ...string) (*node, error) {
+// newNode starts a redis-server with a folder of its own. Something else may take its port
+// before it does: then it gets another.
+func newNode(dir string, args ...string) (n *node, err error) {
+	for range 3 {
+		if n, err = tryNode(dir, args); err == nil || n.process == nil || !n.hasEnded() {
+			return n, err
+		}
+		_ = n.client.Close()
+	}
+	return n, err
+}
+
+func tryNode(dir string, args []string) (*node, error) {
 	addr := freeAddr()
-	n := &node{addr: addr, client: rawClient(addr)}
+	n := &node{addr: addr, bus: portOf(freeAddr()), client: rawClient(addr)}
 	own := filepath.Join(dir, "redis-"+portOf(addr))
 	if err := os.Mkdir(own, 0o700); err != nil {
-		return nil, err
+		return n, err
 	}
-	n.process = &process{path: "redis-server", args: append([]string{"--port", portOf(addr), "--bind", "127.0.0.1", "--dir", own,
-		"--save", "", "--loglevel", "warning", "--appendonly", "yes"}, args...)}
+	n.log = filepath.Join(own, "redis.log")
+	n.process = &process{path: "redis-server", args: append([]string{"--port", portOf(addr), "--cluster-port", n.bus, "--bind", "127.0.0.1",
+		"--dir", own, "--logfile", n.log, "--save", "", "--loglevel", "warning", "--appendonly", "yes"}, args...)}
 	if err := n.start(); err != nil {
-		return nil, err
+		return n, err
 	}
 	return n, n.up()
 }
@@ -58,8 +76,11 @@ func (n *node) withProxy(addr string) (err error) {
 
 // up waits until the node answers.
 func (n *node) up() error {
-	if err := until(30*time.Second, func() bool { return n.client.Ping(ctx).Err() == nil }); err != nil {
-		return fmt.Errorf("redis-server at %s is not there: %w", n.addr, err)
+	isUp := false
+	err := until(60*time.Second, func() bool { isUp = n.client.Ping(ctx).Err() == nil; return isUp || n.hasEnded() })
+	if !isUp {
+		said, _ := os.ReadFile(n.log)
+		return fmt.Errorf("redis-server at %s is not there (ended: %t): %w\n%s", n.addr, n.hasEnded(), cmp.Or(err, errEnded), said)
 	}
 	return nil
 }
