@@ -116,9 +116,6 @@ func translate(operation string, err error, e effect) error {
 		case strings.Contains(text, "OOM command not allowed"):
 			return wrap(ErrOutOfMemory)
 		}
-		if isMoved(err) {
-			return wrap(ErrUnavailable)
-		}
 		for _, away := range awayReplies {
 			if strings.Contains(text, away) {
 				return wrap(ErrUnavailable)
@@ -138,14 +135,6 @@ func translate(operation string, err error, e effect) error {
 		return wrap(ErrUnavailable)
 	}
 	return wrap(ErrOutcomeUnknown)
-}
-
-// isMoved is true of a reply that sends to another node of a Cluster: nothing was executed.
-// The driver goes there by itself, until it has been sent on too often.
-func isMoved(err error) bool {
-	_, moved := goredis.IsMovedError(err)
-	_, asked := goredis.IsAskError(err)
-	return moved || asked
 }
 
 // neverSent is true when the command can't have reached Redis.

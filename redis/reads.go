@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync/atomic"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -110,7 +109,7 @@ func (b *Broker) answer(ctx context.Context, page []readRequest) {
 		t.mu.Lock()
 		replies, err = b.pipeline(ctx, t.reader, page)
 		t.mu.Unlock()
-		if err != nil || slices.ContainsFunc(replies, func(r keyReply) bool { return isMoved(r.err) }) {
+		if err != nil {
 			t.fail()
 			replies = nil
 		}
