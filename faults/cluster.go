@@ -15,6 +15,7 @@ type cluster struct {
 	nodes  []*node
 	ids    []string       // of the nodes
 	slotOf map[string]int // by prefix
+	spread int            // shards
 }
 
 const slots = 16384
@@ -60,12 +61,19 @@ func (c *cluster) flags() []string {
 	for i, n := range c.nodes {
 		addrs[i] = n.addr
 	}
-	return []string{"--redis-cluster", "--redis-addr", strings.Join(addrs, ",")}
+	return []string{"--redis-cluster", "--redis-addr", strings.Join(addrs, ","), "--redis-shards", strconv.Itoa(c.spread)}
 }
+
+func (c *cluster) shards() int { return c.spread }
 
 func (c *cluster) masters() int { return 3 }
 
-func (c *cluster) prefix(tenant string) string { return "{" + tenant + "}:" }
+func (c *cluster) prefix(tenant string) string {
+	if c.spread > 0 {
+		return tenant + ":"
+	}
+	return "{" + tenant + "}:"
+}
 
 // owner is the node that has a slot, by what the first node that answers says.
 func (c *cluster) owner(slot int) (*node, error) {

@@ -10,6 +10,14 @@ import (
 
 func asCluster(dir string) (topology, error) { return newCluster(dir) }
 
+// asShards is a Cluster over which the jobs of a tenant are spread, and of which a part serves
+// while another is away.
+func asShards(dir string) (topology, error) {
+	c, err := newCluster(dir, "--cluster-require-full-coverage", "no")
+	c.spread = 6
+	return c, err
+}
+
 func withCluster(inject func(*world, *cluster) error) func(*world) error {
 	return func(w *world) error { return inject(w, w.topology.(*cluster)) }
 }
@@ -18,13 +26,15 @@ var clusterFaults = []scenario{
 	{name: "Cluster: a master is killed", build: asCluster, inject: withCluster(killOwner(history.LostAll))},
 	{name: "Cluster: the same, wait_replicas 1", build: asCluster, serve: waitForOne, inject: withCluster(killOwner(history.LostRest))},
 	{name: "Cluster: a slot moves to another master", build: asCluster, inject: withCluster(moveSlot)},
+	{name: "Cluster, 6 shards: a master is killed", build: asShards, inject: withCluster(killOwner(history.LostAll))},
+	{name: "Cluster, 6 shards: slots move to other masters", build: asShards, inject: withCluster(moveSlot)},
 }
 
-// killOwner kills the master that has the main tenant's keys; its replica takes over, and
+// killOwner kills a master that has the main tenant's keys; its replica takes over, and
 // it comes back as that one's replica.
 func killOwner(lost string) func(w *world, c *cluster) error {
 	return func(w *world, c *cluster) error {
-		old, slot, err := c.holder(w.main.prefix)
+		old, slot, err := c.holder(w.main.anyPrefix())
 		if err != nil {
 			return err
 		}
@@ -45,9 +55,9 @@ func killOwner(lost string) func(w *world, c *cluster) error {
 	}
 }
 
-// moveSlot moves the main tenant's slot to another master, key by key.
+// moveSlot moves a slot of the main tenant's to another master, key by key.
 func moveSlot(w *world, c *cluster) error {
-	from, slot, err := c.holder(w.main.prefix)
+	from, slot, err := c.holder(w.main.anyPrefix())
 	if err != nil {
 		return err
 	}

@@ -23,10 +23,10 @@ var quickly = backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.5,
 func (r *role) produce(ctx context.Context) {
 	var all sync.WaitGroup
 	var n atomic.Int64
+	ticker := time.NewTicker(time.Second / time.Duration(r.rate))
+	defer ticker.Stop()
 	for range producers {
 		all.Go(func() {
-			ticker := time.NewTicker(time.Second * producers / time.Duration(r.rate))
-			defer ticker.Stop()
 			for {
 				select {
 				case <-ticker.C:

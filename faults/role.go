@@ -35,8 +35,8 @@ type role struct {
 
 // How the roles work.
 const (
-	producers  = 8 // calls of a producer at a time
-	watchEvery = 5 // every how many jobs are watched
+	producers  = 64 // calls of a producer at a time
+	watchEvery = 5  // every how many jobs are watched
 	callFor    = 5 * time.Second
 	drainFor   = 40 * time.Second
 	outOfReach = 50 * time.Millisecond

@@ -74,6 +74,8 @@ func (s *sentinels) flags() []string {
 
 func (s *sentinels) masters() int { return 1 }
 
+func (s *sentinels) shards() int { return 0 }
+
 func (s *sentinels) prefix(tenant string) string { return tenant + ":" }
 
 // master is the node that the sentinels call master.

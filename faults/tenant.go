@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,14 +18,15 @@ import (
 // tenant is a prefix with servers and those who use them. Tenants have the same job ids, on
 // purpose.
 type tenant struct {
-	name, prefix, canary string
-	dir                  string // of its histories
-	world                *world
-	servers              []*server
-	producer             *process
-	workers              []*process
-	watcher              *process
-	role                 *role // what the suite itself does as a client
+	name, canary string
+	prefixes     []string // that its keys lie under
+	dir          string   // of its histories
+	world        *world
+	servers      []*server
+	producer     *process
+	workers      []*process
+	watcher      *process
+	role         *role // what the suite itself does as a client
 }
 
 // load is what a tenant has.
@@ -32,7 +35,8 @@ type load struct {
 }
 
 func newTenant(w *world, name string, l load, flags []string) (*tenant, error) {
-	t := &tenant{name: name, prefix: w.topology.prefix(name), canary: "canary-of-" + name, dir: filepath.Join(w.dir, "history-"+name), world: w}
+	prefix := w.topology.prefix(name)
+	t := &tenant{name: name, prefixes: prefixes(prefix, w.topology.shards()), canary: "canary-of-" + name, dir: filepath.Join(w.dir, "history-"+name), world: w}
 	if err := os.Mkdir(t.dir, 0o700); err != nil {
 		return t, err
 	}
@@ -48,7 +52,7 @@ func newTenant(w *world, name string, l load, flags []string) (*tenant, error) {
 	for range l.servers {
 		s := &server{addr: freeAddr(), httpAddr: freeAddr()}
 		s.process = &process{path: w.argus, stderr: errs, args: append(append([]string{"serve", "--grpc-addr", s.addr, "--http-addr", s.httpAddr,
-			"--redis-prefix", t.prefix, "--redis-read-timeout", "2s", "--lease", form.lease.String(), "--max-attempts", "100", "--max-crashes", "100",
+			"--redis-prefix", prefix, "--redis-read-timeout", "2s", "--lease", form.lease.String(), "--max-attempts", "100", "--max-crashes", "100",
 			"--retry-min", "100ms", "--retry-max", "1s", "--shutdown-timeout", "3s", "--log-level", "warn"}, w.topology.flags()...), flags...)}
 		if err := s.start(); err != nil {
 			return t, err
@@ -95,9 +99,31 @@ func (t *tenant) start(kind, name string, more ...string) (*process, error) {
 	return p, p.start()
 }
 
-func (t *tenant) key(name string) string { return t.prefix + name }
+// prefixes are those that the keys lie under.
+func prefixes(prefix string, shards int) []string {
+	if shards == 0 {
+		return []string{prefix}
+	}
+	all := make([]string, shards)
+	for i := range all {
+		all[i] = fmt.Sprintf("{%s:%02d}:", strings.TrimSuffix(prefix, ":"), i)
+	}
+	return all
+}
 
-func (t *tenant) store() (*goredis.Client, error) { return t.world.topology.store(t.prefix) }
+// key is a key under the only, or the first, of the prefixes.
+func (t *tenant) key(name string) string { return t.prefixes[0] + name }
+
+// store is the master that has it.
+func (t *tenant) store() (*goredis.Client, error) { return t.world.topology.store(t.prefixes[0]) }
+
+// prefixOf is what a job's keys lie under.
+func (t *tenant) prefixOf(job string) string {
+	return t.prefixes[crc32.ChecksumIEEE([]byte(job))%uint32(len(t.prefixes))]
+}
+
+// anyPrefix is one of the prefixes.
+func (t *tenant) anyPrefix() string { return t.prefixes[t.world.random.IntN(len(t.prefixes))] }
 
 // drain ends the load, and waits until everything is worked off and the watches have seen
 // it.
@@ -116,24 +142,29 @@ func (t *tenant) drain() error {
 
 // isEmpty is true when the queue is.
 func (t *tenant) isEmpty() bool {
-	store, err := t.store()
-	if err != nil {
-		return false
-	}
-	length, err1 := store.XLen(ctx, t.key("argus_task_queue")).Result()
-	delayed, err2 := store.ZCard(ctx, t.key("argus_delayed:argus_task_queue")).Result()
-	return err1 == nil && err2 == nil && length+delayed == 0
+	return !slices.ContainsFunc(t.prefixes, func(prefix string) bool {
+		store, err := t.world.topology.store(prefix)
+		if err != nil {
+			return true
+		}
+		length, err1 := store.XLen(ctx, prefix+"argus_task_queue").Result()
+		delayed, err2 := store.ZCard(ctx, prefix+"argus_delayed:argus_task_queue").Result()
+		return err1 != nil || err2 != nil || length+delayed > 0
+	})
 }
 
 // isToldAll is true when no watch waits for a result that is there.
 func (t *tenant) isToldAll() bool {
 	events, err := history.Read(t.dir, "watcher")
-	store, err2 := t.store()
-	if err != nil || err2 != nil {
+	if err != nil {
 		return false
 	}
 	for _, job := range history.Waiting(events) {
-		last, err := store.XRevRangeN(ctx, t.key("argus_completion:"+job), "+", "-", 1).Result()
+		store, err := t.world.topology.store(t.prefixOf(job))
+		if err != nil {
+			return false
+		}
+		last, err := store.XRevRangeN(ctx, t.prefixOf(job)+"argus_completion:"+job, "+", "-", 1).Result()
 		if err != nil || len(last) > 0 && storedEvent(last[0]).Terminal() {
 			return false
 		}
@@ -149,17 +180,26 @@ func storedEvent(e goredis.XMessage) history.StoredEvent {
 // stored reads what the store holds.
 func (t *tenant) stored() (history.Stored, error) {
 	s := history.Stored{Events: make(map[string][]history.StoredEvent), Queued: make(map[string]bool)}
-	store, err := t.store()
-	if err != nil {
-		return s, err
+	for _, prefix := range t.prefixes {
+		if err := t.storedUnder(prefix, s); err != nil {
+			return s, err
+		}
 	}
-	keys := store.Scan(ctx, 0, t.key("argus_completion:*"), 1000).Iterator()
+	return s, nil
+}
+
+func (t *tenant) storedUnder(prefix string, s history.Stored) error {
+	store, err := t.world.topology.store(prefix)
+	if err != nil {
+		return err
+	}
+	keys := store.Scan(ctx, 0, prefix+"argus_completion:*", 1000).Iterator()
 	for keys.Next(ctx) {
 		events, err := store.XRange(ctx, keys.Val(), "-", "+").Result()
 		if err != nil {
-			return s, err
+			return err
 		}
-		job := strings.TrimPrefix(keys.Val(), t.key("argus_completion:"))
+		job := strings.TrimPrefix(keys.Val(), prefix+"argus_completion:")
 		s.Events[job] = nil // a key that a scan gives twice
 		isDone := false
 		for _, e := range events {
@@ -170,16 +210,16 @@ func (t *tenant) stored() (history.Stored, error) {
 		}
 	}
 	for _, stream := range []string{"argus_task_queue", "argus_dead:argus_task_queue"} {
-		entries, err := store.XRange(ctx, t.key(stream), "-", "+").Result()
+		entries, err := store.XRange(ctx, prefix+stream, "-", "+").Result()
 		if err != nil {
-			return s, err
+			return err
 		}
 		for _, e := range entries {
 			job, _ := e.Values["job_id"].(string)
 			s.Queued[job] = true
 		}
 	}
-	return s, keys.Err()
+	return keys.Err()
 }
 
 // check checks the tenant's histories.

@@ -17,8 +17,10 @@ import (
 type topology interface {
 	// flags tell a server where Redis is.
 	flags() []string
-	// prefix is a tenant's.
+	// prefix is a tenant's; with shards it is what they have in common.
 	prefix(tenant string) string
+	// shards is how many prefixes a tenant's jobs are spread over, 0 for the one as it is.
+	shards() int
 	// store is the master that has the keys of a prefix, past any proxy.
 	store(prefix string) (*goredis.Client, error)
 	// servers are its nodes.
@@ -140,5 +142,6 @@ func newAlone(dir, fsync string, args ...string) (*alone, error) {
 func (a *alone) flags() []string                       { return []string{"--redis-addr", a.proxy.addr} }
 func (a *alone) servers() []*node                      { return []*node{a.node} }
 func (a *alone) masters() int                          { return 1 }
+func (a *alone) shards() int                           { return 0 }
 func (a *alone) prefix(tenant string) string           { return tenant + ":" }
 func (a *alone) store(string) (*goredis.Client, error) { return a.client, nil }
