@@ -9,7 +9,7 @@ import (
 var mixes = []scenario{
 	mix("one Redis, all faults in a random order", everysec, processFaults, connectionFaults, redisFaults, clientFaults),
 	mix("Sentinel, failovers and faults of servers and workers", asSentinels(), processFaults, sentinelFaults),
-	mix("Cluster, slots that move, lost masters, and faults of servers and workers", asCluster, processFaults, clusterFaults),
+	mix("Cluster, 6 shards, slots that move, lost masters, and faults of servers and workers", asShards, processFaults, clusterFaults),
 }
 
 // mix takes the faults that need no world of their own. Those that kill a lone Redis are
