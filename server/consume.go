@@ -40,6 +40,7 @@ type consumer struct {
 	ctx    context.Context // ends with the stream
 	end    context.CancelCauseFunc
 	credit *credit
+	name   consumerName // once it was given something
 	beat   time.Duration
 	tasks  sync.WaitGroup
 
@@ -78,6 +79,7 @@ func (q *taskQueue) Consume(stream grpc.BidiStreamingServer[argusv1.ConsumeReque
 	err = c.receive(stream)
 	stopReading()
 	c.tasks.Wait() // what was received is answered
+	q.streams.remove(c.name, c.credit)
 	if cause := context.Cause(c.ctx); cause != nil {
 		return cause
 	}
@@ -193,22 +195,22 @@ func (c *consumer) answer(r *argusv1.ConsumeRequest) *argusv1.ConsumeResponse {
 	switch request := r.GetRequest().(type) {
 	case *argusv1.ConsumeRequest_Ack:
 		var ack *argusv1.AckResponse
-		ack, err = c.queue.Ack(ctx, request.Ack)
+		ack, err = c.queue.ack(ctx, request.Ack)
 		response.Response = &argusv1.ConsumeResponse_Ack{Ack: ack}
 		settled = request.Ack.GetLeaseTokens()
 	case *argusv1.ConsumeRequest_Nack:
 		var nack *argusv1.NackResponse
-		nack, err = c.queue.Nack(ctx, request.Nack)
+		nack, err = c.queue.nack(ctx, request.Nack)
 		response.Response = &argusv1.ConsumeResponse_Nack{Nack: nack}
 		settled = []string{request.Nack.GetLeaseToken()}
 	case *argusv1.ConsumeRequest_Complete:
 		var complete *argusv1.CompleteResponse
-		complete, err = c.queue.Complete(ctx, request.Complete)
+		complete, err = c.queue.complete(ctx, request.Complete)
 		response.Response = &argusv1.ConsumeResponse_Complete{Complete: complete}
 		settled = []string{request.Complete.GetLeaseToken()}
 	case *argusv1.ConsumeRequest_CompleteBatch:
 		var batch *argusv1.CompleteBatchResponse
-		batch, err = c.queue.CompleteBatch(ctx, request.CompleteBatch)
+		batch, err = c.queue.completeBatch(ctx, request.CompleteBatch)
 		response.Response = &argusv1.ConsumeResponse_CompleteBatch{CompleteBatch: batch}
 		settled = settledBy(request.CompleteBatch, batch)
 	case *argusv1.ConsumeRequest_ExtendLease:
@@ -275,6 +277,10 @@ func (c *consumer) read(ctx context.Context) {
 			tokens[i] = d.GetLeaseToken()
 		}
 		c.credit.took(tokens, deliveries)
+		if c.name == (consumerName{}) {
+			c.name = nameOf(&deliveries[0].Lease)
+			c.queue.streams.add(c.name, c.credit)
+		}
 		if !c.say(&argusv1.ConsumeResponse{Response: &argusv1.ConsumeResponse_Deliveries{Deliveries: frame}}) {
 			c.queue.broker.Release(ctx, deliveries)
 			return

@@ -438,3 +438,33 @@ func TestPublishBatchInitialState(t *testing.T) {
 		expect(t, err, codes.InvalidArgument, argusv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT)
 	})
 }
+
+// What a worker settles by calls of their own gives the credit of its stream back as well.
+func TestConsumeWithUnaryCalls(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e)
+		const count = 400 // by the audit alone it would take minutes
+		for i := range count {
+			b.publish(t, fmt.Sprint("job-", i))
+		}
+		c := b.consume(t, "w", 1)
+		for i := range count {
+			token := c.deliveries(1)[0].GetLeaseToken()
+			var err error
+			switch i % 4 {
+			case 0:
+				_, err = b.queue.Ack(b.ctx, &argusv1.AckRequest{LeaseTokens: []string{token}})
+			case 1:
+				_, err = b.queue.Nack(b.ctx, &argusv1.NackRequest{LeaseToken: token, DeadLetter: true})
+			case 2:
+				_, err = b.queue.Complete(b.ctx, &argusv1.CompleteRequest{LeaseToken: token, Status: completed})
+			case 3:
+				_, err = b.queue.CompleteBatch(b.ctx, &argusv1.CompleteBatchRequest{Requests: []*argusv1.CompleteRequest{{LeaseToken: token, Status: completed}}})
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,8 +17,9 @@ import (
 type taskQueue struct {
 	argusv1.UnsafeTaskQueueServer // a method that is missing does not compile
 
-	server *Server
-	broker Broker
+	server  *Server
+	broker  Broker
+	streams streams
 }
 
 // defaultWait is how long Read and Await wait when the caller does not say.
@@ -103,7 +105,43 @@ func (q *taskQueue) Read(ctx context.Context, r *argusv1.ReadRequest) (*argusv1.
 	return &argusv1.ReadResponse{Deliveries: toDeliveries(deliveries)}, nil
 }
 
+// Those that settle give a stream's credit back; streams do so themselves.
+
 func (q *taskQueue) Ack(ctx context.Context, r *argusv1.AckRequest) (*argusv1.AckResponse, error) {
+	response, err := q.ack(ctx, r)
+	if err == nil {
+		q.streams.settled(r.GetLeaseTokens()...)
+	}
+	return response, err
+}
+
+func (q *taskQueue) Nack(ctx context.Context, r *argusv1.NackRequest) (*argusv1.NackResponse, error) {
+	response, err := q.nack(ctx, r)
+	q.settledOne(r.GetLeaseToken(), err)
+	return response, err
+}
+
+func (q *taskQueue) Complete(ctx context.Context, r *argusv1.CompleteRequest) (*argusv1.CompleteResponse, error) {
+	response, err := q.complete(ctx, r)
+	q.settledOne(r.GetLeaseToken(), err)
+	return response, err
+}
+
+func (q *taskQueue) CompleteBatch(ctx context.Context, r *argusv1.CompleteBatchRequest) (*argusv1.CompleteBatchResponse, error) {
+	response, err := q.completeBatch(ctx, r)
+	if err == nil {
+		q.streams.settled(settledBy(r, response)...)
+	}
+	return response, err
+}
+
+func (q *taskQueue) settledOne(token string, err error) {
+	if err == nil || errors.Is(err, redis.ErrLeaseLost) {
+		q.streams.settled(token)
+	}
+}
+
+func (q *taskQueue) ack(ctx context.Context, r *argusv1.AckRequest) (*argusv1.AckResponse, error) {
 	results, err := q.broker.Ack(ctx, r.GetLeaseTokens())
 	if err != nil {
 		return nil, err
@@ -119,7 +157,7 @@ func (q *taskQueue) Ack(ctx context.Context, r *argusv1.AckRequest) (*argusv1.Ac
 	return response, nil
 }
 
-func (q *taskQueue) Nack(ctx context.Context, r *argusv1.NackRequest) (*argusv1.NackResponse, error) {
+func (q *taskQueue) nack(ctx context.Context, r *argusv1.NackRequest) (*argusv1.NackResponse, error) {
 	delay, err := fromDuration("delay", r.GetDelay())
 	if err != nil {
 		return nil, err
@@ -149,7 +187,7 @@ func (q *taskQueue) ExtendLease(ctx context.Context, r *argusv1.ExtendLeaseReque
 	}, nil
 }
 
-func (q *taskQueue) Complete(ctx context.Context, r *argusv1.CompleteRequest) (*argusv1.CompleteResponse, error) {
+func (q *taskQueue) complete(ctx context.Context, r *argusv1.CompleteRequest) (*argusv1.CompleteResponse, error) {
 	recorded, err := q.broker.Complete(ctx, r.GetLeaseToken(), fromCompletion(r))
 	if err != nil {
 		return nil, err
@@ -157,7 +195,7 @@ func (q *taskQueue) Complete(ctx context.Context, r *argusv1.CompleteRequest) (*
 	return &argusv1.CompleteResponse{Cursor: recorded.Cursor, AlreadyCompleted: recorded.Already}, nil
 }
 
-func (q *taskQueue) CompleteBatch(ctx context.Context, r *argusv1.CompleteBatchRequest) (*argusv1.CompleteBatchResponse, error) {
+func (q *taskQueue) completeBatch(ctx context.Context, r *argusv1.CompleteBatchRequest) (*argusv1.CompleteBatchResponse, error) {
 	all := make([]redis.Completion, len(r.GetRequests()))
 	for i, c := range r.GetRequests() {
 		all[i] = redis.Completion{Token: c.GetLeaseToken(), Result: fromCompletion(c)}
