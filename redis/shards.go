@@ -173,10 +173,24 @@ func (s *Shards) under(prefix string) int {
 
 // all runs something for every shard at once, and returns the errors by shard.
 func (s *Shards) all(call func(i int, b *Broker) error) []error {
+	every := make([]int, len(s.brokers))
+	for i := range every {
+		every[i] = i
+	}
+	return s.some(every, call)
+}
+
+// some is all for some of the shards.
+func (s *Shards) some(which []int, call func(i int, b *Broker) error) []error {
 	errs := make([]error, len(s.brokers))
+	if len(which) == 1 {
+		i := which[0]
+		errs[i] = call(i, s.brokers[i])
+		return errs
+	}
 	var calls sync.WaitGroup
-	for i, b := range s.brokers {
-		calls.Go(func() { errs[i] = call(i, b) })
+	for _, i := range which {
+		calls.Go(func() { errs[i] = call(i, s.brokers[i]) })
 	}
 	calls.Wait()
 	return errs
@@ -200,11 +214,14 @@ func scatter[T, R any](s *Shards, items []T, shard func(T) int, call func(i int,
 		i := shard(item)
 		places[i] = append(places[i], at)
 	}
-	results := make([]R, len(items))
-	errs := s.all(func(i int, b *Broker) error {
-		if len(places[i]) == 0 {
-			return nil
+	var busy []int
+	for i := range places {
+		if len(places[i]) > 0 {
+			busy = append(busy, i)
 		}
+	}
+	results := make([]R, len(items))
+	errs := s.some(busy, func(i int, b *Broker) error {
 		part := make([]T, len(places[i]))
 		for n, at := range places[i] {
 			part[n] = items[at]

@@ -78,8 +78,8 @@ const (
 	ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED ErrorReason = 18
 	// RESOURCE_EXHAUSTED: the job has 1000 events that are not terminal.
 	ErrorReason_ERROR_REASON_TOO_MANY_EVENTS ErrorReason = 19
-	// RESOURCE_EXHAUSTED: the caller left its stream unread for 8 seconds. Connect
-	// again, with the last cursor.
+	// RESOURCE_EXHAUSTED: the caller left its stream, or 16 MiB of answers on one
+	// connection, unread for 8 seconds. Connect again, with the last cursor.
 	ErrorReason_ERROR_REASON_SLOW_READER ErrorReason = 20
 	// ALREADY_EXISTS: the queue wants one task of a job at a time, and the job has one
 	// that is not finished.
