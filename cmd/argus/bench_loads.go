@@ -54,6 +54,14 @@ func publishLoad(ctx context.Context, b *benchRun) error {
 // consumes works tasks off on streams, until ctx ends. It tells of each task when it was
 // published, and of each frame of results how long its answer took.
 func (b *benchRun) consumes(ctx context.Context, delivered func(worker int, at []time.Time), answered func(worker, n int, took time.Duration)) error {
+	err := b.consume(ctx, delivered, answered)
+	if ctx.Err() != nil { // wherever they stood
+		return nil
+	}
+	return err
+}
+
+func (b *benchRun) consume(ctx context.Context, delivered func(worker int, at []time.Time), answered func(worker, n int, took time.Duration)) error {
 	var all errgroup.Group
 	for w := range b.workers {
 		stream, err := argusv1.NewTaskQueueClient(b.conn(w)).Consume(ctx)
@@ -68,7 +76,7 @@ func (b *benchRun) consumes(ctx context.Context, delivered func(worker int, at [
 			sent := make(map[uint32]time.Time)
 			for id := uint32(1); ; id++ {
 				r, err := stream.Recv()
-				if errors.Is(err, io.EOF) || ctx.Err() != nil {
+				if errors.Is(err, io.EOF) {
 					return nil
 				}
 				if err != nil {
