@@ -22,14 +22,15 @@ func TestBench(t *testing.T) {
 		}
 		return f
 	}
-	one := bench("publish", "--duration", "100ms", "--clients", "3", "--rate", "500")
-	many := bench("publish", "--duration", "100ms", "--clients", "2", "--batch", "50", "--size", "10")
+	one := bench("publish", "--duration", "300ms", "--clients", "3", "--rate", "500")
+	many := bench("publish", "--duration", "300ms", "--clients", "2", "--batch", "50", "--size", "10")
 	if many.Count%50 != 0 || one.Clients != 3 {
 		t.Errorf("%+v, %+v", one, many)
 	}
-	worked := bench("consume", "--duration", "2s", "--workers", "2")
-	if worked.Count != one.Count+many.Count {
-		t.Errorf("%d of %d tasks were worked off", worked.Count, one.Count+many.Count)
+	for left := one.Count + many.Count; left > 0; { // a busy machine takes longer
+		if left -= bench("consume", "--duration", "2s", "--workers", "2").Count; left < 0 {
+			t.Errorf("%d tasks too many were worked off", -left)
+		}
 	}
 	bench("e2e", "--duration", "200ms", "--rate", "200", "--workers", "2")
 	if f := bench("watch", "--duration", "200ms", "--clients", "20", "--rate", "200"); f.Clients != 20 || f.Count < 20 {

@@ -618,7 +618,7 @@ func TestQueueCommands(t *testing.T) {
 	say(exitNotFound, "1 of 2 were not there", "dead", "redrive", letter.ID, "1-1")
 	say(0, "0 removed", "dead", "rm", "--all")
 	token = c.token("w")
-	say(0, "given back, due in", "nack", token)
+	say(0, "given back, due in", "nack", token, "--delay", "1h")
 	token = c.token("w")
 	say(0, "given back\n", "nack", token, "--release")
 	token = c.token("w")
