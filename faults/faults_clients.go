@@ -140,10 +140,18 @@ func (w *world) gathered() error {
 	return nil
 }
 
-// scatter kills all servers of the tenant; the crowd comes back at once.
+// scatter kills all servers of the tenant; the crowd comes back at once. Raw peers write
+// events before, so that watches have a cursor, and while no server is there.
 func scatter(w *world) error {
+	if err := w.tell(); err != nil {
+		return err
+	}
+	pause(w, 200*time.Millisecond, 400*time.Millisecond)
 	for _, s := range w.main.servers {
 		s.kill()
+	}
+	if err := w.tell(); err != nil {
+		return err
 	}
 	for _, s := range w.main.servers {
 		if err := s.restarted(); err != nil {
@@ -151,6 +159,24 @@ func scatter(w *world) error {
 		}
 	}
 	return w.gathered()
+}
+
+// tell adds an event to each job that the watcher waits for, as a raw peer would.
+func (w *world) tell() error {
+	store, err := w.main.store()
+	if err != nil {
+		return err
+	}
+	events, err := history.Read(w.main.dir, "watcher")
+	if err != nil {
+		return err
+	}
+	pipe := store.Pipeline()
+	for _, job := range history.Waiting(events) {
+		pipe.XAdd(ctx, &goredis.XAddArgs{Stream: w.main.key("argus_completion:" + job), Values: []any{"status", "running", "junk", "1"}})
+	}
+	_, err = pipe.Exec(ctx)
+	return err
 }
 
 // tellCrowd gives each of the crowd its result, as a raw peer would, and waits until all

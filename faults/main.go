@@ -33,7 +33,7 @@ func main() {
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "seed of what is random")
 	long := flag.Duration("long", 0, "inject all faults in a random order for so long instead, into a Redis, a Sentinel and a Cluster at once")
 	duration := flag.Duration("duration", 6*time.Second, "how long each fault is injected, again and again")
-	only := flag.String("only", "", "run the scenarios with this in their name")
+	only := flag.String("only", "", "run the scenarios, or the mutations, with this in their name")
 	short := flag.Bool("short", false, "inject each fault once under a lighter load, three at a time: two minutes in all")
 	mutated := flag.Bool("mutations", false, "break the product in ways that the suite must find, and see whether it does")
 	binary := flag.String("argus", "", "the server to test; default: this module's")
@@ -47,7 +47,7 @@ func main() {
 		form, *duration, atOnce, todo = brief, *long, 3, mixes
 	}
 	if *mutated {
-		os.Exit(min(1, mutate(*seed, *duration)))
+		os.Exit(min(1, mutate(*seed, *duration, *only)))
 	}
 	argus := *binary
 	if argus == "" {
