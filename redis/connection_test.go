@@ -123,6 +123,9 @@ func TestACLUser(t *testing.T) {
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	if len(redistest.Shared(t).Raw(t).ConfigGet(redistest.Context(t), "tls-port").Val()) == 0 {
+		if os.Getenv(redistest.Require) == "true" {
+			t.Fatal("this redis-server was built without TLS")
+		}
 		t.Skip("this redis-server was built without TLS")
 	}
 	certFile, keyFile, pool := redistest.Certificate(t)
