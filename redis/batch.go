@@ -5,11 +5,13 @@ import (
 	"strconv"
 )
 
-// batch is what one read script call leased.
+// batch is what one read leased.
 type batch struct {
 	deliveries []Delivery
 	unwanted   []unwanted
-	gone       int // leases whose entry was deleted
+	gone       int    // leases whose entry was deleted
+	last       string // the newest entry of a read of new ones
+	isFull     bool   // there may be more
 }
 
 // unwanted is a leased entry that nobody gets, and what becomes of it: a task that is for

@@ -106,7 +106,7 @@ func TestACLUser(t *testing.T) {
 	raw := server.Engine().Raw(t)
 	for _, rule := range [][]any{
 		{"ACL", "SETUSER", "argus", "on", ">secret", "~argus:*", "+@connection", "+@read", "+@write", "-@dangerous", "+eval", "+evalsha", "+time", "+config|get", "+publish", "&argus:argus_cancel:*",
-			"+client|id", "+client|tracking", "+subscribe", "&__redis__:invalidate"},
+			"+client|tracking"},
 		{"ACL", "SETUSER", "default", "off"},
 	} {
 		if err := raw.Do(redistest.Context(t), rule...).Err(); err != nil {

@@ -73,8 +73,8 @@ func (b *Broker) Redrive(ctx context.Context, queue string, all bool, ids []stri
 			return false, err
 		}
 		b.bell.ringEach(b.keys.tasks(queue), 1)
-		b.bell.ringAll(events)
-		b.bell.ringAll(b.keys.state(d.Task.JobID))
+		b.ringEvents(d.Task.JobID)
+		b.ringState(d.Task.JobID)
 		return true, nil
 	})
 }

@@ -40,8 +40,15 @@ func signal(c chan struct{}) bool {
 	}
 }
 
-// disarm notes that a change of a task stream may not be heard. The caller holds mu.
+// disarm notes that a change of a task stream may not be heard.
 func (d *doorbell) disarm(key string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.unarm(key)
+}
+
+// unarm is disarm for a caller that holds mu.
+func (d *doorbell) unarm(key string) {
 	d.unarmed[key] = true
 	signal(d.arm)
 }
@@ -60,18 +67,26 @@ func (d *doorbell) disarmed() []string {
 	return keys
 }
 
-// changed rings for keys that someone has written to.
-func (d *doorbell) changed(keys []string) {
+// changed says what to read of keys that someone has written to: of a stream that is watched
+// what all who watch it don't know, of a task stream that is waited for its last entry. Ears
+// that nothing can be read for it rings.
+func (d *doorbell) changed(keys []string) []keyRead {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	var reads []keyRead
 	for _, key := range keys {
-		for e := d.ears[key]; e != nil; e = e.next {
-			e.ring()
+		if e := d.ears[key]; e != nil {
+			r := keyRead{key: key}
+			if !e.isState {
+				r.from = e.leastSeen()
+			}
+			reads = append(reads, r)
 		}
 		if d.lines[key] != nil {
-			d.disarm(key)
+			reads = append(reads, keyRead{key: key, from: newest})
 		}
 	}
+	return reads
 }
 
 // ringEverything wakes whoever waits for anything: rings may have been missed.
@@ -85,7 +100,7 @@ func (d *doorbell) ringEverything() {
 	}
 	clear(d.last)
 	for key := range d.lines {
-		d.disarm(key)
+		d.unarm(key)
 	}
 	for _, lines := range d.lines {
 		for _, line := range lines {

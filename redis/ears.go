@@ -11,31 +11,47 @@ type mailbox struct {
 
 func newMailbox() *mailbox { return &mailbox{mail: make(chan struct{}, 1)} }
 
+// answer is what a tracker read when a key had changed.
+type answer struct {
+	keyRead
+	raw string
+	at  int64 // see keyReply
+}
+
+// rung is an ear that heard a ring, and what its key had then, nil if that is to be read.
+type rung struct {
+	*ear
+	answer *answer
+}
+
 // take empties the mailbox, up to n ears.
-func (m *mailbox) take(n int) []*ear {
+func (m *mailbox) take(n int) []rung {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n = min(n, len(m.rung))
-	rung := m.rung[:n:n]
+	taken := make([]rung, n)
+	for i, e := range m.rung[:n] {
+		taken[i] = rung{e, e.answer}
+		e.isRung, e.answer = false, nil
+	}
 	if m.rung = m.rung[n:]; len(m.rung) == 0 {
 		m.rung = nil
 	} else {
 		signal(m.mail)
 	}
-	for _, e := range rung {
-		e.isRung = false
-	}
-	return rung
+	return taken
 }
 
 // ear listens for one key.
 type ear struct {
 	box        *mailbox
 	key        string
-	prev, next *ear // of the same key, guarded by doorbell.mu
-	isRung     bool // in the mailbox, guarded by box.mu
-	isState    bool // of a state: it has no entries
-	seen       string
+	prev, next *ear    // of the same key, guarded by doorbell.mu
+	isRung     bool    // in the mailbox, guarded by box.mu
+	answer     *answer // what came with the ring, guarded by box.mu
+	isState    bool    // of a state: it has no entries
+	seen       string  // guarded by doorbell.mu
+	at         int64   // of the last reply, see keyReply; the follower's
 	follower   *follower
 }
 
@@ -67,16 +83,34 @@ func (d *doorbell) mute(e *ear) {
 	}
 }
 
-// ring puts the ear into its mailbox.
-func (e *ear) ring() {
+// ring puts the ear into its mailbox, to look for itself.
+func (e *ear) ring() { e.hear(nil) }
+
+// hear puts the ear into its mailbox, with what its key had. One who is to look for himself
+// still is.
+func (e *ear) hear(a *answer) {
 	e.box.mu.Lock()
 	defer e.box.mu.Unlock()
 	if e.isRung {
+		if e.answer != nil {
+			e.answer = a
+		}
 		return
 	}
-	e.isRung = true
+	e.isRung, e.answer = true, a
 	e.box.rung = append(e.box.rung, e)
 	signal(e.box.mail)
+}
+
+// leastSeen is the entry up to which all ears from this one on know their stream.
+func (e *ear) leastSeen() string {
+	seen := e.seen
+	for ; e != nil; e = e.next {
+		if cursorLess(e.seen, seen) {
+			seen = e.seen
+		}
+	}
+	return seen
 }
 
 // isHeard is false when nobody listens for anything: then a key need not be made up.
@@ -86,17 +120,26 @@ func (d *doorbell) isHeard() bool {
 	return len(d.ears) > 0
 }
 
-// ringState wakes who listens for a job's state.
+// ringState wakes who listens for a job's state. While Redis rings, that is not necessary.
 func (b *Broker) ringState(jobID string) {
-	if b.bell.isHeard() {
+	if b.tracker.Load() == nil && b.bell.isHeard() {
 		b.bell.ringAll(b.keys.state(jobID))
 	}
 }
 
-// ringEvents wakes who listens for a job's events.
+// ringEvents wakes who listens for a job's events, likewise.
 func (b *Broker) ringEvents(jobID string) {
-	if b.bell.isHeard() {
+	if b.tracker.Load() == nil && b.bell.isHeard() {
 		b.bell.ringAll(b.keys.completion(jobID))
+	}
+}
+
+// tell wakes every ear of a key with what the key had.
+func (d *doorbell) tell(key string, a *answer) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for e := d.ears[key]; e != nil; e = e.next {
+		e.hear(a)
 	}
 }
 
@@ -128,13 +171,7 @@ func (d *doorbell) positions() []position {
 		if e.isState {
 			continue
 		}
-		seen := e.seen
-		for ; e != nil; e = e.next {
-			if cursorLess(e.seen, seen) {
-				seen = e.seen
-			}
-		}
-		all = append(all, position{key, seen})
+		all = append(all, position{key, e.leastSeen()})
 	}
 	return all
 }

@@ -38,7 +38,7 @@ func (b *Broker) InitState(ctx context.Context, r InitRequest) (created bool, er
 	if r.OnConflict == "" {
 		r.OnConflict = ConflictFail
 	}
-	defer b.bell.ringAll(b.keys.state(r.JobID))
+	defer b.ringState(r.JobID)
 	return b.states.write(ctx, stateWrite{jobID: r.JobID, mode: string(r.OnConflict), ttl: r.TTL, fields: r.flat()})
 }
 
@@ -78,7 +78,7 @@ func (b *Broker) SetState(ctx context.Context, jobID string, fields map[string]s
 		w.lease = &lease
 	}
 	_, err := b.states.write(ctx, w)
-	b.bell.ringAll(b.keys.state(jobID))
+	b.ringState(jobID)
 	return err
 }
 
@@ -138,7 +138,7 @@ func (b *Broker) StateField(ctx context.Context, jobID, field string) (string, e
 
 // DeleteState removes a job's state and says whether there was one.
 func (b *Broker) DeleteState(ctx context.Context, jobID string) (bool, error) {
-	defer b.bell.ringAll(b.keys.state(jobID))
+	defer b.ringState(jobID)
 	return b.states.remove(ctx, jobID)
 }
 

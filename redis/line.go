@@ -27,7 +27,7 @@ func (d *doorbell) join(key, group string, rung chan struct{}) *wait {
 	if lines == nil {
 		lines = make(map[string]*list.List)
 		d.lines[key] = lines
-		d.disarm(key)
+		d.unarm(key)
 	}
 	if lines[group] == nil {
 		lines[group] = list.New()

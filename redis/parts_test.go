@@ -63,7 +63,7 @@ func TestParts(t *testing.T) {
 						if err != nil || !again.Already || again.Cursor != r.Cursor {
 							t.Error("repeated:", again, err)
 						}
-						event, err := w.Next(b.ctx, 0)
+						event, err := w.Next(b.ctx, longWait)
 						if err != nil || event == nil || event.Part != parts[i] || event.Status.Terminal() != (i == 2) || event.Fields[parts[i]+"_status"] != string(status) {
 							t.Fatalf("event %d: %+v, %v", i, event, err)
 						}

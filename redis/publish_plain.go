@@ -34,10 +34,18 @@ func (b *Broker) publishPlain(ctx context.Context, queue string, entries []newEn
 		reader = b.findReader(ctx, key)
 	}
 	if err := b.client.pipeliner.send(reader.keep(ctx), &unit{commands: adds, after: reader.commands(), done: make(chan struct{})}); err != nil {
-		reader.give(err)
+		reader.give("", err)
 		return nil, false, translate("publish", err, once)
 	}
-	reader.give(nil)
+	if reader != nil {
+		id := ""
+		if add, ok := adds[0].(*goredis.RawCmd); ok {
+			if r, err := rawReply(add); err == nil {
+				id = r.word()
+			}
+		}
+		reader.give(id, nil)
+	}
 	if isBatch && adds[0].Err() != nil {
 		return nil, false, translate("publish", adds[0].Err(), once)
 	}
@@ -107,11 +115,13 @@ func (r *reader) commands() []goredis.Cmder {
 	return r.lease.commands()
 }
 
-// give wakes the reader with what he got, or with the error that kept him from it.
-func (r *reader) give(err error) {
+// give wakes the reader with what he got, or with the error that kept him from it. added is
+// the entry that was published, "" if none was.
+func (r *reader) give(added string, err error) {
 	if r == nil {
 		return
 	}
+	r.lease.added = added
 	if r.lease.err = err; !r.place.give(r.lease) {
 		r.broker.refuse(context.Background(), r.lease)
 	}
@@ -129,11 +139,14 @@ func (b *Broker) publishShared(ctx context.Context, queue string, entry newEntry
 	reader := b.findReader(ctx, key)
 	reply, err := b.client.pipeliner.call(reader.keep(ctx), &share{script: publishEachScript, perItem: 1,
 		headKeys: words{key}, keys: words{b.keys.state(entry.jobID)}, args: args}, once, reader.commands()...)
-	reader.give(nil)
+	id := ""
+	if err == nil {
+		id = reply[0].word
+	}
+	reader.give(id, nil)
 	if err != nil {
 		return nil, false, err
 	}
-	id := reply[0].word
 	if id == "" {
 		return nil, false, &JobError{JobID: entry.jobID, Err: ErrJobExists}
 	}

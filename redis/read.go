@@ -53,9 +53,6 @@ func (b *Broker) Read(ctx context.Context, r ReadRequest) ([]Delivery, error) {
 			return nil, err
 		}
 		if len(deliveries) > 0 {
-			if len(deliveries) == r.Max { // there may be more
-				b.bell.ringLine(place.key, place.group)
-			}
 			return deliveries, nil
 		}
 		place.accept(&r)
@@ -104,7 +101,7 @@ func (b *Broker) refuse(ctx context.Context, l *newLease) {
 
 // take leases what there is, beginning with what was leased for it already, if anything
 // was. Entries that nobody gets are turned away, those that were deleted are forgotten; as
-// long as there are only such, it goes on.
+// long as there are only such, it goes on. When there may be more, it wakes the next in line.
 func (b *Broker) take(ctx context.Context, r ReadRequest, given *newLease) ([]Delivery, error) {
 	for {
 		batch, isGiven, err := batch{}, false, error(nil)
@@ -117,6 +114,9 @@ func (b *Broker) take(ctx context.Context, r ReadRequest, given *newLease) ([]De
 		}
 		if err != nil {
 			return nil, err
+		}
+		if batch.isFull {
+			b.bell.ringLine(b.keys.tasks(r.Queue), r.Group)
 		}
 		if err := ctx.Err(); err != nil {
 			b.release(ctx, batch.deliveries)
@@ -204,6 +204,7 @@ func (b *Broker) lease(ctx context.Context, r ReadRequest) (batch, error) {
 	for i := range p.deliveries {
 		p.deliveries[i].ExpiresAt = time.UnixMilli(now).Add(lease)
 	}
+	p.isFull = len(rows)-4 == r.Max && !r.OwnPending
 	return p, nil
 }
 

@@ -40,6 +40,9 @@ type newLease struct {
 	config QueueConfig
 	want   int
 
+	// added is the entry that someone published in the same round trip, before the read: with
+	// it the reader has all there was.
+	added             string
 	read              *goredis.RawCmd
 	paused, cancelled *goredis.IntCmd
 	now               *goredis.TimeCmd
@@ -87,9 +90,7 @@ func (b *Broker) leased(ctx context.Context, l *newLease) (p batch, ok bool, err
 	if p, err = b.newEntries(r, l.config, reply, l.now.Val()); err != nil {
 		return p, false, err
 	}
-	if len(p.deliveries)+len(p.unwanted) == l.want { // there may be more
-		b.bell.ringLine(b.keys.tasks(r.Queue), r.Group)
-	}
+	p.isFull = len(p.deliveries)+len(p.unwanted) == l.want && p.last != l.added
 	if l.paused.Val() > 0 {
 		b.lines.isPaused(r.Queue, true)
 		b.release(ctx, p.deliveries)
@@ -125,6 +126,7 @@ func (b *Broker) newEntries(r ReadRequest, config QueueConfig, reply *reply, now
 		if reply.err != nil {
 			return p, reply.err
 		}
+		p.last = lease.EntryID
 		size := entrySize(list)
 		b.lines.size(r.Queue, size)
 		if room -= overhead + size; room < 0 && i > 0 {

@@ -3,6 +3,8 @@ package redis
 import (
 	"context"
 	"errors"
+	"strconv"
+	"sync"
 	"sync/atomic"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -20,20 +22,57 @@ type keyRead struct {
 // newest, as the entry to read from, means only the last one.
 const newest = "newest"
 
+// words are the command that reads.
+func (r keyRead) words() words {
+	switch r.from {
+	case "":
+		return words{"hgetall", r.key}
+	case newest:
+		return words{"xrevrange", r.key, "+", "-", "count", "1"}
+	}
+	return words{"xrange", r.key, r.from, "+", "count", strconv.Itoa(watchPage + 1)}
+}
+
+// reply is what its command got.
+func (r keyRead) reply(raw string) (found keyReply) {
+	reply, err := parseReply(raw)
+	switch {
+	case err != nil:
+	case r.from == "":
+		found.fields, err = reply.fields(), reply.err
+	default:
+		found.entries, err = reply.entries(), reply.err
+	}
+	found.err = r.failure(err)
+	found.hasMore = len(found.entries) > watchPage
+	return found
+}
+
+func (r keyRead) failure(err error) error {
+	if r.from == "" {
+		return translate("read state", err, repeatable)
+	}
+	return translate("read events", err, repeatable)
+}
+
 // keyReply is what a keyRead found.
 type keyReply struct {
-	entries  []goredis.XMessage
+	entries  []streamEntry
+	hasMore  bool // there may be more entries
 	fields   map[string]string
 	snapshot Snapshot
 	err      error
+	// at counts what trackers were answered: of two replies the later one has the higher; 0 if
+	// it is not known.
+	at int64
 }
 
 // readQueue makes one pipeline of what many want to read at once. The reads go over the
-// tracker's connection while there is one: there each also asks for the next ring. Only
-// serveReads uses that connection.
+// tracker's connection while there is one: there each also asks for the next ring.
 type readQueue struct {
 	requests        chan readRequest
 	read, pipelines atomic.Int64 // how many there were
+	answers         atomic.Int64 // how many trackers got
 }
 
 type readRequest struct {
@@ -105,30 +144,52 @@ func (b *Broker) answer(ctx context.Context, page []readRequest) {
 	b.reads.pipelines.Add(1)
 	var replies []keyReply
 	if t := b.tracker.Load(); t != nil {
-		var err error
-		t.mu.Lock()
-		replies, err = b.pipeline(ctx, t.reader, page)
-		t.mu.Unlock()
-		if err != nil {
-			t.fail()
-			replies = nil
-		}
+		replies = b.readTracked(t, page)
 		b.follow(ctx, t, page, replies)
 	}
 	if replies == nil {
-		replies, _ = b.pipeline(ctx, b.client.commands, page)
+		replies = b.pipeline(ctx, page)
 	}
+	b.addSnapshots(ctx, page, replies)
 	for i, r := range page {
 		r.reply <- numberedReply{replies[i], r.n}
 	}
 }
 
-// pipeline reads a page. Its error is that of the connection; each reply has its own.
-func (b *Broker) pipeline(ctx context.Context, from interface{ Pipeline() goredis.Pipeliner }, page []readRequest) ([]keyReply, error) {
-	pipe, extra := from.Pipeline(), b.client.commands.Pipeline()
+// readTracked reads a page over a tracker; nil when that breaks.
+func (b *Broker) readTracked(t *tracker, page []readRequest) []keyReply {
+	var out []byte
+	replies, questions := make([]keyReply, len(page)), make([]question, len(page))
+	var answers sync.WaitGroup
+	var isBroken atomic.Bool
+	for i, r := range page {
+		out = appendCommand(out, r.words())
+		questions[i] = func(raw string) {
+			if raw == "" {
+				isBroken.Store(true)
+			} else {
+				replies[i] = r.keyRead.reply(raw)
+				replies[i].at = b.reads.answers.Add(1)
+			}
+			answers.Done()
+		}
+	}
+	answers.Add(len(page))
+	if !t.ask(out, questions) {
+		return nil
+	}
+	answers.Wait()
+	if isBroken.Load() {
+		return nil
+	}
+	return replies
+}
+
+// pipeline reads a page over any connection. Each reply has its own error.
+func (b *Broker) pipeline(ctx context.Context, page []readRequest) []keyReply {
+	pipe := b.client.commands.Pipeline()
 	entries := make([]*goredis.XMessageSliceCmd, len(page))
 	fields := make([]*goredis.MapStringStringCmd, len(page))
-	snapshots := make([]*snapshotRead, len(page))
 	for i, r := range page {
 		switch r.from {
 		case "":
@@ -138,34 +199,39 @@ func (b *Broker) pipeline(ctx context.Context, from interface{ Pipeline() goredi
 		default:
 			entries[i] = pipe.XRangeN(ctx, r.key, r.from, "+", watchPage+1)
 		}
-		if r.about != "" {
-			snapshots[i] = b.wantSnapshot(ctx, extra, r.about)
-		}
 	}
-	_, err := pipe.Exec(ctx)
-	_, _ = extra.Exec(ctx) // each of its commands has its own error
+	_, _ = pipe.Exec(ctx)
 	replies := make([]keyReply, len(page))
 	for i, r := range page {
 		reply := &replies[i]
 		if r.from == "" {
-			reply.fields, reply.err = fields[i].Val(), translate("read state", fields[i].Err(), repeatable)
-		} else {
-			reply.entries, reply.err = entries[i].Val(), translate("read events", entries[i].Err(), repeatable)
+			reply.fields, reply.err = fields[i].Val(), r.failure(fields[i].Err())
+			continue
 		}
-		if snapshots[i] != nil && reply.err == nil {
-			reply.snapshot, reply.err = snapshots[i].result(r.about)
+		for _, m := range entries[i].Val() {
+			reply.entries = append(reply.entries, streamEntry{m.ID, textFields(m.Values)})
 		}
+		reply.hasMore, reply.err = len(reply.entries) > watchPage, r.failure(entries[i].Err())
 	}
-	return replies, broken(err)
+	return replies
 }
 
-// broken is err if it is of the connection, and not Redis's answer to one command.
-func broken(err error) error {
-	var reply goredis.Error
-	if err == nil || errors.As(err, &reply) {
-		return nil
+// addSnapshots adds the snapshots that a page wants. They don't go over the tracker: nobody
+// wants to be told of what they look at.
+func (b *Broker) addSnapshots(ctx context.Context, page []readRequest, replies []keyReply) {
+	pipe := b.client.commands.Pipeline()
+	snapshots := make([]*snapshotRead, len(page))
+	for i, r := range page {
+		if r.about != "" && replies[i].err == nil {
+			snapshots[i] = b.wantSnapshot(ctx, pipe, r.about)
+		}
 	}
-	return err
+	_, _ = pipe.Exec(ctx) // each of its commands has its own error
+	for i, s := range snapshots {
+		if s != nil {
+			replies[i].snapshot, replies[i].err = s.result(page[i].about)
+		}
+	}
 }
 
 // snapshotRead is where a job is.

@@ -41,8 +41,8 @@ func (b *Broker) record(ctx context.Context, s *script, e effect, r recording, k
 		case r.answer(reply):
 			continue
 		case slices.Contains([]string{"DEAD", "CANCELLED", "DROPPED"}, reply[0]): // perhaps with a result
-			b.bell.ringAll(keys[0])
-			b.bell.ringAll(keys[1])
+			b.ringState(r.jobID)
+			b.ringEvents(r.jobID)
 		}
 		return reply, nil
 	}

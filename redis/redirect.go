@@ -80,7 +80,7 @@ func (b *Broker) follow(ctx context.Context, t *tracker, page []readRequest, rep
 	var at []int
 	for i := range replies {
 		if isMoved(replies[i].err) {
-			t.fail()
+			t.fail(errTrackerBroken)
 		} else if !isAsk(replies[i].err) {
 			continue
 		}
@@ -89,7 +89,7 @@ func (b *Broker) follow(ctx context.Context, t *tracker, page []readRequest, rep
 	if len(again) == 0 {
 		return
 	}
-	followed, _ := b.pipeline(ctx, b.client.commands, again) // each reply has its error
+	followed := b.pipeline(ctx, again)
 	for n, i := range at {
 		replies[i] = followed[n]
 		key := page[i].key

@@ -1,8 +1,10 @@
 package redis
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -80,11 +82,64 @@ func rawReply(cmd *goredis.RawCmd) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reply{text: unsafe.String(unsafe.SliceData(raw), len(raw))} // nobody else has raw
-	if strings.HasPrefix(r.text, "-") {
-		return nil, replyError(strings.TrimSuffix(r.text[1:], "\r\n"))
+	return parseReply(unsafe.String(unsafe.SliceData(raw), len(raw))) // nobody else has raw
+}
+
+// parseReply takes a reply as it is on the wire.
+func parseReply(raw string) (*reply, error) {
+	if strings.HasPrefix(raw, "-") {
+		return nil, replyError(strings.TrimSuffix(raw[1:], "\r\n"))
 	}
-	return r, nil
+	return &reply{text: raw}, nil
+}
+
+// appendCommand writes a command as it is on the wire.
+func appendCommand(out []byte, w words) []byte {
+	line := func(kind byte, n int) { out = append(strconv.AppendInt(append(out, kind), int64(n), 10), "\r\n"...) }
+	line('*', len(w))
+	for _, word := range w {
+		line('$', len(word))
+		out = append(append(out, word...), "\r\n"...)
+	}
+	return out
+}
+
+// maxBulk is the longest string that Redis has by default.
+const maxBulk = 512 << 20
+
+// readReply reads one reply, in RESP2 or 3, as it is on the wire.
+func readReply(in *bufio.Reader) (string, error) {
+	var text []byte
+	for left := 1; left > 0; left-- {
+		line, err := in.ReadSlice('\n')
+		if err != nil {
+			return "", err
+		}
+		text = append(text, line...)
+		n := 0
+		switch line[0] {
+		case '$', '=', '!', '*', '~', '>', '%', '|':
+			if n, err = strconv.Atoi(strings.TrimSuffix(string(line[1:]), "\r\n")); err != nil || n > maxBulk {
+				return "", fmt.Errorf("redis sent %.40q, which is no reply", line)
+			}
+		}
+		switch {
+		case n < 0: // nil
+		case line[0] == '*' || line[0] == '~' || line[0] == '>':
+			left += n
+		case line[0] == '%':
+			left += 2 * n
+		case line[0] == '|': // what it says about the reply comes before it
+			left += 2*n + 1
+		case line[0] == '$' || line[0] == '=' || line[0] == '!':
+			at := len(text)
+			text = append(text, make([]byte, n+2)...)
+			if _, err := io.ReadFull(in, text[at:]); err != nil {
+				return "", err
+			}
+		}
+	}
+	return unsafe.String(unsafe.SliceData(text), len(text)), nil // nobody else has text
 }
 
 // next reads a line of the protocol: its kind, and the rest.
@@ -105,14 +160,18 @@ func (r *reply) fail(problem string) {
 	r.text = ""
 }
 
-// list begins a list, and says how many elements follow; -1 for nil.
+// list begins a list, and says how many elements follow; -1 for nil. A map has two for
+// each of its pairs.
 func (r *reply) list() int {
 	kind, rest := r.next()
 	n, err := strconv.Atoi(rest)
-	if kind == '$' && n == -1 {
+	switch {
+	case kind == '_' || kind == '$' && n == -1:
 		return -1
+	case kind == '%':
+		return 2 * n
 	}
-	if kind != '*' || err != nil || n > len(r.text) {
+	if kind != '*' && kind != '>' || err != nil || n > len(r.text) {
 		r.fail("it has no list")
 		return -1
 	}
@@ -125,6 +184,8 @@ func (r *reply) word() string {
 	switch kind {
 	case '+', ':':
 		return rest
+	case '_':
+		return ""
 	case '-':
 		r.err = replyError(rest)
 		return ""
@@ -162,6 +223,38 @@ func (r *reply) words() []string {
 		list[i] = r.word()
 	}
 	return list
+}
+
+// fields reads a list of names and values.
+func (r *reply) fields() map[string]string {
+	n := r.list()
+	fields := make(map[string]string, max(0, n/2))
+	for range n / 2 {
+		name := r.word()
+		fields[name] = r.word()
+	}
+	return fields
+}
+
+// entries reads the entries of a stream.
+func (r *reply) entries() []streamEntry {
+	n := r.list()
+	if n <= 0 {
+		return nil
+	}
+	list := make([]streamEntry, n)
+	for i := range list {
+		r.list()
+		list[i] = streamEntry{id: r.word()}
+		list[i].fields = r.fields()
+	}
+	return list
+}
+
+// streamEntry is an entry of a stream.
+type streamEntry struct {
+	id     string
+	fields map[string]string
 }
 
 // replyError is an error that Redis gave as a reply, or a script passed on.

@@ -112,7 +112,7 @@ func (b *Broker) Extend(ctx context.Context, token string, fields map[string]str
 		return Extended{}, ErrLeaseLost
 	}
 	if len(fields) > 0 {
-		b.bell.ringAll(b.keys.state(lease.JobID))
+		b.ringState(lease.JobID)
 	}
 	now, err := number(reply[1])
 	return Extended{

@@ -74,7 +74,7 @@ func (s *Shards) take(ctx context.Context, r ReadRequest, look []int) (all []Del
 			return nil, look[n+1:], err
 		}
 		if all = append(all, deliveries...); len(all) == r.Max {
-			return all, look[n:], nil
+			return all, look[n+1:], nil
 		}
 	}
 	return all, nil, nil

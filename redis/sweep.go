@@ -64,13 +64,14 @@ func (b *Broker) keepTracking(ctx context.Context) {
 			b.trackers.Add(1)
 			b.tracker.Store(t)
 			b.bell.ringEverything()
-			err := t.run(ctx, b.changed, func() error { return b.client.stillMaster(ctx, t) })
+			alive, end := context.WithCancel(ctx)
+			go b.client.keepToMaster(alive, t)
+			err := t.run(ctx, func(keys []string) { b.changed(t, keys) })
+			end()
 			b.tracker.Store(nil)
+			t.fail(err)
 			b.bell.ringEverything()
 			b.log.Debug("the tracker ended", "error", err)
-		}
-		if t != nil {
-			t.close()
 		}
 		if !pause(ctx, period) {
 			return
@@ -78,15 +79,52 @@ func (b *Broker) keepTracking(ctx context.Context) {
 	}
 }
 
-// changed rings for keys that Redis told of.
-func (b *Broker) changed(keys []string) {
+// changed reads what Redis told has changed, nil for everything, and rings when it was read:
+// with events and states for those who watch them, for workers if there is a new task.
+func (b *Broker) changed(t *tracker, keys []string) {
+	if keys == nil {
+		b.bell.ringEverything()
+		return
+	}
 	b.rings.Add(int64(len(keys)))
-	b.bell.changed(keys)
+	reads := b.bell.changed(keys)
+	if len(reads) == 0 {
+		return
+	}
+	b.reads.read.Add(int64(len(reads)))
+	b.reads.pipelines.Add(1)
+	var out []byte
+	questions := make([]question, len(reads))
+	for i, r := range reads {
+		out = appendCommand(out, r.words())
+		questions[i] = func(raw string) {
+			switch {
+			case raw == "": // everything will be rung for
+			case r.from == newest:
+				b.rungTasks(r, raw)
+			default:
+				b.bell.tell(r.key, &answer{keyRead: r, raw: raw, at: b.reads.answers.Add(1)})
+			}
+		}
+	}
+	t.ask(out, questions)
 }
 
-// armTasks has Redis ring for the task streams that workers wait for. Reading a group does
-// not ask for a ring, so the stream's last entry is looked at; when it is newer than what
-// was rung for, there is work. Most rings are for entries that were deleted.
+// rungTasks wakes a worker for the newest entry of a task stream, if nobody was yet. Most
+// rings are for entries that were deleted.
+func (b *Broker) rungTasks(r keyRead, raw string) {
+	reply := r.reply(raw)
+	switch {
+	case reply.err != nil: // let it be read again, with all that may be necessary
+		b.bell.disarm(r.key)
+	case len(reply.entries) > 0:
+		b.bell.ringNew(r.key, reply.entries[0].id, 1)
+	}
+}
+
+// armTasks has Redis ring for the task streams that workers begin to wait for. Reading a group
+// does not ask for a ring, so the stream's last entry is looked at; when it is newer than what
+// was rung for, there is work.
 func (b *Broker) armTasks(ctx context.Context) {
 	for {
 		select {
@@ -108,7 +146,7 @@ func (b *Broker) armTasks(ctx context.Context) {
 		}
 		for i, key := range keys {
 			if entries := replies[i].entries; len(entries) > 0 {
-				b.bell.ringNew(key, entries[0].ID, 1)
+				b.bell.ringNew(key, entries[0].id, 1)
 			}
 			if replies[i].err != nil { // let someone see what is wrong
 				b.bell.ringEach(key, 1)

@@ -1,101 +1,104 @@
 package redis
 
 import (
+	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 )
 
 // tracker is how Redis itself rings the doorbell, by server-assisted client-side caching
-// (CLIENT TRACKING, Redis 6.0). One connection reads keys, and Redis remembers which; when
-// anyone changes, creates or deletes such a key, it sends the key's name, once, to the other
-// connection, which is subscribed to invalidations. So a read both looks and asks to be told
-// of the next change.
+// (CLIENT TRACKING, Redis 6.0), over one connection that speaks RESP3. Redis remembers which
+// keys are read there; when anyone changes, creates or deletes such a key, it tells the key's
+// name, once. So a read both looks and asks to be told of the next change.
 //
-// Both connections are this tracker's own and are never made again: when one breaks, all
-// that Redis remembered is gone, and a new tracker takes over.
+// Questions are answered in their order, and what changed is told between the answers; so one
+// goroutine takes all that comes, and a key that changed is read by the one that hears of it,
+// at once and without waiting for the answer: from the change to whoever waits there are two
+// ways to Redis and no switch between goroutines but the last one.
+//
+// The connection is the tracker's own and is never made again: when it breaks, all that Redis
+// remembered is gone, and a new tracker takes over.
 type tracker struct {
-	client goredis.UniversalClient // of the reader
-	mu     sync.Mutex              // held while reader is used
-	reader *goredis.Conn
-	ringer goredis.UniversalClient
-	bells  *goredis.PubSub
-	broken atomic.Bool
-	addr   string // of the node, in Cluster
+	conn    net.Conn
+	in      *bufio.Reader
+	addr    string // of the node, where there are several
+	timeout time.Duration
+
+	mu        sync.Mutex
+	out       []byte // what was not written yet
+	isWriting bool   // someone writes; he takes what comes meanwhile
+	asked     []question
+	err       error // why it broke
 }
 
-// invalidations is where Redis tells changed keys under RESP2.
-const invalidations = "__redis__:invalidate"
+// question takes the reply to a command as it is on the wire; "" when the tracker broke
+// before. It must not block.
+type question func(raw string)
 
 var (
 	// errUntracked: this Redis has no tracking, or forbids it.
 	errUntracked = errors.New("redis does not track keys")
-	// errTrackerBroken: a connection of the tracker broke.
+	// errTrackerBroken: the tracker's connection broke.
 	errTrackerBroken = errors.New("the tracker's connection broke")
 )
 
 // track opens a tracker.
 func (c *Client) track(ctx context.Context) (*tracker, error) {
-	options, err := c.single(ctx)
+	addr, err := c.master(ctx)
 	if err != nil {
 		return nil, err
 	}
-	t := &tracker{addr: options.Addrs[0]}
-	var id atomic.Int64
-	ringer := *options
-	ringer.OnConnect = func(ctx context.Context, cn *goredis.Conn) error {
-		if id.Load() != 0 {
-			return errTrackerBroken
-		}
-		n, err := cn.ClientID(ctx).Result()
-		id.Store(n)
-		return err
+	options := c.config.options().Simple()
+	if addr != "" {
+		options.Addr = addr
 	}
-	t.ringer = goredis.NewUniversalClient(&ringer)
-	t.bells = t.ringer.Subscribe(ctx, invalidations)
-	if _, err := t.bells.ReceiveTimeout(ctx, c.config.ReadTimeout); err != nil {
-		t.close()
-		return nil, refusal(err)
+	conn, err := goredis.NewDialer(options)(ctx, "tcp", options.Addr)
+	if err != nil {
+		return nil, translate("track", err, repeatable)
 	}
-	var isConnected atomic.Bool
-	reader := *options
-	reader.OnConnect = func(ctx context.Context, cn *goredis.Conn) error {
-		if isConnected.Swap(true) {
-			t.fail()
-			return errTrackerBroken
-		}
-		return cn.Process(ctx, goredis.NewCmd(ctx, "client", "tracking", "on", "redirect", id.Load()))
-	}
-	t.client = goredis.NewUniversalClient(&reader)
-	single, ok := t.client.(*goredis.Client)
-	if !ok {
-		t.close()
-		return nil, fmt.Errorf("track: unexpected client %T", t.client)
-	}
-	t.reader = single.Conn()
-	if err := t.reader.Ping(ctx).Err(); err != nil {
-		t.close()
+	t := &tracker{conn: conn, in: bufio.NewReaderSize(conn, bufferSize), addr: addr, timeout: c.config.ReadTimeout}
+	if err := t.greet(options); err != nil {
+		_ = conn.Close()
 		return nil, refusal(err)
 	}
 	return t, nil
 }
 
-// single are the settings of a client for one connection to the node that has the keys.
-func (c *Client) single(ctx context.Context) (*goredis.UniversalOptions, error) {
-	options := c.config.options()
-	options.PoolSize, options.ConnMaxIdleTime = 1, -1
-	addr, err := c.master(ctx)
-	if addr != "" {
-		options.Addrs, options.IsClusterMode, options.MasterName = []string{addr}, false, ""
+// greet logs in and switches tracking on.
+func (t *tracker) greet(options *goredis.Options) error {
+	hello := words{"hello", "3"}
+	if options.Password != "" {
+		hello.add("auth", cmp.Or(options.Username, "default"), options.Password)
 	}
-	return options, err
+	greetings := []words{hello, {"client", "tracking", "on"}}
+	if options.DB != 0 {
+		greetings = append(greetings, words{"select", strconv.Itoa(options.DB)})
+	}
+	if err := t.conn.SetDeadline(time.Now().Add(t.timeout)); err != nil {
+		return err
+	}
+	for _, greeting := range greetings {
+		if _, err := t.conn.Write(appendCommand(nil, greeting)); err != nil {
+			return err
+		}
+		raw, err := readReply(t.in)
+		if err == nil {
+			_, err = parseReply(raw)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return t.conn.SetDeadline(time.Time{})
 }
 
 // master is the address of the node that has the keys, "" for a standalone server.
@@ -134,81 +137,151 @@ func refusal(err error) error {
 	return told
 }
 
-func (t *tracker) close() {
-	if t.bells != nil {
-		_ = t.bells.Close()
-	}
-	_ = t.ringer.Close()
-	if t.client != nil {
-		_ = t.client.Close() // ends what reader is about
-	}
+// fail ends the tracker: whoever waits for an answer is told.
+func (t *tracker) fail(err error) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.reader != nil {
-		_ = t.reader.Close()
+	if t.err == nil {
+		t.err = err
+		_ = t.conn.Close()
+	}
+	asked := t.asked
+	t.asked = nil
+	t.mu.Unlock()
+	for _, q := range asked {
+		q("")
 	}
 }
 
-// fail ends a tracker whose reader's connection broke.
-func (t *tracker) fail() {
-	t.broken.Store(true)
-	_ = t.bells.Close()
+// ask sends commands, with a question for each; false when the tracker is broken. It does not
+// wait for the answers.
+func (t *tracker) ask(commands []byte, questions []question) bool {
+	t.mu.Lock()
+	if t.err != nil {
+		t.mu.Unlock()
+		return false
+	}
+	t.out, t.asked = append(t.out, commands...), append(t.asked, questions...)
+	if t.isWriting {
+		t.mu.Unlock()
+		return true
+	}
+	t.isWriting = true
+	var err error
+	for err == nil && len(t.out) > 0 {
+		out := t.out
+		t.out = nil
+		t.mu.Unlock()
+		if err = t.conn.SetWriteDeadline(time.Now().Add(t.timeout)); err == nil {
+			_, err = t.conn.Write(out)
+		}
+		t.mu.Lock()
+	}
+	t.isWriting = false
+	t.mu.Unlock()
+	if err != nil {
+		t.fail(err)
+	}
+	return true
 }
 
-// How a connection that died without a word is noticed: after pingAfter without a bell it
-// is pinged, and after a second silence it is given up.
-const (
-	pingAfter = time.Second
-	// checkPeriod is how often it is asked which node has the keys.
-	checkPeriod = 2 * time.Second
-)
+// answer gives a reply to who asked for it.
+func (t *tracker) answer(raw string) error {
+	t.mu.Lock()
+	if len(t.asked) == 0 {
+		t.mu.Unlock()
+		return errors.New("a reply that nobody asked for")
+	}
+	q := t.asked[0]
+	t.asked[0] = nil
+	t.asked = t.asked[1:]
+	t.mu.Unlock()
+	q(raw)
+	return nil
+}
 
-// run rings for changed keys until the tracker breaks or ctx ends. It asks stillThere now
-// and then.
-func (t *tracker) run(ctx context.Context, changed func([]string), stillThere func() error) error {
-	stop := context.AfterFunc(ctx, func() { _ = t.bells.Close() })
+// How a connection that died without a word is noticed: after pingAfter without a word it is
+// pinged, and after a second silence it is given up.
+const pingAfter = time.Second
+
+// changedPage is how many changed keys are told at once, at most.
+const changedPage = 500
+
+// run takes what Redis says until the tracker breaks or ctx ends. It tells which keys have
+// changed; nil for all of them.
+func (t *tracker) run(ctx context.Context, changed func(keys []string)) error {
+	stop := context.AfterFunc(ctx, func() { t.fail(ctx.Err()) })
 	defer stop()
-	asked, checked := false, time.Now()
+	var keys []string
 	for {
-		if time.Since(checked) > checkPeriod {
-			if err := stillThere(); err != nil {
+		if t.in.Buffered() == 0 || len(keys) >= changedPage {
+			if len(keys) > 0 {
+				changed(keys)
+				keys = nil
+			}
+			if err := t.await(); err != nil {
 				return err
 			}
-			checked = time.Now()
 		}
-		message, err := t.bells.ReceiveTimeout(ctx, pingAfter)
-		var timeout net.Error
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case t.broken.Load():
-			return errTrackerBroken
-		case errors.As(err, &timeout) && timeout.Timeout():
-			if asked {
-				return errTrackerBroken
-			}
-			if err := t.bells.Ping(ctx); err != nil {
-				return err
-			}
-			asked = true
-			continue
-		case err != nil: // also a message without keys: all of them changed
+		raw, err := readReply(t.in)
+		if err != nil {
 			return err
 		}
-		asked = false
-		if m, ok := message.(*goredis.Message); ok {
-			changed(m.PayloadSlice)
+		if raw[0] != '>' {
+			if err := t.answer(raw); err != nil {
+				return err
+			}
+			continue
+		}
+		told := &reply{text: raw}
+		if told.list() == 2 && told.word() == "invalidate" {
+			list := told.words()
+			if len(list) == 0 {
+				changed(nil)
+			}
+			keys = append(keys, list...)
+		}
+		if told.err != nil {
+			return told.err
 		}
 	}
 }
 
-// stillMaster fails when the node that has the keys is another than the tracker's.
-func (c *Client) stillMaster(ctx context.Context, t *tracker) error {
-	addr, err := c.master(ctx)
-	if err == nil && addr != "" && addr != t.addr {
-		err = errTrackerBroken
+// await waits until Redis says something.
+func (t *tracker) await() error {
+	for isAsked := false; ; isAsked = true {
+		if err := t.conn.SetReadDeadline(time.Now().Add(pingAfter)); err != nil {
+			return err
+		}
+		_, err := t.in.Peek(1)
+		var timeout net.Error
+		if err == nil || !errors.As(err, &timeout) || !timeout.Timeout() {
+			if err == nil { // what has begun may take a while to come
+				err = t.conn.SetReadDeadline(time.Now().Add(t.timeout))
+			}
+			return err
+		}
+		if isAsked || !t.ask(appendCommand(nil, words{"ping"}), []question{func(string) {}}) {
+			return errTrackerBroken
+		}
 	}
-	return err
+}
+
+// checkPeriod is how often it is asked which node has the keys.
+const checkPeriod = 2 * time.Second
+
+// keepToMaster ends a tracker when the node that has the keys is another one than its own, or
+// can't be found out, until ctx ends.
+func (c *Client) keepToMaster(ctx context.Context, t *tracker) {
+	for t.addr != "" && pause(ctx, checkPeriod) {
+		addr, err := c.master(ctx)
+		if err == nil && addr != t.addr {
+			err = errTrackerBroken
+		}
+		if err != nil {
+			t.fail(err)
+			return
+		}
+	}
 }
 
 // WaitStats say who waits at a broker, and how he is woken.

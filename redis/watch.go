@@ -8,8 +8,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	goredis "github.com/redis/go-redis/v9"
 )
 
 // Snapshot is a job when its watch starts.
@@ -166,43 +164,77 @@ func (w *Watches) Next(ctx context.Context, wait time.Duration) (*Frame, error) 
 	}
 }
 
-// look reads what rang; isEmpty when nothing did.
+// found is what was read for an ear.
+type found struct {
+	*ear
+	reply keyReply
+}
+
+// look takes what rang, and reads what did not come with its ring; isEmpty when nothing rang.
 func (w *Watches) look(ctx context.Context) (isEmpty bool, err error) {
-	var ears []*ear
+	var all []found
+	var ears []*ear // that look for themselves
 	var reads []keyRead
 	rung := w.box.take(readPage)
-	for _, e := range rung {
-		f := e.follower
+	for _, r := range rung {
+		e, f := r.ear, r.ear.follower
 		if w.jobs[f.jobID] != f {
 			continue // it was removed since
 		}
-		r := keyRead{key: e.key}
-		if !e.isState {
-			r.from = f.cursor
-			if f.isNew {
-				r.about = f.jobID
+		if r.answer != nil && !f.isNew {
+			if r.answer.at < e.at {
+				continue // it has a later one
+			}
+			if reply, ok := e.use(r.answer); ok {
+				all = append(all, found{e, reply})
+				continue
 			}
 		}
-		ears, reads = append(ears, e), append(reads, r)
-	}
-	if len(reads) == 0 {
-		return len(rung) == 0, nil
-	}
-	replies, err := w.read(ctx, ears, reads)
-	if err != nil {
-		return false, err
-	}
-	for i, e := range ears { // states first: an event may be the last word
-		if e.isState {
-			w.state(e, replies[i])
-		}
-	}
-	for i, e := range ears {
+		read := keyRead{key: e.key}
 		if !e.isState {
-			w.events(ctx, e, replies[i])
+			read.from = f.cursor
+			if f.isNew {
+				read.about = f.jobID
+			}
+		}
+		ears, reads = append(ears, e), append(reads, read)
+	}
+	if len(reads) > 0 {
+		replies, err := w.read(ctx, ears, reads)
+		if err != nil {
+			return false, err
+		}
+		for i, e := range ears {
+			all = append(all, found{e, replies[i]})
 		}
 	}
-	return false, nil
+	for _, one := range all { // states first: an event may be the last word
+		if one.isState {
+			w.state(one.ear, one.reply)
+		}
+	}
+	for _, one := range all {
+		if !one.isState {
+			w.events(ctx, one.ear, one.reply)
+		}
+	}
+	return len(rung) == 0, nil
+}
+
+// use is what an answer means to an ear; false when that is not enough: something is wrong,
+// or it was read from elsewhere and does not reach the cursor.
+func (e *ear) use(a *answer) (keyReply, bool) {
+	reply := a.reply(a.raw)
+	reply.at = a.at
+	if reply.err != nil || e.isState || a.from == e.follower.cursor {
+		return reply, reply.err == nil
+	}
+	i := slices.IndexFunc(reply.entries, func(entry streamEntry) bool { return entry.id == e.follower.cursor })
+	if i < 0 {
+		return reply, false
+	}
+	reply.entries = reply.entries[i:]
+	return reply, true
 }
 
 // read reads for ears, of each shard at once. A shard that does not answer does not hold up
@@ -269,6 +301,7 @@ func (w *Watches) state(e *ear, reply keyReply) {
 	if w.jobs[f.jobID] != f || w.failed(e, reply.err) {
 		return
 	}
+	e.at = reply.at
 	if f.isNew {
 		f.held = &reply
 		return
@@ -301,9 +334,10 @@ func (w *Watches) events(ctx context.Context, e *ear, reply keyReply) {
 	if w.jobs[f.jobID] != f || w.failed(e, reply.err) {
 		return
 	}
+	e.at = reply.at
 	entries, after := reply.entries, false
 	if f.cursor != firstCursor {
-		if after = len(entries) > 0 && entries[0].ID == f.cursor; after {
+		if after = len(entries) > 0 && entries[0].id == f.cursor; after {
 			after = f.event(entries[0]).Status.Terminal()
 			entries = entries[1:]
 		} else if err := w.resume(ctx, f); w.failed(e, err) {
@@ -324,7 +358,7 @@ func (w *Watches) events(ctx context.Context, e *ear, reply keyReply) {
 	}
 	for _, entry := range entries {
 		event := f.event(entry)
-		f.cursor = entry.ID
+		f.cursor = entry.id
 		done := event.Status.Terminal()
 		if done && f.state != nil { // it was written in the same step
 			if replies, err := f.broker.readKeys(ctx, []keyRead{{key: f.state.key}}); err == nil {
@@ -341,8 +375,8 @@ func (w *Watches) events(ctx context.Context, e *ear, reply keyReply) {
 		}
 	}
 	f.broker.bell.knows(e, f.cursor)
-	if len(reply.entries) > watchPage {
-		e.ring() // there may be more
+	if reply.hasMore {
+		e.ring()
 	}
 }
 
@@ -362,6 +396,6 @@ func (w *Watches) resume(ctx context.Context, f *follower) error {
 	return nil
 }
 
-func (f *follower) event(entry goredis.XMessage) Event {
-	return decodeEvent(f.jobID, entry.ID, textFields(entry.Values))
+func (f *follower) event(entry streamEntry) Event {
+	return decodeEvent(f.jobID, entry.id, entry.fields)
 }

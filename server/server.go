@@ -52,6 +52,10 @@ const (
 	maxRequest     = 8 << 20 // more than any field may hold, so that it is told which one is too large
 	maxHeaderBytes = 16 << 10
 	maxStreams     = 1000 // per connection
+	// How much a client may send ahead. gRPC would find it out by a ping with each request, which
+	// costs as much as a small request itself; and go up to 16 MiB for every stream.
+	streamWindow = 256 << 10
+	connWindow   = 1 << 20
 )
 
 // patience is how long the server bears with a client.
@@ -120,6 +124,8 @@ func New(config Config) *Server {
 		grpc.MaxSendMsgSize(maxMessage),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.StaticStreamWindowSize(streamWindow),
+		grpc.StaticConnWindowSize(connWindow),
 		grpc.ConnectionTimeout(p.handshake),
 		grpc.WaitForHandlers(true),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: p.minPing, PermitWithoutStream: true}),

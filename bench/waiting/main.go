@@ -32,10 +32,15 @@ var (
 	quietTasks = flag.Int("quiet", 500, "how many tasks the quiet one has")
 	rounds     = flag.Int("rounds", 3, "how often everything is measured; the table has the medians, with the least and the most")
 	duration   = flag.Duration("duration", 5*time.Second, "how long each is measured")
+	leastAddr  = flag.String("least", "", "serve as the least service, at this address, and nothing else")
+	redisAddr  = flag.String("redis", "", "the least service's Redis")
 )
 
 func main() {
 	flag.Parse()
+	if *leastAddr != "" {
+		fail(serveLeast(*redisAddr, *leastAddr))
+	}
 	ctx := context.Background()
 	r, err := rig.Start(ctx, rig.Options{Config: fairConfig})
 	if err != nil {
@@ -55,6 +60,13 @@ func main() {
 	turns := rig.NewTable("what", "took", "against alone")
 	for range *rounds {
 		naiveWatchers(ctx, r, table, *naive)
+		least, err := startLeast(ctx, r)
+		if err != nil {
+			fail(err)
+		}
+		running = append(running, least)
+		watchers(ctx, least, table, *naive, "raw", leastService)
+		least.Close()
 		for _, n := range rig.Numbers(*streams) {
 			for _, way := range []string{"gRPC", "raw"} {
 				watchers(ctx, r, table, n, way, "")
@@ -68,8 +80,15 @@ func main() {
 		}
 		r.Raw.FlushAll(ctx) // else the janitor has something to do: what raw peers wrote has no TTL
 		naiveWorkers(ctx, r, idle)
-		idleWorkers(ctx, r, idle, "Read")
-		idleWorkers(ctx, r, idle, "Consume")
+		least, err = startLeast(ctx, r)
+		if err != nil {
+			fail(err)
+		}
+		running = append(running, least)
+		idleWorkers(ctx, least, idle, "Consume", leastService)
+		least.Close()
+		idleWorkers(ctx, r, idle, "Read", "")
+		idleWorkers(ctx, r, idle, "Consume", "")
 		fairness(ctx, r, turns)
 		for _, store := range []*rig.Rig{r, swept} {
 			store.Raw.FlushAll(ctx)
@@ -327,7 +346,7 @@ func naiveWorkers(ctx context.Context, r *rig.Rig, table *rig.Table) {
 }
 
 // idleWorkers wait by Read or by Consume.
-func idleWorkers(ctx context.Context, r *rig.Rig, table *rig.Table, way string) {
+func idleWorkers(ctx context.Context, r *rig.Rig, table *rig.Table, way, service string) {
 	ctx, cancel := context.WithCancel(ctx)
 	t, queue := newTimes(maxTasks), "idle-"+way
 	got := func(d *argusv1.Delivery) {
@@ -377,7 +396,7 @@ func idleWorkers(ctx context.Context, r *rig.Rig, table *rig.Table, way string) 
 		_, err := producer.Publish(ctx, &argusv1.PublishRequest{Queue: queue, Task: &argusv1.Task{JobId: jobID(way, i), ReportId: fmt.Sprint(i)}})
 		return err
 	})
-	table.Row(append([]string{fmt.Sprintf("%d idle %s workers", *workers, way)}, append(t.got.Row(), usage...)...)...)
+	table.Row(append([]string{fmt.Sprintf("%d idle %s workers%s", *workers, way, service)}, append(t.got.Row(), usage...)...)...)
 	cancel()
 	all.Wait()
 }

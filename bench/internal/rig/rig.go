@@ -38,6 +38,7 @@ type Rig struct {
 	dir      string
 	redis    *exec.Cmd
 	server   *exec.Cmd
+	isGuest  bool // the Redis is another's
 	mu       sync.Mutex
 	conns    map[int]*grpc.ClientConn
 }
@@ -102,13 +103,29 @@ func Start(ctx context.Context, o Options) (r *Rig, err error) {
 	if err = r.server.Start(); err != nil {
 		return r, err
 	}
-	return r, until(ctx, func() bool {
-		c, err := net.Dial("tcp", r.Addr)
-		if err == nil {
-			_ = c.Close()
-		}
-		return err == nil
-	})
+	return r, until(ctx, r.isUp)
+}
+
+// Beside starts another server on the same Redis.
+func (r *Rig) Beside(ctx context.Context, server func(addr string) *exec.Cmd) (*Rig, error) {
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	other := &Rig{RedisAddr: r.RedisAddr, Addr: addr, Raw: r.Raw, redis: r.redis, isGuest: true, server: server(addr), conns: make(map[int]*grpc.ClientConn)}
+	if err := other.server.Start(); err != nil {
+		return nil, err
+	}
+	return other, until(ctx, other.isUp)
+}
+
+// isUp is true when the server takes connections.
+func (r *Rig) isUp() bool {
+	c, err := net.Dial("tcp", r.Addr)
+	if err == nil {
+		_ = c.Close()
+	}
+	return err == nil
 }
 
 func until(ctx context.Context, done func() bool) error {
@@ -139,13 +156,19 @@ func (r *Rig) Close() {
 	for _, conn := range r.conns {
 		_ = conn.Close()
 	}
-	for _, p := range []*exec.Cmd{r.server, r.redis} {
+	own := []*exec.Cmd{r.server, r.redis}
+	if r.isGuest {
+		own = own[:1]
+	}
+	for _, p := range own {
 		if p != nil && p.Process != nil {
 			_ = p.Process.Kill()
 			_ = p.Wait()
 		}
 	}
-	_ = os.RemoveAll(r.dir)
+	if r.dir != "" {
+		_ = os.RemoveAll(r.dir)
+	}
 }
 
 // Conn is the nth connection to the server.
@@ -153,7 +176,7 @@ func (r *Rig) Conn(n int) *grpc.ClientConn {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.conns[n] == nil {
-		conn, err := grpc.NewClient(r.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec.New())))
+		conn, err := grpc.NewClient(r.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec.New())), grpc.WithStaticStreamWindowSize(256<<10), grpc.WithStaticConnWindowSize(1<<20))
 		if err != nil {
 			panic(err) // the address is a good one
 		}
