@@ -31,8 +31,9 @@ const (
 	retryConsume = 250 * time.Millisecond
 )
 
-// consumer is one Consume stream. Its goroutines: the handler's, which receives; one that
-// reads tasks; one that audits; one for heartbeats; and one for each request that is settled.
+// consumer is one Consume stream. Its goroutines: the handler's, which takes requests and sends
+// heartbeats; one that receives; one that reads tasks; one that audits while the consumer holds
+// any; and one for each request that is settled.
 type consumer struct {
 	queue  *taskQueue
 	start  *argusv1.ConsumeStart
@@ -49,11 +50,17 @@ type consumer struct {
 }
 
 func (q *taskQueue) Consume(stream grpc.BidiStreamingServer[argusv1.ConsumeRequest, argusv1.ConsumeResponse]) error {
-	first, err := stream.Recv()
-	if err != nil {
+	requests, ended := received(stream.Context(), stream.Recv)
+	c := &consumer{queue: q, stream: stream}
+	select {
+	case first := <-requests:
+		c.start = first.GetStart()
+	case err := <-ended:
 		return err
+	case <-stream.Context().Done():
+		return context.Cause(stream.Context())
 	}
-	c := &consumer{queue: q, start: first.GetStart(), stream: stream}
+	var err error
 	if c.start == nil {
 		return &redis.ArgumentError{Field: "start", Problem: "must be the first request"}
 	}
@@ -73,10 +80,11 @@ func (q *taskQueue) Consume(stream grpc.BidiStreamingServer[argusv1.ConsumeReque
 	reading, stopReading := context.WithCancel(c.ctx)
 	defer stopReading()
 
-	c.run(func() { c.heartbeat(reading) })
+	if len(held) > 0 && c.credit.toAudit() {
+		c.run(func() { c.audit(reading) })
+	}
 	c.run(func() { c.read(reading) })
-	c.run(func() { c.audit(reading) })
-	err = c.receive(stream)
+	err = c.serve(requests, ended)
 	stopReading()
 	c.tasks.Wait() // what was received is answered
 	q.streams.remove(c.name, c.credit)
@@ -118,16 +126,6 @@ func checkOutstanding(field string, n int32, least int32) error {
 	return nil
 }
 
-// heartbeat sends heartbeats while nothing else is sent, until ctx ends.
-func (c *consumer) heartbeat(ctx context.Context) {
-	for wait := c.beat; pause(ctx, wait); {
-		if wait = c.beat - time.Since(time.Unix(0, c.sent.Load())); wait <= 0 {
-			wait = c.beat
-			c.say(&argusv1.ConsumeResponse{Response: &argusv1.ConsumeResponse_Heartbeat{Heartbeat: &argusv1.Heartbeat{}}})
-		}
-	}
-}
-
 // say sends a frame; false when the stream has ended.
 func (c *consumer) say(response *argusv1.ConsumeResponse) bool {
 	c.sending.Lock()
@@ -143,14 +141,24 @@ func (c *consumer) say(response *argusv1.ConsumeResponse) bool {
 	return true
 }
 
-// receive takes requests until the client has no more, or the stream has ended.
-func (c *consumer) receive(stream grpc.BidiStreamingServer[argusv1.ConsumeRequest, argusv1.ConsumeResponse]) error {
-	requests, ended := received(c.ctx, stream.Recv)
+// serve takes requests until the client has no more, or the stream has ended. While nothing
+// else is sent it sends heartbeats.
+func (c *consumer) serve(requests <-chan *argusv1.ConsumeRequest, ended <-chan error) error {
 	settling := make(chan struct{}, maxSettling)
+	beat := time.NewTimer(c.beat)
+	defer beat.Stop()
 	for {
 		var r *argusv1.ConsumeRequest
 		select {
 		case r = <-requests:
+		case <-beat.C:
+			wait := c.beat - time.Since(time.Unix(0, c.sent.Load()))
+			if wait <= 0 {
+				wait = c.beat
+				c.say(&argusv1.ConsumeResponse{Response: &argusv1.ConsumeResponse_Heartbeat{Heartbeat: &argusv1.Heartbeat{}}})
+			}
+			beat.Reset(wait)
+			continue
 		case err := <-ended:
 			if errors.Is(err, io.EOF) {
 				return nil
@@ -277,6 +285,9 @@ func (c *consumer) read(ctx context.Context) {
 			tokens[i] = d.GetLeaseToken()
 		}
 		c.credit.took(tokens, deliveries)
+		if c.credit.toAudit() {
+			c.run(func() { c.audit(ctx) })
+		}
 		if c.name == (consumerName{}) {
 			c.name = nameOf(&deliveries[0].Lease)
 			c.queue.streams.add(c.name, c.credit)
@@ -289,7 +300,8 @@ func (c *consumer) read(ctx context.Context) {
 }
 
 // audit tells the worker of leases that were lost and of jobs that were cancelled, and
-// gives back the credit of what is not pending any more, until ctx ends.
+// gives back the credit of what is not pending any more, until the consumer holds nothing or
+// ctx ends.
 func (c *consumer) audit(ctx context.Context) {
 	cancelled := c.queue.broker.Cancellations()
 	defer cancelled.Close()
@@ -298,8 +310,8 @@ func (c *consumer) audit(ctx context.Context) {
 	for {
 		select {
 		case <-ticker.C:
-			if c.credit.isIdle() {
-				continue
+			if c.credit.endAudit() {
+				return
 			}
 			held, err := c.queue.held(ctx, c.start)
 			if err != nil {

@@ -17,8 +17,9 @@ type credit struct {
 	// outstanding are the deliveries of this stream, by their tokens.
 	outstanding map[string]*outstanding
 	// others is what the consumer holds that this stream did not give it.
-	others int
-	more   chan struct{} // holds one signal that there may be credit
+	others    int
+	isAudited bool          // someone compares this with what Redis knows
+	more      chan struct{} // holds one signal that there may be credit
 }
 
 // outstanding is a delivery that is not settled.
@@ -112,11 +113,21 @@ func (c *credit) audit(held map[redis.Entry]int) map[string]redis.Lease {
 	return lost
 }
 
-// isIdle is true of a consumer that holds nothing.
-func (c *credit) isIdle() bool {
+// toAudit is true when nobody audits yet. The caller must do it.
+func (c *credit) toAudit() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.outstanding) == 0 && c.others == 0
+	was := c.isAudited
+	c.isAudited = true
+	return !was
+}
+
+// endAudit ends the audit of a consumer that holds nothing; false when it does.
+func (c *credit) endAudit() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.isAudited = len(c.outstanding)+c.others > 0
+	return !c.isAudited
 }
 
 // jobs are the jobs that the worker has and was not told to stop.

@@ -51,7 +51,7 @@ func (s *Server) interceptors() []grpc.ServerOption {
 		return c.run(inner.Context(), layers, func(ctx context.Context) error {
 			ctx, stop := s.whileServing(ctx)
 			defer stop()
-			return ended(ctx, handler(service, &serverStream{ServerStream: inner, ctx: ctx, call: c, converses: info.IsClientStream, server: s}))
+			return ended(ctx, handler(service, &serverStream{ServerStream: inner, ctx: ctx, call: c, converses: info.IsClientStream && !receivesInBackground(service), server: s}))
 		})
 	}
 	return []grpc.ServerOption{grpc.UnaryInterceptor(unary), grpc.StreamInterceptor(stream)}
@@ -70,7 +70,7 @@ type serverStream struct {
 	grpc.ServerStream
 	ctx       context.Context // ends when the server shuts down
 	call      *call
-	converses bool // the client sends more than its request
+	converses bool // the client sends more than its request, and the handler waits for it
 
 	server *Server
 }
@@ -84,6 +84,16 @@ func (s *serverStream) RecvMsg(message any) error {
 		s.call.request = message
 	}
 	return err
+}
+
+// receivesInBackground is true of a service whose handlers don't wait for more than the first
+// request themselves: see received.
+func receivesInBackground(service any) bool {
+	switch service.(type) {
+	case *taskQueue, *completion:
+		return true
+	}
+	return false
 }
 
 // receive waits for a message, but not beyond the server's shutdown. What then still
