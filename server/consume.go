@@ -23,7 +23,7 @@ const (
 	// maxSettling is how many requests of a stream are worked on at once.
 	maxSettling = 256
 	// consumeWait is how long one Read waits; the next follows at once.
-	consumeWait = 30 * time.Second
+	consumeWait = time.Hour
 	// auditPeriod is how often a stream looks whether its leases are still its own, and its
 	// jobs still wanted.
 	auditPeriod = time.Second
@@ -261,15 +261,21 @@ func toFailure(err error) *argusv1.RequestFailure {
 // read gives the worker tasks while it has credit, until ctx ends.
 func (c *consumer) read(ctx context.Context) {
 	for {
-		n, ok := c.credit.wait(ctx)
+		reading, stop := context.WithCancel(ctx)
+		n, ok := c.credit.wait(ctx, stop)
 		if !ok {
+			stop()
 			return
 		}
-		deliveries, err := c.queue.broker.Read(ctx, redis.ReadRequest{Queue: c.start.GetQueue(), Group: c.start.GetGroup(),
+		deliveries, err := c.queue.broker.Read(reading, redis.ReadRequest{Queue: c.start.GetQueue(), Group: c.start.GetGroup(),
 			Consumer: c.start.GetConsumer(), Max: n, Wait: consumeWait})
+		hasStopped := reading.Err() != nil
+		stop()
 		switch {
 		case ctx.Err() != nil && err != nil:
 			return
+		case hasStopped && err != nil: // there is less credit now
+			continue
 		case errors.Is(err, redis.ErrUnavailable):
 			pause(ctx, retryConsume)
 			continue
@@ -285,9 +291,6 @@ func (c *consumer) read(ctx context.Context) {
 			tokens[i] = d.GetLeaseToken()
 		}
 		c.credit.took(tokens, deliveries)
-		if c.credit.toAudit() {
-			c.run(func() { c.audit(ctx) })
-		}
 		if c.name == (consumerName{}) {
 			c.name = nameOf(&deliveries[0].Lease)
 			c.queue.streams.add(c.name, c.credit)
@@ -295,6 +298,9 @@ func (c *consumer) read(ctx context.Context) {
 		if !c.say(&argusv1.ConsumeResponse{Response: &argusv1.ConsumeResponse_Deliveries{Deliveries: frame}}) {
 			c.queue.broker.Release(ctx, deliveries)
 			return
+		}
+		if c.credit.toAudit() {
+			c.run(func() { c.audit(ctx) })
 		}
 	}
 }

@@ -187,6 +187,33 @@ func TestConsume(t *testing.T) {
 	})
 }
 
+// A worker that waits and takes back its credit gets nothing more, and others do.
+func TestConsumeTakesBackCredit(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e)
+		c := b.consume(t, "w", 5)
+		c.silence() // it waits
+		c.send(&argusv1.ConsumeRequest{Request: &argusv1.ConsumeRequest_SetMaxOutstanding{SetMaxOutstanding: 0}})
+		c.complete(1, "x")
+		if r := c.next(); r.GetId() != 1 { // so the frame before was taken
+			t.Fatal(r)
+		}
+		b.publish(t, "one")
+		if d := b.readOne(t); d.GetTask().GetJobId() != "one" {
+			t.Error(d)
+		}
+		b.publish(t, "two")
+		b.publish(t, "three")
+		c.silence()
+		c.send(&argusv1.ConsumeRequest{Request: &argusv1.ConsumeRequest_SetMaxOutstanding{SetMaxOutstanding: 1}})
+		if d := c.deliveries(1); d[0].GetTask().GetJobId() != "two" || d[0].GetDeliveryAttempt() != 1 {
+			t.Error(d)
+		}
+		c.silence()
+	})
+}
+
 // The worker is told of cancelled jobs and lost leases, and gets others in their place.
 func TestConsumeNotices(t *testing.T) {
 	t.Parallel()

@@ -19,6 +19,7 @@ type credit struct {
 	// others is what the consumer holds that this stream did not give it.
 	others    int
 	isAudited bool          // someone compares this with what Redis knows
+	stop      func()        // ends the read that goes on with credit that is taken back
 	more      chan struct{} // holds one signal that there may be credit
 }
 
@@ -33,10 +34,12 @@ func newCredit(max int, held map[redis.Entry]int) *credit {
 	return &credit{max: max, others: len(held), outstanding: make(map[string]*outstanding), more: make(chan struct{}, 1)}
 }
 
-// wait waits for credit, and says how much there is; false when ctx ended first.
-func (c *credit) wait(ctx context.Context) (n int, ok bool) {
+// wait waits for credit, and says how much there is; false when ctx ended first. What it is
+// used for is stopped when there is to be less.
+func (c *credit) wait(ctx context.Context, stop func()) (n int, ok bool) {
 	for {
 		c.mu.Lock()
+		c.stop = stop
 		n := c.max - len(c.outstanding) - c.others
 		c.mu.Unlock()
 		if n > 0 {
@@ -61,6 +64,9 @@ func (c *credit) grow() {
 func (c *credit) set(max int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if max < c.max && c.stop != nil {
+		c.stop()
+	}
 	c.max = max
 	c.grow()
 }
