@@ -132,10 +132,13 @@ func readReply(in *bufio.Reader) (string, error) {
 		case line[0] == '|': // what it says about the reply comes before it
 			left += 2*n + 1
 		case line[0] == '$' || line[0] == '=' || line[0] == '!':
-			at := len(text)
-			text = append(text, make([]byte, n+2)...)
-			if _, err := io.ReadFull(in, text[at:]); err != nil {
-				return "", err
+			for rest := n + 2; rest > 0; { // memory is taken as it comes
+				at := len(text)
+				text = append(text, make([]byte, min(rest, bufferSize))...)
+				if _, err := io.ReadFull(in, text[at:]); err != nil {
+					return "", err
+				}
+				rest -= len(text) - at
 			}
 		}
 	}
@@ -164,12 +167,15 @@ func (r *reply) fail(problem string) {
 // each of its pairs.
 func (r *reply) list() int {
 	kind, rest := r.next()
-	n, err := strconv.Atoi(rest)
-	switch {
-	case kind == '_' || kind == '$' && n == -1:
+	if kind == '_' {
 		return -1
-	case kind == '%':
-		return 2 * n
+	}
+	n, err := strconv.Atoi(rest)
+	if kind == '$' && n == -1 {
+		return -1
+	}
+	if kind == '%' {
+		kind, n = '*', 2*n
 	}
 	if kind != '*' && kind != '>' || err != nil || n > len(r.text) {
 		r.fail("it has no list")
