@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -254,4 +255,66 @@ func TestTrackingRefused(t *testing.T) {
 	if b.broker.WaitStats().Tracking {
 		t.Error("it believes that Redis tracks")
 	}
+}
+
+// Many who watch one job, from different cursors and with its state, get every event once and
+// in its order, and no older state after a newer one, while raw peers and the broker write in
+// bursts of all sizes.
+func TestManyWatchOneJob(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, redis.BrokerConfig{})
+		const job, last = "job", 600
+		var watches sync.WaitGroup
+		watch := func(after string, n int) {
+			w, err := b.broker.WatchFrames(job, redis.WatchOptions{After: after, State: n%2 == 0})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer w.Close()
+			state := 0
+			for n < last {
+				frame, err := w.Next(b.ctx, longWait)
+				switch {
+				case err != nil || frame == nil || frame.Err != nil:
+					t.Error("after", n, frame, err)
+					return
+				case frame.Event != nil:
+					if n++; frame.Event.Fields["n"] != fmt.Sprint(n) {
+						t.Errorf("event %s, want %d", frame.Event.Fields["n"], n)
+						return
+					}
+				case frame.State != nil && frame.State.Fields["n"] != "":
+					if now, _ := strconv.Atoi(frame.State.Fields["n"]); now < state {
+						t.Errorf("state %d after %d", now, state)
+					} else {
+						state = now
+					}
+				}
+			}
+		}
+		for range 4 {
+			watches.Go(func() { watch("", 0) })
+		}
+		for n := 0; n < last; {
+			burst := min(last-n, 1+rand.IntN(1+rand.IntN(250)))
+			cmds, err := b.raw.Pipelined(b.ctx, func(p goredis.Pipeliner) error {
+				for range burst {
+					n++
+					p.HSet(b.ctx, b.key("job_state:"+job), "n", n)
+					p.XAdd(b.ctx, entry(b.key("argus_completion:"+job), "status", "running", "n", n))
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rand.IntN(3) == 0 {
+				after, at := cmds[len(cmds)-1].(*goredis.StringCmd).Val(), n
+				watches.Go(func() { watch(after, at) })
+			}
+		}
+		watches.Wait()
+	})
 }
