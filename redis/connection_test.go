@@ -120,6 +120,15 @@ func TestACLUser(t *testing.T) {
 	}
 }
 
+func TestPasswordAndDatabase(t *testing.T) {
+	t.Parallel()
+	server := redistest.Own(t)
+	if err := server.Engine().Raw(t).ConfigSet(redistest.Context(t), "requirepass", "secret").Err(); err != nil {
+		t.Fatal(err)
+	}
+	work(t, redis.Config{Addr: server.Addr, Password: "secret", DB: 3, Prefix: "argus:"})
+}
+
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	if len(redistest.Shared(t).Raw(t).ConfigGet(redistest.Context(t), "tls-port").Val()) == 0 {

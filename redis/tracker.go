@@ -51,6 +51,9 @@ var (
 	errTrackerBroken = errors.New("the tracker's connection broke")
 )
 
+// trackerBuffer holds some hundred rings; what is larger is read piece by piece.
+const trackerBuffer = 32 << 10
+
 // track opens a tracker.
 func (c *Client) track(ctx context.Context) (*tracker, error) {
 	addr, err := c.master(ctx)
@@ -65,7 +68,9 @@ func (c *Client) track(ctx context.Context) (*tracker, error) {
 	if err != nil {
 		return nil, translate("track", err, repeatable)
 	}
-	t := &tracker{conn: conn, in: bufio.NewReaderSize(conn, bufferSize), addr: addr, timeout: c.config.ReadTimeout}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	t := &tracker{conn: conn, in: bufio.NewReaderSize(conn, trackerBuffer), addr: addr, timeout: c.config.ReadTimeout}
 	if err := t.greet(options); err != nil {
 		_ = conn.Close()
 		return nil, refusal(err)

@@ -358,7 +358,7 @@ func (w *Watches) events(ctx context.Context, e *ear, reply keyReply) {
 	}
 	for _, entry := range entries {
 		event := f.event(entry)
-		f.cursor = entry.id
+		f.cursor = strings.Clone(entry.id) // the entry shares the memory of the whole reply
 		done := event.Status.Terminal()
 		if done && f.state != nil { // it was written in the same step
 			if replies, err := f.broker.readKeys(ctx, []keyRead{{key: f.state.key}}); err == nil {

@@ -113,6 +113,8 @@ func (c *client) open() error {
 func (c *client) dial(options ...grpc.DialOption) (*grpc.ClientConn, error) {
 	conn, err := grpc.NewClient(c.Addr, append(options, grpc.WithTransportCredentials(c.transport),
 		grpc.WithUserAgent("argus/"+release),
+		// Else the client pings the server with each small message, to find out what the line holds.
+		grpc.WithStaticStreamWindowSize(256<<10), grpc.WithStaticConnWindowSize(1<<20),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
 		grpc.WithChainUnaryInterceptor(c.unaryToken), grpc.WithChainStreamInterceptor(c.streamToken))...)
 	if err != nil {
