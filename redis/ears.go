@@ -1,6 +1,9 @@
 package redis
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // mailbox collects the ears of one listener that have heard a ring.
 type mailbox struct {
@@ -100,6 +103,22 @@ func (e *ear) hear(a *answer) {
 	e.isRung, e.answer = true, a
 	e.box.rung = append(e.box.rung, e)
 	signal(e.box.mail)
+}
+
+// use is what an answer means to an ear; false when that is not enough: something is wrong,
+// or it was read from elsewhere and does not reach the cursor.
+func (e *ear) use(a *answer) (keyReply, bool) {
+	reply := a.reply(a.raw)
+	reply.at = a.at
+	if reply.err != nil || e.isState || a.from == e.follower.cursor {
+		return reply, reply.err == nil
+	}
+	i := slices.IndexFunc(reply.entries, func(entry streamEntry) bool { return entry.id == e.follower.cursor })
+	if i < 0 {
+		return reply, false
+	}
+	reply.entries = reply.entries[i:]
+	return reply, true
 }
 
 // leastSeen is the entry up to which all ears from this one on know their stream.

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -65,12 +66,14 @@ func (b *Broker) keepTracking(ctx context.Context) {
 			b.tracker.Store(t)
 			b.bell.ringEverything()
 			alive, end := context.WithCancel(ctx)
-			go b.client.keepToMaster(alive, t)
+			var check sync.WaitGroup
+			check.Go(func() { b.client.keepToMaster(alive, t) })
 			err := t.run(ctx, func(keys []string) { b.changed(t, keys) })
 			end()
 			b.tracker.Store(nil)
 			t.fail(err)
 			b.bell.ringEverything()
+			check.Wait()
 			b.log.Debug("the tracker ended", "error", err)
 		}
 		if !pause(ctx, period) {

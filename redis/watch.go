@@ -221,22 +221,6 @@ func (w *Watches) look(ctx context.Context) (isEmpty bool, err error) {
 	return len(rung) == 0, nil
 }
 
-// use is what an answer means to an ear; false when that is not enough: something is wrong,
-// or it was read from elsewhere and does not reach the cursor.
-func (e *ear) use(a *answer) (keyReply, bool) {
-	reply := a.reply(a.raw)
-	reply.at = a.at
-	if reply.err != nil || e.isState || a.from == e.follower.cursor {
-		return reply, reply.err == nil
-	}
-	i := slices.IndexFunc(reply.entries, func(entry streamEntry) bool { return entry.id == e.follower.cursor })
-	if i < 0 {
-		return reply, false
-	}
-	reply.entries = reply.entries[i:]
-	return reply, true
-}
-
 // read reads for ears, of each shard at once. A shard that does not answer does not hold up
 // the others for long.
 func (w *Watches) read(ctx context.Context, ears []*ear, reads []keyRead) ([]keyReply, error) {
