@@ -175,12 +175,8 @@ func (c *Client) Ping(ctx context.Context) error {
 }
 
 // Set stores a value under the prefixed key; ttl 0 means that it does not expire.
-func (c *Client) Set(ctx context.Context, key string, value any, ttl time.Duration) error {
-	text, ok := plainText(value)
-	if !ok {
-		return invalid("value", "a %T can't be stored; encode it first", value)
-	}
-	return translate("set", c.commands.Set(ctx, c.PrefixedKey(key), text, ttl).Err(), repeatable)
+func (c *Client) Set(ctx context.Context, key, value string, ttl time.Duration) error {
+	return translate("set", c.commands.Set(ctx, c.PrefixedKey(key), value, ttl).Err(), repeatable)
 }
 
 // Get reads the value under the prefixed key. A missing key is goredis.Nil.

@@ -53,20 +53,23 @@ func ExampleNewStreamConsumer() {
 	defer done()
 	ctx := context.Background()
 
-	consumer := redis.NewStreamConsumer(client, redis.StreamConsumerConfig{
+	consumer, err := redis.NewStreamConsumer(client, redis.StreamConsumerConfig{
 		Stream:        "argus_task_queue",
 		ConsumerGroup: "argus-workers",
 		ConsumerName:  "worker-1",
 		BlockTimeout:  100 * time.Millisecond,
 		StartID:       ">",
 	})
+	if err != nil {
+		log.Fatal(err)
+	}
 	fmt.Println(consumer.EnsureGroup(ctx), consumer.EnsureGroup(ctx), consumer.StreamKey())
 	if _, err := consumer.Publish(ctx, map[string]any{"job_id": "job-1", "timeout_seconds": 60}); err != nil {
 		log.Fatal(err)
 	}
 	messages, err := consumer.Read(ctx, 10)
 	fmt.Println(len(messages), messages[0].Values["job_id"], messages[0].Values["timeout_seconds"], err)
-	fmt.Println(consumer.Ack(ctx, messages[0].ID), consumer.AckMany(ctx, []string{messages[0].ID}))
+	fmt.Println(consumer.Ack(ctx, messages[0].ID), consumer.AckMany(ctx, messages[0].ID))
 	messages, err = consumer.Read(ctx, 10) // nothing within BlockTimeout
 	fmt.Println(len(messages), err)
 	// Output:
@@ -83,9 +86,9 @@ func ExampleNewStateManager() {
 
 	states := redis.NewStateManager(client, redis.StateManagerConfig{KeyPrefix: "job_state:", DefaultTTL: time.Hour})
 	fmt.Println(states.JobKey("job-1"))
-	fmt.Println(states.InitState(ctx, "job-1", map[string]any{"status": "pending", "scanners": 2}))
+	fmt.Println(states.InitState(ctx, "job-1", map[string]string{"status": "pending", "scanners": "2"}))
 	fmt.Println(states.SetField(ctx, "job-1", "status", "running"))
-	fmt.Println(states.SetFields(ctx, "job-1", map[string]any{"trivy_status": "done", "progress": 0.5}))
+	fmt.Println(states.SetFields(ctx, "job-1", map[string]string{"trivy_status": "done", "progress": "0.5"}))
 	fmt.Println(states.SetJSON(ctx, "job-1", "summary", map[string]int{"high": 1}))
 	fmt.Println(states.GetField(ctx, "job-1", "progress"))
 	var summary map[string]int

@@ -235,17 +235,17 @@ func TestBadValuesOfGoCallers(t *testing.T) {
 	b := setup(t, redistest.Embedded(t), redis.BrokerConfig{})
 	far := time.Date(58000, 1, 1, 0, 0, 0, 0, time.UTC) // milliseconds taken for seconds
 	huge := redis.Lease{Prefix: b.engine.Prefix, Queue: "q", Group: "g", EntryID: "99999999999999999999-0", Consumer: "c", Count: 1, JobID: "j"}
-	consumer := redis.NewStreamConsumer(b.client, redis.StreamConsumerConfig{ConsumerName: "c"})
+	consumer, err := redis.NewStreamConsumer(b.client, redis.StreamConsumerConfig{Stream: "s", ConsumerGroup: "g", ConsumerName: "c"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	publish := func(r redis.PublishRequest) error { _, _, err := b.broker.Publish(b.ctx, r); return err }
-	list := []string{"a"}
-	_, streamErr := consumer.Publish(b.ctx, map[string]any{"scanners": list})
+	_, streamErr := consumer.Publish(b.ctx, map[string]any{"scanners": []string{"a"}})
 	_, tokenErr := b.broker.Complete(b.ctx, huge.Token(), redis.Result{Status: redis.StatusCompleted})
 	for name, c := range map[string]struct{ err, want error }{
 		"created_at": {publish(redis.PublishRequest{Task: redis.Task{CreatedAt: far}, PublishOptions: redis.PublishOptions{RequestID: "r"}}), redis.ErrInvalid},
 		"run_at":     {publish(redis.PublishRequest{RunAt: far.AddDate(-70000, 0, 0), PublishOptions: redis.PublishOptions{RequestID: "r"}}), redis.ErrInvalid},
 		"stream":     {streamErr, redis.ErrInvalid},
-		"state":      {b.broker.States().SetField(b.ctx, "job", "f", list), redis.ErrInvalid},
-		"set":        {b.client.Set(b.ctx, "k", list, 0), redis.ErrInvalid},
 		"token":      {tokenErr, redis.ErrLeaseToken},
 		"ttl":        {redis.BrokerConfig{DeadLetterTTL: 876000 * time.Hour}.Validate(), redis.ErrInvalid},
 	} {

@@ -5,9 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
-	"strconv"
-	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -18,8 +15,8 @@ const DefaultStateTTL = 7 * 24 * time.Hour
 
 // StateManagerConfig says where states are and how long they live.
 type StateManagerConfig struct {
-	// KeyPrefix stands between the client's prefix and the job's id; default
-	// "job_state:". A missing colon at its end is added.
+	// KeyPrefix stands between the client's prefix and the job's id, as it is given; empty
+	// means "job_state:".
 	KeyPrefix string
 	// DefaultTTL is the life of a state that a write creates; default 7 days.
 	DefaultTTL time.Duration
@@ -31,47 +28,43 @@ type StateManagerConfig struct {
 // A write that creates a state gives it DefaultTTL, so that nothing is left to stay
 // for ever; a write to an existing state leaves its TTL alone.
 type StateManager struct {
-	client *Client
-	family string
-	ttl    time.Duration
+	client    *Client
+	keyPrefix string
+	ttl       time.Duration
 }
 
 // NewStateManager makes a manager. Nothing is sent to Redis.
 func NewStateManager(client *Client, config StateManagerConfig) *StateManager {
 	if config.KeyPrefix == "" {
-		config.KeyPrefix = stateFamily
+		config.KeyPrefix = stateFamily + ":"
 	}
 	if config.DefaultTTL == 0 {
 		config.DefaultTTL = DefaultStateTTL
 	}
-	return &StateManager{client: client, family: strings.TrimSuffix(config.KeyPrefix, ":") + ":", ttl: config.DefaultTTL}
+	return &StateManager{client: client, keyPrefix: config.KeyPrefix, ttl: config.DefaultTTL}
 }
 
 // JobKey is the key of a job's state as it stands in Redis.
-func (s *StateManager) JobKey(jobID string) string { return s.client.PrefixedKey(s.family + jobID) }
+func (s *StateManager) JobKey(jobID string) string { return s.client.PrefixedKey(s.keyPrefix + jobID) }
 
-// InitState creates a job's state, in place of an older one.
-func (s *StateManager) InitState(ctx context.Context, jobID string, fields map[string]any) error {
-	flat, err := flatten(fields)
-	if err != nil {
-		return err
-	}
-	_, err = s.write(ctx, stateWrite{jobID: jobID, mode: initReplace, fields: flat})
+// InitState creates a job's state. Over a state that exists it writes the fields and keeps
+// the others; in both cases the state lives for DefaultTTL from now.
+func (s *StateManager) InitState(ctx context.Context, jobID string, fields map[string]string) error {
+	_, err := s.write(ctx, stateWrite{jobID: jobID, mode: initMerge, fields: pairs(fields)})
 	return err
 }
 
 // SetField writes one field.
-func (s *StateManager) SetField(ctx context.Context, jobID, field string, value any) error {
-	return s.SetFields(ctx, jobID, map[string]any{field: value})
+func (s *StateManager) SetField(ctx context.Context, jobID, field, value string) error {
+	return s.SetFields(ctx, jobID, map[string]string{field: value})
 }
 
-// SetFields writes several fields in one step.
-func (s *StateManager) SetFields(ctx context.Context, jobID string, fields map[string]any) error {
-	flat, err := flatten(fields)
-	if err != nil {
-		return err
+// SetFields writes several fields in one step; without fields it does nothing.
+func (s *StateManager) SetFields(ctx context.Context, jobID string, fields map[string]string) error {
+	if len(fields) == 0 {
+		return nil
 	}
-	_, err = s.write(ctx, stateWrite{jobID: jobID, mode: setFields, fields: flat})
+	_, err := s.write(ctx, stateWrite{jobID: jobID, mode: setFields, fields: pairs(fields)})
 	return err
 }
 
@@ -84,7 +77,8 @@ func (s *StateManager) SetJSON(ctx context.Context, jobID, field string, value a
 	return s.SetField(ctx, jobID, field, string(text))
 }
 
-// GetField reads one field; ErrJobNotFound or ErrFieldNotFound when it is not there.
+// GetField reads one field. Where it is missing the error is goredis.Nil, as the driver's
+// would be, and says which of the two is: ErrJobNotFound or ErrFieldNotFound.
 func (s *StateManager) GetField(ctx context.Context, jobID, field string) (string, error) {
 	if err := CheckID("job_id", jobID); err != nil {
 		return "", err
@@ -98,24 +92,24 @@ func (s *StateManager) GetField(ctx context.Context, jobID, field string) (strin
 	case err != nil:
 		return "", err
 	case !exists:
-		return "", ErrJobNotFound
+		return "", fmt.Errorf("%w: %w", ErrJobNotFound, goredis.Nil)
 	}
-	return "", ErrFieldNotFound
+	return "", fmt.Errorf("%w: %w", ErrFieldNotFound, goredis.Nil)
 }
 
-// GetJSON reads a field that holds JSON into target.
-func (s *StateManager) GetJSON(ctx context.Context, jobID, field string, target any) error {
+// GetJSON reads a field that holds JSON into dest; a missing field is as for GetField.
+func (s *StateManager) GetJSON(ctx context.Context, jobID, field string, dest any) error {
 	text, err := s.GetField(ctx, jobID, field)
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal([]byte(text), target); err != nil {
+	if err := json.Unmarshal([]byte(text), dest); err != nil {
 		return fmt.Errorf("field %s of job %s: %w", field, jobID, err)
 	}
 	return nil
 }
 
-// GetAllFields reads a job's state; ErrJobNotFound when there is none.
+// GetAllFields reads a job's state; an empty map when there is none.
 func (s *StateManager) GetAllFields(ctx context.Context, jobID string) (map[string]string, error) {
 	if err := CheckID("job_id", jobID); err != nil {
 		return nil, err
@@ -124,28 +118,18 @@ func (s *StateManager) GetAllFields(ctx context.Context, jobID string) (map[stri
 	if err != nil {
 		return nil, translate("get state", err, repeatable)
 	}
-	if len(fields) == 0 {
-		return nil, ErrJobNotFound
-	}
 	return fields, nil
 }
 
-// SetTTL changes how long a state is kept; ErrJobNotFound when there is none.
+// SetTTL changes how long a state is kept. That there is none is no error.
 func (s *StateManager) SetTTL(ctx context.Context, jobID string, ttl time.Duration) error {
 	if err := CheckID("job_id", jobID); err != nil {
 		return err
 	}
 	if ttl <= 0 {
-		return invalid("ttl", "must be positive; Delete removes a state")
+		return invalid("ttl", "is %s, want more than 0; Delete removes a state", ttl)
 	}
-	set, err := s.client.commands.PExpire(ctx, s.JobKey(jobID), ttl).Result()
-	if err != nil {
-		return translate("set ttl", err, repeatable)
-	}
-	if !set {
-		return ErrJobNotFound
-	}
-	return nil
+	return translate("set ttl", s.client.commands.PExpire(ctx, s.JobKey(jobID), ttl).Err(), repeatable)
 }
 
 // Delete removes a state. That there is none is no error.
@@ -175,6 +159,7 @@ func (s *StateManager) Exists(ctx context.Context, jobID string) (bool, error) {
 // What a stateWrite does; the words are the script's.
 const (
 	setFields   = "set"
+	initMerge   = "merge"
 	initFail    = "fail"
 	initKeep    = "keep"
 	initReplace = "replace"
@@ -222,41 +207,4 @@ func (s *StateManager) write(ctx context.Context, w stateWrite) (created bool, e
 		return false, ErrLeaseLost
 	}
 	return code == "CREATED", nil
-}
-
-// flatten writes values as Redis strings; a value that has no plain form is an error.
-func flatten(fields map[string]any) ([]string, error) {
-	flat := make([]string, 0, 2*len(fields))
-	for name, value := range fields {
-		text, ok := plainText(value)
-		if !ok {
-			return nil, invalid(name, "a %T can't be a field; use SetJSON", value)
-		}
-		flat = append(flat, name, text)
-	}
-	return flat, nil
-}
-
-func plainText(value any) (string, bool) {
-	switch v := value.(type) {
-	case []byte:
-		return string(v), true
-	case time.Time:
-		return v.Format(time.RFC3339Nano), true
-	case fmt.Stringer:
-		return v.String(), true
-	}
-	switch v := reflect.ValueOf(value); {
-	case v.Kind() == reflect.String:
-		return v.String(), true
-	case v.Kind() == reflect.Bool:
-		return strconv.FormatBool(v.Bool()), true
-	case v.CanInt():
-		return strconv.FormatInt(v.Int(), 10), true
-	case v.CanUint():
-		return strconv.FormatUint(v.Uint(), 10), true
-	case v.CanFloat():
-		return strconv.FormatFloat(v.Float(), 'f', -1, v.Type().Bits()), true
-	}
-	return "", false
 }

@@ -2,7 +2,10 @@ package redis
 
 import (
 	"context"
+	"encoding"
 	"errors"
+	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -11,18 +14,19 @@ import (
 
 // StreamConsumerConfig says what a StreamConsumer reads.
 type StreamConsumerConfig struct {
-	// Stream is the stream's name without the client's prefix; default
-	// "argus_task_queue".
+	// Stream is the stream's name without the client's prefix, such as DefaultQueue.
+	// Required.
 	Stream string
-	// ConsumerGroup is the group; default "argus-workers".
+	// ConsumerGroup is the group, such as DefaultGroup. Required.
 	ConsumerGroup string
-	// ConsumerName is this consumer's name within the group.
+	// ConsumerName is this consumer's name within the group. Required.
 	ConsumerName string
 	// BlockTimeout is how long Read waits for messages; 0 means until there is one or
 	// the context ends.
 	BlockTimeout time.Duration
-	// StartID is ">" for new messages (the default), "0" for those that this consumer
-	// got before and did not acknowledge.
+	// StartID is ">" for new messages (the default), "0" for the pending entries of this
+	// consumer: those that it was given before and has not acknowledged. A Read of pending
+	// entries returns at once.
 	StartID string
 }
 
@@ -36,32 +40,37 @@ type StreamConsumer struct {
 // StreamMessage is one entry of a stream.
 type StreamMessage struct {
 	ID     string
-	Values map[string]any
+	Values map[string]string
 }
 
 // blockStep is how long one blocking command waits: a context that ends does not
 // interrupt it.
 const blockStep = time.Second
 
-// NewStreamConsumer makes a consumer. Nothing is sent to Redis yet.
-func NewStreamConsumer(client *Client, config StreamConsumerConfig) *StreamConsumer {
-	if config.Stream == "" {
-		config.Stream = DefaultQueue
+// NewStreamConsumer makes a consumer. Nothing is sent to Redis yet. It fails with an
+// *ArgumentError when the client is nil, or the stream, the group or the consumer has no
+// name.
+func NewStreamConsumer(client *Client, config StreamConsumerConfig) (*StreamConsumer, error) {
+	if client == nil {
+		return nil, invalid("client", "must not be nil; make one with NewClient")
 	}
-	if config.ConsumerGroup == "" {
-		config.ConsumerGroup = DefaultGroup
+	for _, required := range [][2]string{{"stream", config.Stream}, {"consumer_group", config.ConsumerGroup}, {"consumer_name", config.ConsumerName}} {
+		if required[1] == "" {
+			return nil, invalid(required[0], "must not be empty")
+		}
 	}
 	if config.StartID == "" {
 		config.StartID = ">"
 	}
-	return &StreamConsumer{client: client, config: config}
+	return &StreamConsumer{client: client, config: config}, nil
 }
 
 // StreamKey is the stream's key as it stands in Redis.
 func (s *StreamConsumer) StreamKey() string { return s.client.PrefixedKey(s.config.Stream) }
 
-// EnsureGroup creates the group, and the stream, where they are missing. The group
-// starts at the stream's beginning: messages that were published before are read.
+// EnsureGroup creates the group, and the stream, where they are missing; a group that exists
+// stays as it is. The group starts at the stream's beginning, never at its end: messages that
+// were published before are read.
 func (s *StreamConsumer) EnsureGroup(ctx context.Context) error {
 	err := s.client.commands.XGroupCreateMkStream(ctx, s.StreamKey(), s.config.ConsumerGroup, "0").Err()
 	if err != nil && strings.HasPrefix(err.Error(), "BUSYGROUP") {
@@ -74,9 +83,6 @@ func (s *StreamConsumer) EnsureGroup(ctx context.Context) error {
 // group that is missing is created. When the context ends while it waits, it returns
 // the context's error within a second; messages that it was given are always returned.
 func (s *StreamConsumer) Read(ctx context.Context, count int64) ([]StreamMessage, error) {
-	if s.config.ConsumerName == "" {
-		return nil, invalid("consumer_name", "must not be empty")
-	}
 	var deadline time.Time
 	if s.config.BlockTimeout > 0 {
 		deadline = time.Now().Add(s.config.BlockTimeout)
@@ -124,42 +130,79 @@ func (s *StreamConsumer) readOnce(ctx context.Context, count int64, block time.D
 	var messages []StreamMessage
 	for _, stream := range streams {
 		for _, message := range stream.Messages {
-			messages = append(messages, StreamMessage{ID: message.ID, Values: message.Values})
+			messages = append(messages, StreamMessage{ID: message.ID, Values: textFields(message.Values)})
 		}
 	}
 	return messages, nil
 }
 
-// Ack acknowledges a message.
+// Ack acknowledges a message. One that is not pending is no error.
 func (s *StreamConsumer) Ack(ctx context.Context, id string) error {
-	return s.AckMany(ctx, []string{id})
+	return s.AckMany(ctx, id)
 }
 
-// AckMany acknowledges messages.
-func (s *StreamConsumer) AckMany(ctx context.Context, ids []string) error {
+// AckMany acknowledges messages in one step; without ids it does nothing.
+func (s *StreamConsumer) AckMany(ctx context.Context, ids ...string) error {
 	if len(ids) == 0 {
 		return nil
 	}
 	return translate("ack", s.client.commands.XAck(ctx, s.StreamKey(), s.config.ConsumerGroup, ids...).Err(), repeatable)
 }
 
-// Publish appends a message and returns its id. It is not repeated when the
-// connection breaks: ErrOutcomeUnknown means that it may be there.
+// Publish appends a message and returns its id. Values are written as the driver writes
+// them: text and bytes as they are, numbers in decimal, true and false as 1 and 0, a time in
+// RFC 3339, a duration in nanoseconds, and whatever has a MarshalBinary by that. Publish is not
+// repeated when the connection breaks: ErrOutcomeUnknown means that the message may be
+// there.
 func (s *StreamConsumer) Publish(ctx context.Context, values map[string]any) (string, error) {
 	if len(values) == 0 {
 		return "", invalid("values", "must not be empty")
 	}
 	args := make([]any, 0, 3+2*len(values))
 	args = append(args, "xadd", s.StreamKey(), "*")
-	flat, err := flatten(values)
-	if err != nil {
-		return "", err
+	for name, value := range values {
+		text, err := plainText(value)
+		if err != nil {
+			return "", invalid(name, "%v", err)
+		}
+		args = append(args, name, text)
 	}
-	args = appendStrings(args, flat)
 	reply, err := s.client.do(ctx, args...)
 	if err != nil {
 		return "", translate("publish", err, once)
 	}
 	id, _ := reply.(string)
 	return id, nil
+}
+
+// plainText is a value as the driver writes it. It is checked here, because the driver would
+// fail all commands of the pipeline that the value is in.
+func plainText(value any) (string, error) {
+	switch v := value.(type) {
+	case nil:
+		return "", nil
+	case string:
+		return v, nil
+	case []byte:
+		return string(v), nil
+	case bool:
+		if v {
+			return "1", nil
+		}
+		return "0", nil
+	case float32:
+		return strconv.FormatFloat(float64(v), 'f', -1, 64), nil
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64), nil
+	case time.Time:
+		return v.Format(time.RFC3339Nano), nil
+	case time.Duration:
+		return strconv.FormatInt(v.Nanoseconds(), 10), nil
+	case int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64:
+		return fmt.Sprint(v), nil
+	case encoding.BinaryMarshaler:
+		text, err := v.MarshalBinary()
+		return string(text), err
+	}
+	return "", fmt.Errorf("a %T can't be written; encode it as text first", value)
 }

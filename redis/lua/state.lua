@@ -1,8 +1,8 @@
 -- Writes fields of a job's state, fenced by a lease if one is given.
 --
 -- KEYS  1 job state   2 task stream, or the job state when there is no lease
--- ARGV  1 'set': write; 'fail', 'keep', 'replace': create, and what to do when
---         there is a state already
+-- ARGV  1 'set': write; 'merge': write, and the TTL begins again; 'fail', 'keep', 'replace':
+--         create, and what to do when there is a state already
 --       2 TTL when this write creates the state, ms, 0 for none
 --       3 group, '' for no lease   4 entry id   5 consumer   6 delivery count
 --       then field, value, …
@@ -13,12 +13,12 @@ if ARGV[3] ~= '' then
   if lost then return lost end
 end
 local exists = call('EXISTS', key) == 1
-if exists and mode ~= 'set' then
+if exists and mode ~= 'set' and mode ~= 'merge' then
   if mode ~= 'replace' then return 'EXISTS' end
   call('HLEN', key) -- of another type: not ours to delete
   call('DEL', key)
 end
 hset(key, 7)
-local is_new = not exists or mode == 'replace'
+local is_new = not exists or mode == 'replace' or mode == 'merge'
 if is_new and ttl > 0 then call('PEXPIRE', key, ARGV[2]) end
 return exists and 'WRITTEN' or 'CREATED'
