@@ -145,18 +145,20 @@ type Broker struct {
 	due    *alarm // for the next delayed task
 	claims claims
 	lines  lines
-	known  knownQueues
+	known  *knownQueues
 	reads  *readQueue
 	// tracker is there while Redis itself rings the bell.
-	tracker      atomic.Pointer[tracker]
-	trackers     atomic.Int64 // how many there were
-	rings        atomic.Int64 // how many keys they told of
-	sweeps       atomic.Int64
-	settledTasks settledTasks
-	owns         func(jobID string) bool // nil unless it is one of several shards
-	closed       <-chan struct{}
-	stop         context.CancelFunc
-	tasks        sync.WaitGroup
+	tracker  atomic.Pointer[tracker]
+	trackers atomic.Int64 // how many there were
+	rings    atomic.Int64 // how many keys they told of
+	sweeps   atomic.Int64
+	// unseenRemoved counts entries that the cleaner removed and no consumer was given.
+	unseenRemoved atomic.Int64
+	settledTasks  settledTasks
+	owns          func(jobID string) bool // nil unless it is one of several shards
+	closed        <-chan struct{}
+	stop          context.CancelFunc
+	tasks         sync.WaitGroup
 }
 
 // NewBroker starts a broker. The client stays the caller's: close it after the broker.
@@ -174,6 +176,7 @@ func NewBroker(client *Client, config BrokerConfig) (*Broker, error) {
 		states: NewStateManager(client, StateManagerConfig{DefaultTTL: config.StateTTL}),
 		bell:   newDoorbell(),
 		due:    newAlarm(),
+		known:  newKnownQueues(),
 		reads:  newReadQueue(),
 		closed: ctx.Done(),
 		stop:   stop,

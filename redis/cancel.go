@@ -121,5 +121,5 @@ func (b *Broker) drop(ctx context.Context, d dropped) ([]string, error) {
 	r := recording{jobID: d.jobID, part: d.part, queue: config, results: []Result{d.result}}
 	return b.record(ctx, dropScript, repeatable, r,
 		[]string{b.keys.tasks(d.place.Queue), d.place.set(b.keys)},
-		[]any{where, id, config.Lease.Milliseconds(), record})
+		[]any{where, id, config.Lease.Milliseconds(), b.config.DefaultGroup, record})
 }

@@ -155,10 +155,11 @@ func (b *Broker) runComplete(ctx context.Context, all []completing, e effect, mo
 	low, high := first.EntryID, first.EntryID
 	keys := make([]string, 0, 2+3*len(all))
 	keys = append(keys, b.keys.tasks(first.Queue), b.keys.scratch())
-	args := make(words, 0, 8+24*len(all))
+	args := make(words, 0, completeArgs+24*len(all))
 	args.add(first.Group, most, unique, "", "", "")
 	args.number(b.config.StateTTL.Milliseconds())
 	args.number(b.config.CompletionTTL.Milliseconds())
+	args.add(b.config.DefaultGroup)
 	for i := range all {
 		c := &all[i]
 		keys = append(keys, b.keys.state(c.jobID), b.keys.completion(c.jobID))
@@ -201,7 +202,7 @@ func (b *Broker) runComplete(ctx context.Context, all []completing, e effect, mo
 // How many keys and arguments of the complete script are the same for all results.
 const (
 	completeKeys = 2
-	completeArgs = 8
+	completeArgs = 9
 )
 
 // completed is what a reply of the complete script means, and rings for it.

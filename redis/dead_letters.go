@@ -68,7 +68,7 @@ func (b *Broker) Redrive(ctx context.Context, queue string, all bool, ids []stri
 		events := b.keys.completion(d.Task.JobID)
 		fairKeys, fairness := b.fair(queue)
 		keys := append([]string{b.keys.state(d.Task.JobID), events, b.keys.tasks(queue), b.keys.deadLetters(queue)}, fairKeys...)
-		reply, err := redriveScript.word(ctx, b.client, once, keys, d.EntryID, fairness)
+		reply, err := redriveScript.word(ctx, b.client, once, keys, d.EntryID, fairness, b.config.DefaultGroup)
 		if err != nil || reply != "OK" {
 			return false, err
 		}
@@ -106,7 +106,7 @@ func (b *Broker) eachDeadLetter(ctx context.Context, queue string, all bool, ids
 	}
 	key := b.keys.deadLetters(queue)
 	if all {
-		if failed := b.eachEntry(ctx, key, visit); failed != nil {
+		if failed := b.eachEntry(ctx, key, "-", visit); failed != nil {
 			return n, failed
 		}
 		return n, err

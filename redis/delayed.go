@@ -103,7 +103,7 @@ func (b *Broker) moveQueue(ctx context.Context, queue string, settled []string) 
 			count = "count"
 		}
 		start := time.Now()
-		args := []any{queue, moveLimit, b.config.DeadLetterTTL.Milliseconds(), config.fairness(queue), count}
+		args := []any{queue, moveLimit, b.config.DeadLetterTTL.Milliseconds(), b.fairness(queue), count, b.config.DefaultGroup}
 		reply, err := moveScript.strings(ctx, b.client, repeatable, keys, appendStrings(args, settled)...)
 		if err != nil {
 			return 0, err

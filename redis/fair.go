@@ -19,12 +19,13 @@ const (
 )
 
 // fairness is how a queue is fair, as lua/fair.lua takes it; "" when it isn't.
-func (c QueueConfig) fairness(queue string) string {
+func (b *Broker) fairness(queue string) string {
+	c := b.queueConfig(queue)
 	if c.FairBy == "" {
 		return ""
 	}
-	return string(marshal(map[string]any{"queue": queue, "ahead": c.FairAhead, "weights": orEmpty(c.FairWeights),
-		"limit": c.FairMaxInFlight, "limits": orEmpty(c.FairMaxInFlightOf)}))
+	return string(marshal(map[string]any{"queue": queue, "group": b.config.DefaultGroup, "ahead": c.FairAhead,
+		"weights": orEmpty(c.FairWeights), "limit": c.FairMaxInFlight, "limits": orEmpty(c.FairMaxInFlightOf)}))
 }
 
 // orEmpty makes a map an object in JSON in any case.
@@ -71,7 +72,7 @@ func (b *Broker) fairKeys(queue string) []string {
 
 // fair are the keys and the argument by which a script knows whether a queue is fair.
 func (b *Broker) fair(queue string) ([]string, string) {
-	settings := b.queueConfig(queue).fairness(queue)
+	settings := b.fairness(queue)
 	if settings == "" {
 		return nil, ""
 	}

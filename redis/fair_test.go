@@ -267,9 +267,7 @@ func TestFairAndOthers(t *testing.T) {
 		b := setupFair(t, e, redis.QueueConfig{FairAhead: 3})
 		b.flood(t, "a", 10)
 		key := b.key(redis.DefaultQueue)
-		if err := b.raw.XGroupCreate(b.ctx, key, redis.DefaultGroup, "0").Err(); err != nil {
-			t.Fatal(err)
-		}
+		b.startLate(t, redis.DefaultQueue)
 		if n := b.raw.XLen(b.ctx, key).Val(); n != 3 {
 			t.Error(n, "tasks lie ahead")
 		}

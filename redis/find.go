@@ -264,8 +264,14 @@ func unpackBacklog(member string) ([]string, bool) {
 	return unpack(rest[n+sequence:])
 }
 
+// findWaiting finds the tasks of a job that some consumer group has still to read. What all
+// groups have read is leased, or a raw peer has acknowledged it and left it there.
 func (b *Broker) findWaiting(ctx context.Context, queue, jobID string) ([]Place, error) {
-	found, err := b.search(ctx, WhereWaiting, b.keys.tasks(queue), jobID)
+	groups, err := b.groups(ctx, queue)
+	if err != nil {
+		return nil, err
+	}
+	found, err := b.search(ctx, WhereWaiting, b.keys.tasks(queue), b.undeliveredFrom(groups), jobID)
 	if err != nil {
 		return nil, err
 	}
@@ -274,12 +280,12 @@ func (b *Broker) findWaiting(ctx context.Context, queue, jobID string) ([]Place,
 }
 
 func (b *Broker) findDead(ctx context.Context, queue, jobID string) ([]Place, error) {
-	return b.search(ctx, WhereDead, b.keys.deadLetters(queue), jobID)
+	return b.search(ctx, WhereDead, b.keys.deadLetters(queue), "-", jobID)
 }
 
-// search looks for a job's entries in a stream.
-func (b *Broker) search(ctx context.Context, where Where, stream, jobID string) (found []Place, err error) {
-	err = b.eachEntry(ctx, stream, func(entry goredis.XMessage) bool {
+// search looks for a job's entries in a stream, from one on.
+func (b *Broker) search(ctx context.Context, where Where, stream, from, jobID string) (found []Place, err error) {
+	err = b.eachEntry(ctx, stream, from, func(entry goredis.XMessage) bool {
 		if p, ok := placeOf(where, entry.ID, textFields(entry.Values)); ok && p.Task.JobID == jobID {
 			found = append(found, p)
 		}
@@ -318,15 +324,21 @@ func (p *pageSize) next() int64 {
 // read notes how large an entry of the page was.
 func (p *pageSize) read(bytes int) { p.bytes += bytes }
 
-// eachEntry calls visit for the entries that a stream has now, until it returns false.
-func (b *Broker) eachEntry(ctx context.Context, stream string, visit func(goredis.XMessage) bool) error {
+// eachEntry calls visit for the entries that a stream has now, after an entry or from the
+// first ("-"), until it returns false.
+func (b *Broker) eachEntry(ctx context.Context, stream, from string, visit func(goredis.XMessage) bool) error {
 	last, err := b.client.commands.XRevRangeN(ctx, stream, "+", "-", 1).Result()
 	if err != nil || len(last) == 0 {
 		return translate("read stream", err, repeatable)
 	}
+	return b.eachEntryIn(ctx, stream, from, last[0].ID, visit)
+}
+
+// eachEntryIn is eachEntry for the entries from one to another.
+func (b *Broker) eachEntryIn(ctx context.Context, stream, from, to string, visit func(goredis.XMessage) bool) error {
 	var page pageSize
-	for from := "-"; ; {
-		entries, err := b.client.commands.XRangeN(ctx, stream, from, last[0].ID, page.next()).Result()
+	for {
+		entries, err := b.client.commands.XRangeN(ctx, stream, from, to, page.next()).Result()
 		if err != nil || len(entries) == 0 {
 			return translate("read stream", err, repeatable)
 		}
@@ -339,7 +351,7 @@ func (b *Broker) eachEntry(ctx context.Context, stream string, visit func(goredi
 				return nil
 			}
 		}
-		if from = cursorAfter(entries[len(entries)-1].ID); cursorLess(last[0].ID, from) {
+		if from = cursorAfter(entries[len(entries)-1].ID); cursorLess(to, from) {
 			return nil
 		}
 	}

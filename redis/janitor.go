@@ -65,21 +65,36 @@ func (b *Broker) cleanQueues(ctx context.Context) error {
 	return errors.Join(append(errs, translate("forget cancelled jobs", err, repeatable))...)
 }
 
-// trim removes entries that every group has settled from a queue's beginning.
+// trim removes entries that every group has settled from a queue's beginning. What no
+// consumer is known to have been given is not removed without a word: it is logged and
+// counted.
 func (b *Broker) trim(ctx context.Context, queue string) error {
-	total := int64(0)
+	total, unseen, lastUnseen := int64(0), int64(0), ""
 	for {
-		reply, err := trimScript.run(ctx, b.client, repeatable, []string{b.keys.tasks(queue)}, trimPage)
+		reply, err := trimScript.strings(ctx, b.client, repeatable, []string{b.keys.tasks(queue), b.keys.groupBegins(queue)},
+			trimPage, b.config.DefaultGroup, cancelledPeriod.Milliseconds())
 		if err != nil {
 			return err
 		}
-		n, _ := reply.(int64)
-		if total += n; n < trimPage-1 {
+		removed, err1 := number(reply[0])
+		skipped, err2 := number(reply[1])
+		if err := errors.Join(err1, err2); err != nil {
+			return err
+		}
+		if skipped > 0 {
+			unseen, lastUnseen = unseen+skipped, reply[2]
+		}
+		if total += removed; removed < trimPage-1 {
 			break
 		}
 	}
 	if total > 0 {
 		b.log.Debug("removed settled entries", "queue", queue, "entries", total)
+	}
+	if unseen > 0 {
+		b.unseenRemoved.Add(unseen)
+		b.log.Warn("removed entries that no consumer is known to have been given: every consumer group of the stream began behind them",
+			"queue", queue, "entries", unseen, "last_message_id", lastUnseen)
 	}
 	return nil
 }
@@ -148,10 +163,14 @@ func (b *Broker) tidyUncounted(ctx context.Context, queue string) error {
 
 // forgetQueue takes a queue without any key from the set of known queues.
 func (b *Broker) forgetQueue(ctx context.Context, queue string) error {
-	n, err := b.client.commands.Exists(ctx, b.keys.tasks(queue), b.keys.delayed(queue), b.keys.deadLetters(queue), b.keys.paused(queue)).Result()
+	n, err := b.client.commands.Exists(ctx, b.keys.tasks(queue), b.keys.delayed(queue), b.keys.backlog(queue),
+		b.keys.deadLetters(queue), b.keys.paused(queue)).Result()
 	if err == nil && n == 0 {
-		b.known.forget(queue)
-		err = b.client.commands.SRem(ctx, b.keys.queues(), queue).Err()
+		b.known.noted.forget(queue)
+		pipe := b.client.commands.Pipeline()
+		pipe.SRem(ctx, b.keys.queues(), queue)
+		pipe.Del(ctx, b.keys.groupBegins(queue))
+		_, err = pipe.Exec(ctx)
 	}
 	return translate("forget queue", err, repeatable)
 }

@@ -7,31 +7,21 @@ import (
 	"time"
 )
 
-// The set of known queues is what Admin lists and the janitor looks after. Each broker
-// adds the queues that it is asked for, and does so again now and then, in case the set
-// was lost.
+// knowPeriod is how often a broker adds a queue that it is asked for to the set of known
+// queues, which Admin lists and the cleaner looks after, and how often a publish checks that
+// the queue's stream has a consumer group: either may have been deleted since.
 const knowPeriod = 10 * time.Second
 
-// knownQueues is what a broker has seen of its queues. Its zero value is ready.
+// knownQueues is what a broker has seen of its queues.
 type knownQueues struct {
-	mu     sync.Mutex
-	told   map[string]time.Time // when a queue was last added to the set
-	groups map[string]bool      // queue and group, that had their stream
+	noted   throttle // additions to the set
+	grouped throttle // checks for a consumer group
+	mu      sync.Mutex
+	groups  map[string]bool // queue and group, that had their stream
 }
 
-// due says whether to add a queue to the set now.
-func (k *knownQueues) due(queue string) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	now := time.Now()
-	if at, ok := k.told[queue]; ok && now.Sub(at) < knowPeriod {
-		return false
-	}
-	if k.told == nil || len(k.told) >= 10000 {
-		k.told = make(map[string]time.Time)
-	}
-	k.told[queue] = now
-	return true
+func newKnownQueues() *knownQueues {
+	return &knownQueues{noted: throttle{period: knowPeriod}, grouped: throttle{period: knowPeriod}}
 }
 
 // line takes a read script's word on the health of a group, and tells the log what was
@@ -57,18 +47,11 @@ func (k *knownQueues) line(log *slog.Logger, queue, group, health string) {
 
 // know adds a queue to the set of known queues. That it can't is no reason to fail.
 func (b *Broker) know(ctx context.Context, queue string) {
-	if !b.known.due(queue) {
+	if !b.known.noted.due(queue) {
 		return
 	}
 	if err := b.client.commands.SAdd(context.WithoutCancel(ctx), b.keys.queues(), queue).Err(); err != nil {
 		b.log.Debug("could not note a queue", "queue", queue, "error", err)
-		b.known.forget(queue)
+		b.known.noted.forget(queue)
 	}
-}
-
-// forget makes the queue due again.
-func (k *knownQueues) forget(queue string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.told, queue)
 }

@@ -101,7 +101,7 @@ func (b *Broker) giveBack(ctx context.Context, lease Lease, g giveBack) (Nacked,
 	head := append([]any{lease.Group}, lease.args()...)
 	head = append(head, g.action, delay, g.reason, lease.Queue, lease.JobID, b.config.DeadLetterTTL.Milliseconds(),
 		uuid.NewString(), config.MaxAttempts, config.RetryMin.Milliseconds(), config.RetryMax.Milliseconds(),
-		rand.Float64(), g.cause, fairness)
+		rand.Float64(), g.cause, fairness, b.config.DefaultGroup)
 	r := recording{jobID: lease.JobID, queue: config, results: []Result{
 		{Status: StatusFailed, Error: g.epitaph(config)}, {Status: StatusCancelled}}}
 	reply, err := b.record(ctx, nackScript, repeatable, r, keys, head)

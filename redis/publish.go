@@ -146,10 +146,17 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 	if err != nil {
 		return nil, false, err
 	}
-	if p.RequestID == "" && p.Delay == 0 && p.RunAt.IsZero() && b.client.pipeliner != nil && config.isPlain() {
+	ensure := ""
+	if b.known.grouped.due(queue) {
+		ensure = "ensure"
+	}
+	if ensure == "" && p.RequestID == "" && p.Delay == 0 && p.RunAt.IsZero() && b.client.pipeliner != nil && config.isPlain() {
 		switch {
 		case p.State == nil:
-			return b.publishPlain(ctx, queue, entries)
+			published, hasStream, err := b.publishPlain(ctx, queue, entries)
+			if hasStream || err != nil {
+				return published, false, err
+			}
 		case len(entries) == 1:
 			return b.publishShared(ctx, queue, entries[0], p.State)
 		}
@@ -169,7 +176,10 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 	}
 	fairKeys, fairness := b.fair(queue)
 	keys = append(keys, fairKeys...)
-	reply, err := b.runPublish(ctx, config, unknown, keys, p.args(b.config, config, queue, digest, fairness), entries)
+	reply, err := b.runPublish(ctx, config, unknown, keys, p.args(b.config, config, queue, digest, fairness, ensure), entries)
+	if err != nil || reply[0] != "OK" { // nothing was looked at
+		b.known.grouped.forget(queue)
+	}
 	if err != nil {
 		return nil, false, err
 	}
@@ -266,7 +276,7 @@ func (b *Broker) isStale(ctx context.Context, job, mark string) (bool, error) {
 }
 
 // args are the script's arguments before the entries.
-func (p publication) args(config BrokerConfig, q QueueConfig, queue, digest, fairness string) words {
+func (p publication) args(config BrokerConfig, q QueueConfig, queue, digest, fairness, ensure string) words {
 	delay, runAt, most, uniqueTTL, ttl := "", "", "", "", ""
 	if p.Delay > 0 {
 		delay = fmt.Sprint(p.Delay.Milliseconds())
@@ -289,7 +299,7 @@ func (p publication) args(config BrokerConfig, q QueueConfig, queue, digest, fai
 	if digest != "" || delay != "" || runAt != "" || uniqueTTL != "" {
 		named = "named"
 	}
-	args := words{digest, fmt.Sprint(config.RequestWindow.Milliseconds()), delay, runAt, queue, most, uniqueTTL, ttl, fairness, named}
+	args := words{digest, fmt.Sprint(config.RequestWindow.Milliseconds()), delay, runAt, queue, most, uniqueTTL, ttl, fairness, named, config.DefaultGroup, ensure}
 	args.counted(state...)
 	return args
 }

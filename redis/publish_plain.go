@@ -14,8 +14,9 @@ func (c QueueConfig) isPlain() bool {
 }
 
 // publishPlain publishes tasks about which nothing is to be checked: by XADD, as a raw peer
-// would, several in one transaction.
-func (b *Broker) publishPlain(ctx context.Context, queue string, entries []newEntry) ([]Published, bool, error) {
+// would, several in one transaction. Where the queue has no stream it publishes nothing, and
+// hasStream is false: the script creates the stream together with its group.
+func (b *Broker) publishPlain(ctx context.Context, queue string, entries []newEntry) (published []Published, hasStream bool, err error) {
 	key := b.keys.tasks(queue)
 	isBatch := len(entries) > 1
 	adds := make([]goredis.Cmder, 0, len(entries)+2)
@@ -23,7 +24,7 @@ func (b *Broker) publishPlain(ctx context.Context, queue string, entries []newEn
 		adds = append(adds, goredis.NewStatusCmd(ctx, "multi"))
 	}
 	for _, entry := range entries {
-		args := append(make(words, 0, 3+len(entry.fields)), "xadd", key, "*")
+		args := append(make(words, 0, 4+len(entry.fields)), "xadd", key, "nomkstream", "*")
 		adds = append(adds, command(ctx, append(args, entry.fields...)))
 	}
 	if isBatch {
@@ -63,12 +64,15 @@ func (b *Broker) publishPlain(ctx context.Context, queue string, entries []newEn
 	if isBatch && last.list() != len(entries) {
 		return nil, false, fmt.Errorf("publish: too few ids for %d tasks", len(entries))
 	}
-	published := make([]Published, len(entries))
+	published = make([]Published, len(entries))
 	for i, entry := range entries {
 		published[i] = Published{EntryID: last.word(), JobID: entry.jobID}
 	}
 	if last.err != nil {
 		return nil, false, translate("publish", last.err, once)
+	}
+	if published[0].EntryID == "" {
+		return nil, false, nil
 	}
 	b.know(ctx, queue)
 	if last := published[len(published)-1].EntryID; reader != nil {
@@ -76,7 +80,7 @@ func (b *Broker) publishPlain(ctx context.Context, queue string, entries []newEn
 	} else {
 		b.bell.ringNew(key, last, len(published))
 	}
-	return published, false, nil
+	return published, true, nil
 }
 
 // reader is who waits for the task that is being published: his read goes out with it.
@@ -138,7 +142,7 @@ func (b *Broker) publishShared(ctx context.Context, queue string, entry newEntry
 	key := b.keys.tasks(queue)
 	reader := b.findReader(ctx, key)
 	reply, err := b.client.pipeliner.call(reader.keep(ctx), &share{script: publishEachScript, perItem: 1,
-		headKeys: words{key}, keys: words{b.keys.state(entry.jobID)}, args: args}, once, reader.commands()...)
+		headKeys: words{key}, headArgs: words{b.config.DefaultGroup}, keys: words{b.keys.state(entry.jobID)}, args: args}, once, reader.commands()...)
 	id := ""
 	if err == nil {
 		id = reply[0].word

@@ -13,9 +13,9 @@ import (
 // QueueInfo is what a queue holds.
 type QueueInfo struct {
 	Name string
-	// Waiting is how many tasks no worker has, in the group that has most of them. What
-	// raw peers acknowledged without deleting is among them until a clean-up removes it,
-	// which it can when all before it is settled.
+	// Waiting is how many tasks no worker has been given yet, in the group that has most of
+	// them. The default group counts only once a worker has read with it, unless there is no
+	// other.
 	Waiting int64
 	Leased  int64 // delivered and not settled, in all groups
 	Delayed int64
@@ -31,8 +31,7 @@ type QueueInfo struct {
 // GroupInfo is a consumer group.
 type GroupInfo struct {
 	Name string
-	// Waiting is how many tasks it has not read, at most: what other groups have still to
-	// settle is among them.
+	// Waiting is how many tasks it has not read.
 	Waiting       int64
 	Pending       int64
 	Consumers     int64
@@ -98,8 +97,24 @@ func (b *Broker) existingQueue(ctx context.Context, name string) (string, error)
 	return name, translate("look for queue", err, repeatable)
 }
 
+// queue describes a queue. Where raw peers have left more settled entries than are counted
+// one by one, it has them removed first, as the cleaner would.
 func (b *Broker) queue(ctx context.Context, name string) (QueueInfo, error) {
-	q := QueueInfo{Name: name}
+	q, isExact, err := b.describeQueue(ctx, name)
+	if err != nil || isExact {
+		return q, err
+	}
+	if err := b.trim(ctx, name); err != nil {
+		return q, err
+	}
+	q, _, err = b.describeQueue(ctx, name)
+	return q, err
+}
+
+// describeQueue describes a queue; the number of waiting tasks is too high where isExact is
+// false.
+func (b *Broker) describeQueue(ctx context.Context, name string) (q QueueInfo, isExact bool, err error) {
+	q.Name = name
 	pipe := b.client.commands.Pipeline()
 	length := pipe.XLen(ctx, b.keys.tasks(name))
 	delayed := pipe.ZCard(ctx, b.keys.delayed(name))
@@ -107,7 +122,7 @@ func (b *Broker) queue(ctx context.Context, name string) (QueueInfo, error) {
 	dead := pipe.XLen(ctx, b.keys.deadLetters(name))
 	paused := pipe.Get(ctx, b.keys.paused(name))
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, goredis.Nil) {
-		return q, translate("describe queue", err, repeatable)
+		return q, false, translate("describe queue", err, repeatable)
 	}
 	q.Delayed, q.Dead = delayed.Val(), dead.Val()
 	if ms, err := number(paused.Val()); err == nil {
@@ -115,30 +130,81 @@ func (b *Broker) queue(ctx context.Context, name string) (QueueInfo, error) {
 	}
 	groups, err := b.groups(ctx, name)
 	if err != nil {
-		return q, err
+		return q, false, err
 	}
-	behind := "0-0" // up to where every group has read
+	isExact = true
 	for i := range groups {
 		g := &groups[i]
-		g.Waiting = max(0, length.Val()-g.Pending) + backlog.Val()
-		q.Waiting, q.Leased = max(q.Waiting, g.Waiting), q.Leased+g.Pending
-		if i == 0 || cursorLess(g.LastDelivered, behind) {
-			behind = g.LastDelivered
+		read, err := b.delivered(ctx, name, g, length.Val())
+		if err != nil {
+			return q, false, err
 		}
+		isExact = isExact && read <= max(maxDelivered, g.Pending)
+		g.Waiting = max(0, length.Val()-read) + backlog.Val()
+		q.Leased += g.Pending
 	}
 	q.Groups = groups
+	for _, g := range b.countingGroups(groups) {
+		q.Waiting = max(q.Waiting, g.Waiting)
+	}
 	if len(groups) == 0 {
 		q.Waiting = length.Val() + backlog.Val()
 	}
-	first, err := b.client.commands.XRangeN(ctx, b.keys.tasks(name), cursorAfter(behind), "+", 1).Result()
+	first, err := b.client.commands.XRangeN(ctx, b.keys.tasks(name), b.undeliveredFrom(groups), "+", 1).Result()
 	if err != nil {
-		return q, translate("describe queue", err, repeatable)
+		return q, false, translate("describe queue", err, repeatable)
 	}
 	if len(first) > 0 {
 		p, _ := placeOf(WhereWaiting, first[0].ID, textFields(first[0].Values))
 		q.Oldest = p.PublishedAt
 	}
-	return q, nil
+	return q, isExact, nil
+}
+
+// maxDelivered is how many delivered entries of a stream are counted one by one.
+const maxDelivered = 1000
+
+// delivered counts the entries of a stream of some length that were delivered to a group:
+// those that are pending, and those that raw peers acknowledged and left there. A group that
+// has more than maxDelivered pending entries is taken to have no others; else counting stops
+// beyond that number.
+func (b *Broker) delivered(ctx context.Context, queue string, g *GroupInfo, length int64) (int64, error) {
+	if length <= g.Pending || g.Pending > maxDelivered || g.LastDelivered == firstCursor {
+		return g.Pending, nil
+	}
+	n := int64(0)
+	err := b.eachEntryIn(ctx, b.keys.tasks(queue), "-", g.LastDelivered, func(goredis.XMessage) bool {
+		n++
+		return n <= maxDelivered
+	})
+	return n, err
+}
+
+// countingGroups leaves out the default group where no consumer has ever read with it and
+// others have consumers: there it is only a place for raw workers to start from. See
+// counting_groups in lua/prelude.lua.
+func (b *Broker) countingGroups(groups []GroupInfo) []GroupInfo {
+	isUnused := func(g GroupInfo) bool {
+		return g.Name == b.config.DefaultGroup && g.Consumers == 0 && g.LastDelivered == firstCursor
+	}
+	if !slices.ContainsFunc(groups, func(g GroupInfo) bool { return g.Consumers > 0 }) {
+		return groups
+	}
+	return slices.DeleteFunc(slices.Clone(groups), isUnused)
+}
+
+// undeliveredFrom is where the entries of a stream begin that some group has still to read.
+func (b *Broker) undeliveredFrom(groups []GroupInfo) string {
+	from := ""
+	for _, g := range b.countingGroups(groups) {
+		if from == "" || cursorLess(g.LastDelivered, from) {
+			from = g.LastDelivered
+		}
+	}
+	if from == "" {
+		return "-"
+	}
+	return cursorAfter(from)
 }
 
 // groups lists a queue's consumer groups; none when there is no stream.
@@ -153,6 +219,9 @@ func (b *Broker) groups(ctx context.Context, queue string) ([]GroupInfo, error) 
 	groups := make([]GroupInfo, len(list))
 	for i, g := range list {
 		groups[i] = GroupInfo{Name: g.Name, Pending: g.Pending, Consumers: g.Consumers, LastDelivered: g.LastDeliveredID}
+		if g.LastDeliveredID == "" || g.LastDeliveredID == "0" { // miniredis
+			groups[i].LastDelivered = firstCursor
+		}
 	}
 	return groups, nil
 }
@@ -340,7 +409,7 @@ func (b *Broker) Purge(ctx context.Context, queue string) (Purged, error) {
 			}
 		}
 	}
-	err = b.eachEntry(ctx, b.keys.tasks(queue), func(entry goredis.XMessage) bool {
+	err = b.eachEntry(ctx, b.keys.tasks(queue), "-", func(entry goredis.XMessage) bool {
 		return count(&purged.Waiting, doomed(Place{EntryID: entry.ID}, textFields(entry.Values)))
 	})
 	return purged, errors.Join(err, failed)

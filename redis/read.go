@@ -170,7 +170,7 @@ func (b *Broker) lease(ctx context.Context, r ReadRequest) (batch, error) {
 	}
 	start := time.Now()
 	fairKeys, fairness := b.fair(r.Queue)
-	keys := append([]string{b.keys.tasks(r.Queue), b.keys.paused(r.Queue), b.keys.cancelledJobs(), b.keys.uncounted(r.Queue)}, fairKeys...)
+	keys := append([]string{b.keys.tasks(r.Queue), b.keys.paused(r.Queue), b.keys.cancelledJobs(), b.keys.uncounted(r.Queue), b.keys.groupBegins(r.Queue)}, fairKeys...)
 	reply, err := readScript.run(context.WithoutCancel(ctx), b.client, repeatable, keys,
 		r.Group, r.Consumer, r.Max, lease.Milliseconds(), mode, batchBytes, b.deliveryOverhead(r), fieldOverhead, fairness)
 	if err != nil {
@@ -265,7 +265,7 @@ func (b *Broker) turnAway(ctx context.Context, entries []unwanted) int {
 	for _, u := range entries {
 		var err error
 		if u.action == "" { // for another group
-			args := append([]any{u.lease.Group}, u.lease.args()...)
+			args := append([]any{u.lease.Group, b.config.DefaultGroup}, u.lease.args()...)
 			_, err = ackScript.run(context.WithoutCancel(ctx), b.client, repeatable, []string{b.keys.tasks(u.lease.Queue)}, args...)
 			b.settled(u.lease)
 		} else {

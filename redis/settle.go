@@ -53,7 +53,7 @@ func (b *Broker) Ack(ctx context.Context, tokens []string) ([]AckResult, error) 
 		lines[at] = append(lines[at], i)
 	}
 	for at, indexes := range lines {
-		keys, args := []string{b.keys.tasks(at.queue)}, []any{at.group}
+		keys, args := []string{b.keys.tasks(at.queue)}, []any{at.group, b.config.DefaultGroup}
 		unique := b.queueConfig(at.queue).UniqueJobs
 		for _, i := range indexes {
 			args = append(args, leases[i].args()...)

@@ -260,6 +260,7 @@ func (s *Shards) WaitStats() WaitStats {
 		sum.Tracking = sum.Tracking && w.Tracking
 		sum.Trackers, sum.Keys = sum.Trackers+w.Trackers, sum.Keys+w.Keys
 		sum.Rings, sum.Reads, sum.Pipelines, sum.Sweeps = sum.Rings+w.Rings, sum.Reads+w.Reads, sum.Pipelines+w.Pipelines, sum.Sweeps+w.Sweeps
+		sum.UnseenRemoved += w.UnseenRemoved
 	}
 	return sum
 }

@@ -300,12 +300,15 @@ type WaitStats struct {
 	// Rings is how often Redis told of a changed key, Reads how many keys were looked at,
 	// Pipelines in how many round trips, and Sweeps how often all keys were swept.
 	Rings, Reads, Pipelines, Sweeps int64
+	// UnseenRemoved is how many entries this broker's cleaner removed from task streams that no
+	// consumer is known to have been given: every consumer group began behind them.
+	UnseenRemoved int64
 }
 
 // WaitStats tells who waits.
 func (b *Broker) WaitStats() WaitStats {
 	s := WaitStats{Tracking: b.tracker.Load() != nil, Trackers: b.trackers.Load(), Rings: b.rings.Load(),
-		Reads: b.reads.read.Load(), Pipelines: b.reads.pipelines.Load(), Sweeps: b.sweeps.Load()}
+		Reads: b.reads.read.Load(), Pipelines: b.reads.pipelines.Load(), Sweeps: b.sweeps.Load(), UnseenRemoved: b.unseenRemoved.Load()}
 	s.Workers, s.Keys = b.bell.waiters()
 	return s
 }

@@ -41,6 +41,8 @@ func brokerMetrics(broker broker) *prometheus.Registry {
 	counter("doorbell_reads_total", "Keys that were looked at.", func(s redis.WaitStats) int64 { return s.Reads })
 	counter("doorbell_pipelines_total", "Round trips that took.", func(s redis.WaitStats) int64 { return s.Pipelines })
 	counter("doorbell_sweeps_total", "How often all watched keys were swept.", func(s redis.WaitStats) int64 { return s.Sweeps })
+	counter("cleaner_unseen_entries_removed_total", "Entries that the cleaner removed from task streams and no consumer is known to have been given.",
+		func(s redis.WaitStats) int64 { return s.UnseenRemoved })
 	return registry
 }
 

@@ -6,7 +6,7 @@
 -- ARGV  1 group, '' for workers without a lease   2 how many events a job may have
 --       before its terminal one, '' for terminal events   3 'unique' or ''
 --       4 the consumer, if all leases are his, or ''   5 the first of their entries
---       6 the last   7 TTL of the states, ms   8 TTL of the events, ms
+--       6 the last   7 TTL of the states, ms   8 TTL of the events, ms   9 the default group
 --       then for each event: entry id, consumer, delivery count, the recording with one
 --       result
 -- Returns for each event two words: 'OK', cursor; 'ALREADY', cursor of the result that
@@ -51,7 +51,7 @@ local events = {}
 for key = 4, #KEYS, stride do events[#events + 1] = KEYS[key] end
 local none_known, seen = call('EXISTS', unpack(events)) == 0, {}
 call('DEL', r.scratch) -- after any write a full Redis lets the script go on, so that it can drain
-local replies, at = {}, 9
+local replies, at = {}, 10
 for i = 1, #events do
   local key = 3 + (i - 1) * stride
   r.state, r.events, r.active = KEYS[key], events[i], stride == 3 and KEYS[key + 2] or nil
@@ -66,5 +66,5 @@ for i = 1, #events do
   end
   replies[2 * i - 1], replies[2 * i] = word, more
 end
-if leased and #ids > 0 then settle(stream, group, ids) end
+if leased and #ids > 0 then settle(stream, group, ids, ARGV[9]) end
 return replies

@@ -6,16 +6,16 @@
 -- ARGV  1 'entry' in the stream, 'set', or 'nowhere'   2 the entry's id, or the
 --       member of the set
 --       3 lease, ms: an entry whose lease is younger is left alone
---       4 'record', or '' for an entry that is no task   5 TTL of the state,
---       ms   6 TTL of the events, ms   7 the recording, with one result
+--       4 the default group   5 'record', or '' for an entry that is no task
+--       6 TTL of the state, ms   7 TTL of the events, ms   8 the recording, with one result
 -- Returns {'DROPPED', 'OK' when the result is the job's now, 'ALREADY' when it had one, or
 --         '' when none was to be recorded, cursor, status}, {'GONE'}, {'LEASED'} or a
 --         question
 local stream, place, id = KEYS[5], ARGV[1], ARGV[2]
 local r
-if ARGV[4] ~= '' then
+if ARGV[5] ~= '' then
   r = recording({state = KEYS[1], events = KEYS[2], scratch = KEYS[3], active = KEYS[4],
-    state_ttl = ARGV[5], events_ttl = ARGV[6]}, 7, 1)
+    state_ttl = ARGV[6], events_ttl = ARGV[7]}, 8, 1)
   local question = examine(r)
   if question and question[1] == 'NO_PART' then
     r = nil
@@ -25,10 +25,15 @@ if ARGV[4] ~= '' then
 end
 if place == 'entry' then
   if #call('XRANGE', stream, id, id) == 0 then return {'GONE'} end
-  local groups = groups_of(stream)
+  local groups, is_settled = counting_groups(stream, ARGV[4]), true
   for _, g in ipairs(groups) do
     local pending = call('XPENDING', stream, g.name, id, id, '1')
     if #pending > 0 and tonumber(pending[1][3]) < tonumber(ARGV[3]) then return {'LEASED'} end
+    if #pending > 0 or precedes(g['last-delivered-id'], id) then is_settled = false end
+  end
+  if is_settled and #groups > 0 then -- a raw peer acknowledged it and left it there
+    call('XDEL', stream, id)
+    return {'GONE'}
   end
   for _, g in ipairs(groups) do call('XACK', stream, g.name, id) end
   call('XDEL', stream, id)

@@ -13,7 +13,7 @@
 --            with a limit '<entry id>' → organization, 'n:<organization>' → how many
 
 -- fairness is how a queue is fair, nil when it isn't: KEYS[first] to KEYS[first + 5], and
--- the settings as JSON: ahead, limit, weights, limits, queue.
+-- the settings as JSON: ahead, limit, weights, limits, queue, group (the default one).
 local function fairness(settings, first)
   if settings == '' then return nil end
   local f = cjson.decode(settings)
@@ -49,8 +49,8 @@ end
 
 -- enqueue puts a task at the end of its queue, and returns its entry's id, '' while it is
 -- in the backlog.
-local function enqueue(f, stream, fields)
-  if not f then return call('XADD', stream, '*', unpack(fields)) end
+local function enqueue(f, stream, group, fields)
+  if not f then return add_task(stream, group, unpack(fields)) end
   local _, _, org = job_of(fields)
   local sequence = call('HINCRBY', f.held, 'seq', '1')
   local copy, published = {}, false
@@ -89,7 +89,7 @@ local function advance(f, stream)
       local packed = string.sub(member, #head(org) + 15)
       local entry = unpacked(packed)
       if not entry or #entry == 0 or #entry % 2 == 1 then entry = {'argus_packed', packed} end
-      local id = call('XADD', stream, '*', unpack(entry))
+      local id = add_task(stream, f.group, unpack(entry))
       call('ZREM', f.backlog, member)
       call('HSET', f.held, 'v', score(start))
       local finish = start + 1 / (f.weights[org] or 1)

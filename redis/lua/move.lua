@@ -5,13 +5,14 @@
 --       4 dead-letter stream   5… the keys of fairness
 -- ARGV  1 queue   2 how many at most   3 how long dead letters are kept, ms
 --       4 how the queue is fair   5 'count' to count anew what is in flight, or ''
---       6… ids of entries that were settled
+--       6 the default group   7… ids of entries that were settled
 -- Returns {number moved, ms until the next is due, '' when there is none, how many are in
 --         the backlog}
 local stream, most = KEYS[2], tonumber(ARGV[2])
 local f, was_fair = fairness(ARGV[4], 5), false
 if not f and call('EXISTS', KEYS[5], KEYS[9]) > 0 then
   was_fair, f = true, fairness('{"limit":0,"limits":{},"weights":{}}', 5)
+  f.group = ARGV[6]
 end
 call('XLEN', stream) -- of another type: fail before anything is written
 local now = now_ms()
@@ -19,7 +20,7 @@ local due = call('ZRANGEBYSCORE', KEYS[1], '-inf', text(now), 'LIMIT', '0', ARGV
 for _, member in ipairs(due) do
   local entry = unpacked(member)
   if entry and #entry > 2 and #entry % 2 == 1 then
-    enqueue(not was_fair and f or nil, stream, {unpack(entry, 2)})
+    enqueue(not was_fair and f or nil, stream, ARGV[6], {unpack(entry, 2)})
   else
     bury(KEYS[4], ARGV[3], {'argus_packed', member, 'argus_reason', 'malformed: not a delayed task', 'argus_dead_at', text(now)})
   end
@@ -56,7 +57,7 @@ end
 
 local backlog, moved, in_hand = 0, #due, false
 if f then
-  for i = 6, #ARGV do settled(ARGV[i]) end
+  for i = 7, #ARGV do settled(ARGV[i]) end
   if ARGV[5] ~= '' then
     local groups = call('EXISTS', stream) == 1 and groups_of(stream) or {}
     for _, id in ipairs(call('HKEYS', f.held)) do

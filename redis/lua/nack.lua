@@ -16,8 +16,8 @@
 --       11 a unique id   12 how many failures a task may have
 --       13 shortest back-off, ms   14 longest back-off, ms   15 random number, 0 to 1
 --       16 the cause of death for 'dead' and 'lost'
---       17 how the queue is fair   18 TTL of the state, ms   19 TTL of the
---       events, ms   20 the recording, with two results: failed and cancelled
+--       17 how the queue is fair   18 the default group   19 TTL of the state, ms
+--       20 TTL of the events, ms   21 the recording, with two results: failed and cancelled
 -- Returns {'RETRY', ms until it is due}, {'DEAD'}, {'CANCELLED'}, {'GONE'} when the entry
 --         was deleted, {'NOT_PENDING'}, {'LEASE_LOST'} or a question
 local stream, group, id, action = KEYS[5], ARGV[1], ARGV[2], ARGV[5]
@@ -61,7 +61,7 @@ end
 local r
 if action ~= 'retry' and job ~= '' then
   r = recording({state = KEYS[1], events = KEYS[2], scratch = KEYS[3], active = KEYS[4],
-    state_ttl = ARGV[18], events_ttl = ARGV[19]}, 20, 2)
+    state_ttl = ARGV[19], events_ttl = ARGV[20]}, 21, 2)
   local _, part = job_of(entry[2])
   if part ~= r.part then return {'PART', part} end
   local question = examine(r)
@@ -72,7 +72,7 @@ if action ~= 'retry' and job ~= '' then
   end
 end
 if action == 'cancelled' then
-  settle(stream, group, {id})
+  settle(stream, group, {id}, ARGV[18])
   if r then record(r, 2) end
   return {'CANCELLED'}
 end
@@ -87,7 +87,7 @@ add('argus_attempt', text(attempts))
 add('argus_failures', text(failures))
 add('argus_published_at', text(published))
 if ARGV[7] ~= '' then add('argus_reason', ARGV[7]) end
-if meta.argus_for_group or #call('XINFO', 'GROUPS', stream) > 1 then add('argus_for_group', group) end
+if meta.argus_for_group or #counting_groups(stream, ARGV[18]) > 1 then add('argus_for_group', group) end
 
 local now = now_ms()
 if action == 'dead' then
@@ -96,7 +96,7 @@ if action == 'dead' then
   add('argus_group', group)
   add('argus_dead_at', text(now))
   call('XLEN', KEYS[8]) -- of another type: fail before anything is written
-  settle(stream, group, {id})
+  settle(stream, group, {id}, ARGV[18])
   if r then
     local recorded, cursor = record(r, 1)
     if recorded == 'OK' then add('argus_result', cursor) end
@@ -116,13 +116,13 @@ if delay > 0 then
   table.insert(copy, 1, ARGV[11])
   call('ZCARD', KEYS[6])
   call('SCARD', KEYS[7])
-  settle(stream, group, {id})
+  settle(stream, group, {id}, ARGV[18])
   call('ZADD', KEYS[6], text(now + delay), pack(copy))
   call('SADD', KEYS[7], ARGV[8])
 else
-  settle(stream, group, {id})
+  settle(stream, group, {id}, ARGV[18])
   local f = fairness(ARGV[17], 11)
-  enqueue(f, stream, copy)
+  enqueue(f, stream, group, copy)
   feed(f, stream)
 end
 return {'RETRY', text(delay)}

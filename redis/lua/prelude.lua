@@ -45,18 +45,35 @@ local function groups_of(stream)
   local groups = call('XINFO', 'GROUPS', stream)
   for i, list in ipairs(groups) do
     for j = 1, #list, 2 do list[list[j]] = list[j + 1] end
+    local last = list['last-delivered-id']
+    if last == '' or last == '0' then list['last-delivered-id'] = '0-0' end -- miniredis
     groups[i] = list
+  end
+  return groups
+end
+
+-- counting_groups are the groups that hold entries: groups_of without the default group
+-- where no consumer has ever read with it and another group has consumers. There it is only
+-- a place for raw workers that start late, and would keep all entries for ever.
+local function counting_groups(stream, default_group)
+  local groups, in_use = groups_of(stream), false
+  for _, g in ipairs(groups) do in_use = in_use or g.consumers > 0 end
+  for i = #groups, 1, -1 do
+    local g = groups[i]
+    if in_use and g.name == default_group and g.consumers == 0 and g['last-delivered-id'] == '0-0' then
+      table.remove(groups, i)
+    end
   end
   return groups
 end
 
 -- settle takes entries out of the group, and out of the stream those that no other
 -- group still has to read or to settle.
-local function settle(stream, group, ids)
+local function settle(stream, group, ids, default_group)
   call('XACK', stream, group, unpack(ids))
   local groups = call('XINFO', 'GROUPS', stream)
   if #groups > 1 then
-    groups = groups_of(stream)
+    groups = counting_groups(stream, default_group)
     local function is_needed(id)
       for _, g in ipairs(groups) do
         if g.name ~= group and (precedes(g['last-delivered-id'], id) or
@@ -72,6 +89,18 @@ local function settle(stream, group, ids)
     ids = free
   end
   if #ids > 0 then call('XDEL', stream, unpack(ids)) end
+end
+
+-- add_task appends an entry to a task stream. A stream that is missing is created with the
+-- default group at its beginning, so that a raw worker that creates the group at '$' a moment
+-- later finds it there (BUSYGROUP) instead of skipping the entry.
+local function add_task(stream, group, ...)
+  local id = call('XADD', stream, 'NOMKSTREAM', '*', ...)
+  if not id then
+    call('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM')
+    id = call('XADD', stream, '*', ...)
+  end
+  return id
 end
 
 -- hset writes ARGV[from..] as fields of a hash, in portions that fit the stack.

@@ -11,7 +11,8 @@
 --       8 job states' TTL, ms, '' for no initial states
 --       9 how the queue is fair
 --       10 'named' where tasks are named, or ''
---       11 number n of a state's arguments, then those n arguments
+--       11 the default group   12 'ensure' to create it where the stream has no group, or ''
+--       13 number n of a state's arguments, then those n arguments
 --       then for each task: if they are named its job id, a unique id and the mark that is
 --       known to be out of date or ''; number n of the entry's arguments, then those n
 -- Tasks must be named where there is a request id or a delay, or jobs are to be unique.
@@ -36,7 +37,7 @@ if digest ~= '' then
 end
 
 local has_state, is_unique = state_ttl ~= '', unique_ttl ~= ''
-local state_last, head = 11 + tonumber(ARGV[11]), ARGV[10] == '' and 0 or 3
+local state_last, head = 13 + tonumber(ARGV[13]), ARGV[10] == '' and 0 or 3
 local f = ARGV[9] ~= '' and fairness(ARGV[9], #KEYS - 5) or nil
 
 -- each calls what it is given with where a task's arguments begin, and with its keys.
@@ -88,12 +89,15 @@ if ARGV[4] ~= '' then due = tonumber(ARGV[4]) end
 if due and due <= now then due = nil end
 
 -- Of another type: fail before anything is written.
-if f or has_state then call('XLEN', stream) end
+if f or has_state or ARGV[12] ~= '' then call('XLEN', stream) end
 if due then
   call('ZCARD', KEYS[2])
   call('SCARD', KEYS[3])
 end
 
+if ARGV[12] ~= '' and call('EXISTS', stream) == 1 and #call('XINFO', 'GROUPS', stream) == 0 then
+  call('XGROUP', 'CREATE', stream, ARGV[11], '0')
+end
 local result, record, template = {'OK'}, {digest}, nil
 each(function(at, last, state, mark)
   local id
@@ -107,9 +111,9 @@ each(function(at, last, state, mark)
     call('SADD', KEYS[3], ARGV[5])
     id = ''
   elseif f then
-    id = enqueue(f, stream, {unpack(ARGV, first, last)})
+    id = enqueue(f, stream, ARGV[11], {unpack(ARGV, first, last)})
   else
-    id = call('XADD', stream, '*', unpack(ARGV, first, last))
+    id = add_task(stream, ARGV[11], unpack(ARGV, first, last))
   end
   result[#result + 1] = id
   if digest ~= '' then
@@ -120,7 +124,7 @@ each(function(at, last, state, mark)
   if template then -- all states are alike, and a copy has the TTL
     call('COPY', template, state)
   elseif has_state then
-    call('HSET', state, unpack(ARGV, 12, state_last))
+    call('HSET', state, unpack(ARGV, 14, state_last))
     call('PEXPIRE', state, state_ttl)
     template = state
   end

@@ -2,7 +2,8 @@
 -- the stream is there and the group is not.
 --
 -- KEYS  1 task stream   2 mark of a paused queue   3 cancelled jobs
---       4 uncounted deliveries   5… the keys of fairness, if any
+--       4 uncounted deliveries   5 hash: where each group began
+--       6… the keys of fairness, if any
 -- ARGV  1 group   2 consumer   3 how many   4 lease, ms
 --       5 'claim': expired leases first, then new tasks; 'new': new tasks only;
 --         'own': what the consumer holds, longest held first
@@ -18,7 +19,7 @@ local stream, group, consumer = KEYS[1], ARGV[1], ARGV[2]
 local want, lease, mode = tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local room, per_entry, per_field = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local out, gone, more, health, taken = {text(now_ms())}, 0, '', '', 0
-local f = fairness(ARGV[9], 5)
+local f = fairness(ARGV[9], 6)
 local some_cancelled, some_uncounted = false, false
 if call('EXISTS', KEYS[2], KEYS[3], KEYS[4]) > 0 then
   if mode ~= 'own' and call('EXISTS', KEYS[2]) == 1 then return {out[1], '0', 'PAUSED', ''} end
@@ -36,6 +37,7 @@ local function in_group(...)
     return nil
   end
   call('XGROUP', 'CREATE', stream, group, '0')
+  call('HSET', KEYS[5], group, '0-0')
   health = 'CREATED'
   return call(...)
 end

@@ -4,7 +4,7 @@
 --
 -- KEYS  1 job state   2 completion stream   3 task stream   4 dead-letter stream
 --       5… the keys of fairness, if any
--- ARGV  1 id of the dead letter   2 how the queue is fair
+-- ARGV  1 id of the dead letter   2 how the queue is fair   3 the default group
 -- Returns 'OK' or 'GONE'
 local letter = call('XRANGE', KEYS[4], ARGV[1], ARGV[1])[1]
 if not letter then return 'GONE' end
@@ -23,7 +23,7 @@ local is_over = ({completed = true, partial = true, failed = true, cancelled = t
 local is_own = meta.argus_result and (not is_over or last and last[1] == meta.argus_result)
 local f = fairness(ARGV[2], 5)
 call('XLEN', KEYS[3])
-enqueue(f, KEYS[3], copy)
+enqueue(f, KEYS[3], ARGV[3], copy)
 feed(f, KEYS[3])
 call('XDEL', KEYS[4], ARGV[1])
 if is_own and call('XDEL', KEYS[2], meta.argus_result) == 1 then

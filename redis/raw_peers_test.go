@@ -1,0 +1,303 @@
+package redis_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/redistest"
+)
+
+// startLate is a raw worker's start as existing workers do it: the group begins behind what is
+// in the stream, unless it exists already.
+func (b *bundle) startLate(t *testing.T, queue string) {
+	t.Helper()
+	err := b.raw.XGroupCreateMkStream(b.ctx, b.key(queue), redis.DefaultGroup, "$").Err()
+	if err != nil && !strings.HasPrefix(err.Error(), "BUSYGROUP") {
+		t.Fatal(err)
+	}
+}
+
+// rawRead is a raw worker's read of all there is, as the jobs' ids.
+func (b *bundle) rawRead(t *testing.T, queue, group string) []string {
+	t.Helper()
+	var jobs []string
+	for {
+		streams, err := b.raw.XReadGroup(b.ctx, groupRead(b.key(queue), group, 100)).Result()
+		if err != nil || len(streams) == 0 {
+			return jobs
+		}
+		for _, m := range streams[0].Messages {
+			jobs = append(jobs, fmt.Sprint(m.Values["job_id"]))
+		}
+	}
+}
+
+// A raw worker that starts after a task was published gets the task, in whatever way it was
+// published, also when the queue's stream was deleted before.
+func TestRawWorkerThatStartsLateMissesNothing(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, redis.BrokerConfig{Queues: map[string]redis.QueueConfig{
+			"fair": {FairBy: redis.FairByOrganization, FairAhead: 10}, "unique": {UniqueJobs: true}, "bounded": {MaxLength: 10}}})
+		task := func(job string) redis.Task { return redis.Task{JobID: job} }
+		one := func(queue, job, request string, state *redis.InitialState) error {
+			_, _, err := b.broker.Publish(b.ctx, redis.PublishRequest{PublishOptions: redis.PublishOptions{Queue: queue, RequestID: request}, Task: task(job), State: state})
+			return err
+		}
+		ways := map[string]func(job string) error{
+			"plain":   func(job string) error { return one("plain", job, "", nil) },
+			"state":   func(job string) error { return one("state", job, "", &redis.InitialState{}) },
+			"request": func(job string) error { return one("request", job, job, nil) },
+			"fair":    func(job string) error { return one("fair", job, "", nil) },
+			"unique":  func(job string) error { return one("unique", job, "", nil) },
+			"bounded": func(job string) error { return one("bounded", job, "", nil) },
+			"batch": func(job string) error {
+				_, _, err := b.broker.PublishBatch(b.ctx, redis.PublishBatchRequest{PublishOptions: redis.PublishOptions{Queue: "batch"}, Tasks: []redis.Task{task(job), task(job + "+")}})
+				return err
+			},
+			"delayed": func(job string) error {
+				_, _, err := b.broker.Publish(b.ctx, redis.PublishRequest{PublishOptions: redis.PublishOptions{Queue: "delayed"}, Task: task(job), Delay: time.Millisecond})
+				if err == nil {
+					await(t, b.ctx, func() bool {
+						return b.broker.MoveDue(b.ctx) == nil && b.raw.XLen(b.ctx, b.key("delayed")).Val() == 1
+					})
+				}
+				return err
+			},
+			"redriven": func(job string) error {
+				if err := one("redriven", job, "", nil); err != nil {
+					return err
+				}
+				d, err := b.broker.Read(b.ctx, redis.ReadRequest{Queue: "redriven", Consumer: "w", Max: 1})
+				if err != nil || len(d) != 1 {
+					return fmt.Errorf("%d deliveries: %w", len(d), err)
+				}
+				if err := b.nack(redis.NackRequest{Token: d[0].Lease.Token(), DeadLetter: true}); err != nil {
+					return err
+				}
+				b.raw.Del(b.ctx, b.key("redriven"))
+				_, err = b.broker.Redrive(b.ctx, "redriven", true, nil)
+				return err
+			},
+		}
+		for queue, publish := range ways {
+			for _, job := range []string{queue + "-first", queue + "-after-deletion"} {
+				if err := publish(job); err != nil {
+					t.Fatal(queue, err)
+				}
+				b.startLate(t, queue)
+				want := []string{job}
+				if queue == "batch" {
+					want = append(want, job+"+")
+				}
+				if got := b.rawRead(t, queue, redis.DefaultGroup); !slices.Equal(got, want) {
+					t.Errorf("%s: the late worker got %v, want %v", queue, got, want)
+				}
+				b.raw.Del(b.ctx, b.key(queue))
+			}
+		}
+	})
+}
+
+// A stream without any group, as a raw producer leaves it, gets the default group with the
+// first publish.
+func TestFirstPublishCreatesTheGroupOfAnExistingStream(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, redis.BrokerConfig{})
+		b.raw.XAdd(b.ctx, entry(b.key(redis.DefaultQueue), "job_id", "raw"))
+		b.publish(t, redis.Task{JobID: "ours"})
+		b.startLate(t, redis.DefaultQueue)
+		if got := b.rawRead(t, redis.DefaultQueue, redis.DefaultGroup); !slices.Equal(got, []string{"raw", "ours"}) {
+			t.Error(got)
+		}
+	})
+}
+
+// Where workers have a group of another name, no default group is made.
+func TestPublishLeavesAnotherGroupAlone(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, redis.BrokerConfig{})
+		b.raw.XGroupCreateMkStream(b.ctx, b.key(redis.DefaultQueue), "legacy", "$")
+		b.publish(t, redis.Task{JobID: "job"})
+		if groups := b.raw.XInfoGroups(b.ctx, b.key(redis.DefaultQueue)).Val(); len(groups) != 1 || groups[0].Name != "legacy" {
+			t.Error(groups)
+		}
+	})
+}
+
+// rawWork reads all there is as a raw worker, and acknowledges it, without deleting.
+func (b *bundle) rawWork(t *testing.T, queue, group string) []string {
+	t.Helper()
+	jobs := b.rawRead(t, queue, group)
+	for _, p := range b.raw.XPendingExt(b.ctx, pendingOf(b.key(queue), group)).Val() {
+		b.raw.XAck(b.ctx, b.key(queue), group, p.ID)
+	}
+	return jobs
+}
+
+// Where workers have another group than the default one, the default group that the first
+// publish makes keeps nothing.
+func TestUnusedDefaultGroupKeepsNothing(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, redis.BrokerConfig{})
+		key := b.key(redis.DefaultQueue)
+		left := func(when string, want int64) {
+			t.Helper()
+			if got := b.raw.XLen(b.ctx, key).Val(); got != want {
+				t.Errorf("%s: %d entries are left, want %d", when, got, want)
+			}
+		}
+		b.publish(t, redis.Task{JobID: "first"})
+		if groups := b.raw.XInfoGroups(b.ctx, key).Val(); len(groups) != 1 || groups[0].Name != redis.DefaultGroup {
+			t.Fatal("the first publish makes the default group:", groups)
+		}
+		// gRPC workers of another group: what they settle is deleted at once.
+		read := func(group string) []redis.Delivery {
+			t.Helper()
+			d, err := b.broker.Read(b.ctx, redis.ReadRequest{Group: group, Consumer: "w", Max: 10})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return d
+		}
+		if d := read("scanners"); len(d) != 1 {
+			t.Fatal(d)
+		} else if _, err := b.broker.Complete(b.ctx, d[0].Lease.Token(), redis.Result{Status: redis.StatusCompleted}); err != nil {
+			t.Fatal(err)
+		}
+		left("completed by another group", 0)
+
+		// Raw workers of another group: what they acknowledge is removed by the cleaner.
+		for i := range 20 {
+			b.publish(t, redis.Task{JobID: fmt.Sprint("job-", i)})
+		}
+		b.rawWork(t, redis.DefaultQueue, "scanners")
+		if q, err := b.broker.Queue(b.ctx, ""); err != nil || q.Waiting != 0 {
+			t.Errorf("%d tasks wait, and all were delivered to the only group in use; %v", q.Waiting, err)
+		}
+		if err := b.broker.Clean(b.ctx); err != nil {
+			t.Fatal(err)
+		}
+		left("acknowledged by a raw worker of another group", 0)
+		if n := b.broker.WaitStats().UnseenRemoved; n != 0 {
+			t.Error(n, "removed entries are said not to have been given to a consumer")
+		}
+
+		// Once a worker has read with it, the default group gets each task.
+		b.publish(t, redis.Task{JobID: "both"})
+		if d := read(redis.DefaultGroup); len(d) != 1 {
+			t.Fatal(d)
+		}
+		b.rawWork(t, redis.DefaultQueue, "scanners")
+		if err := b.broker.Clean(b.ctx); err != nil {
+			t.Fatal(err)
+		}
+		left("the default group has not settled it", 1)
+	})
+}
+
+// Entries that lie before the beginning of every group in use were given to no consumer: the
+// cleaner says so when it removes them.
+func TestCleanerTellsWhatNoConsumerWasGiven(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		log := &logged{}
+		b := setup(t, e, redis.BrokerConfig{Logger: newLog(log)})
+		const warning = "no consumer is known to have been given"
+		clean := func(when string, left, unseen int64) {
+			t.Helper()
+			if err := b.broker.Clean(b.ctx); err != nil {
+				t.Fatal(err)
+			}
+			if got := b.raw.XLen(b.ctx, b.key(redis.DefaultQueue)).Val(); got != left {
+				t.Errorf("%s: %d entries are left, want %d", when, got, left)
+			}
+			if got := b.broker.WaitStats().UnseenRemoved; got != unseen {
+				t.Errorf("%s: %d counted, want %d", when, got, unseen)
+			}
+			if log.has(warning) != (unseen > 0) {
+				t.Errorf("%s: the log's warning is there: %t", when, log.has(warning))
+			}
+		}
+		for i := range 3 {
+			b.publish(t, redis.Task{JobID: fmt.Sprint("missed-", i)})
+		}
+		// A raw worker starts late, with a group of another name.
+		b.raw.XGroupCreateMkStream(b.ctx, b.key(redis.DefaultQueue), "legacy", "$")
+		clean("no worker reads", 3, 0)
+		b.publish(t, redis.Task{JobID: "held"})
+		if got := b.rawRead(t, redis.DefaultQueue, "legacy"); !slices.Equal(got, []string{"held"}) {
+			t.Fatal(got)
+		}
+		clean("a worker has read behind them", 1, 3)
+		b.publish(t, redis.Task{JobID: "seen"})
+		if got := b.rawWork(t, redis.DefaultQueue, "legacy"); !slices.Equal(got, []string{"seen"}) {
+			t.Fatal(got)
+		}
+		clean("all is acknowledged", 0, 3)
+	})
+}
+
+// What raw peers acknowledged and left in the stream does not wait for anyone.
+func TestWhatRawPeersAcknowledgedDoesNotWait(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, redis.BrokerConfig{})
+		for i := range 10 {
+			b.publish(t, redis.Task{JobID: fmt.Sprint("job-", i)})
+		}
+		held := b.readOne(t, "w") // keeps the cleaner from removing what lies behind it
+		b.rawRead(t, redis.DefaultQueue, redis.DefaultGroup)
+		for _, p := range b.raw.XPendingExt(b.ctx, pendingOf(b.key(redis.DefaultQueue), redis.DefaultGroup)).Val()[1:8] {
+			b.raw.XAck(b.ctx, b.key(redis.DefaultQueue), redis.DefaultGroup, p.ID)
+		}
+		b.publish(t, redis.Task{JobID: "next"})
+		q, err := b.broker.Queue(b.ctx, "")
+		if err != nil || q.Waiting != 1 || q.Leased != 3 || len(q.Groups) != 1 || q.Groups[0].Waiting != 1 {
+			t.Errorf("%+v %v, want 1 waiting and 3 leased", q, err)
+		}
+		for job, want := range map[string]redis.Where{held.Task.JobID: redis.WhereLeased, "job-3": redis.WhereNowhere, "job-9": redis.WhereLeased, "next": redis.WhereWaiting} {
+			b.raw.HSet(b.ctx, b.key("job_state:"+job), "f", "v")
+			if info, err := b.broker.Job(b.ctx, job); err != nil || info.Place.Where != want {
+				t.Errorf("%s is %q %v, want %q", job, info.Place.Where, err, want)
+			}
+		}
+		// A purge ends only jobs whose tasks were still to be done.
+		purged, err := b.broker.Purge(b.ctx, "")
+		if err != nil || purged.Waiting != 1 || purged.Leased != 3 {
+			t.Errorf("%+v %v, want 1 waiting and 3 leased", purged, err)
+		}
+		b.events(t, "job-3")
+		b.events(t, "next", "cancelled")
+	})
+}
+
+// More than is counted one by one is removed before it is counted.
+func TestWaitingIsExactBesideManyLeftovers(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, redis.BrokerConfig{})
+		tasks := make([]redis.Task, redis.MaxBatch)
+		for i := range tasks {
+			tasks[i].JobID = fmt.Sprint("job-", i)
+		}
+		for range 3 {
+			if _, _, err := b.broker.PublishBatch(b.ctx, redis.PublishBatchRequest{Tasks: tasks}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for len(b.rawWork(t, redis.DefaultQueue, redis.DefaultGroup)) > 0 || b.pending(t) > 0 {
+		}
+		b.publish(t, redis.Task{JobID: "next"})
+		if q, err := b.broker.Queue(b.ctx, ""); err != nil || q.Waiting != 1 {
+			t.Errorf("%d wait, want 1; %v", q.Waiting, err)
+		}
+	})
+}

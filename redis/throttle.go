@@ -1,0 +1,40 @@
+package redis
+
+import (
+	"sync"
+	"time"
+)
+
+// throttle allows something once a period for each name. Its zero value is not usable:
+// period must be set.
+type throttle struct {
+	period time.Duration
+	mu     sync.Mutex
+	last   map[string]time.Time
+}
+
+// maxThrottled is how many names a throttle remembers; beyond it, it forgets all of them,
+// and allows each once more.
+const maxThrottled = 10_000
+
+// due says whether it is time, and if so begins the next period.
+func (t *throttle) due(name string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	if at, ok := t.last[name]; ok && now.Sub(at) < t.period {
+		return false
+	}
+	if t.last == nil || len(t.last) >= maxThrottled {
+		t.last = make(map[string]time.Time)
+	}
+	t.last[name] = now
+	return true
+}
+
+// forget makes a name due at once.
+func (t *throttle) forget(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.last, name)
+}
