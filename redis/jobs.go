@@ -119,7 +119,7 @@ func (b *Broker) State(ctx context.Context, jobID string, names []string) (JobSt
 	state := JobState{Status: Status(status.Val()), TTL: ttl.Val()}
 	if all != nil {
 		state.Fields = all.Val()
-		maps.DeleteFunc(state.Fields, func(name, _ string) bool { return strings.HasPrefix(name, metaPrefix) })
+		maps.DeleteFunc(state.Fields, func(name, _ string) bool { return isOwnField(name) })
 		return state, nil
 	}
 	state.Fields = make(map[string]string, len(names))

@@ -85,8 +85,28 @@ func checkParts(field string, parts []string) error {
 	return nil
 }
 
-// metaPrefix begins the names of entry fields and keys that are ours.
+// metaPrefix begins the names of fields and keys that are the service's own.
 const metaPrefix = "argus_"
+
+// ownFields are the names of fields that the service itself keeps in task entries, dead
+// letters, completion events and states; lua/prelude.lua has those of entries. Other names that
+// begin with "argus_" are like any: existing workers have a field "argus_status".
+var ownFields = []string{
+	"argus_attempt", "argus_failures", "argus_published_at", "argus_for_group", "argus_reason", "argus_packed",
+	"argus_cause", "argus_source_id", "argus_group", "argus_dead_at", "argus_result",
+	fieldLease, fieldParts, TruncatedField,
+}
+
+// TruncatedField stands in a message in place of fields that it can't hold.
+const TruncatedField = "argus_truncated"
+
+// partPrefix begins the names of the fields of a state that say what a part has reported.
+const partPrefix = "argus_part:"
+
+// isOwnField is true of the name of a field that is the service's own.
+func isOwnField(name string) bool {
+	return strings.HasPrefix(name, metaPrefix) && (strings.HasPrefix(name, partPrefix) || slices.Contains(ownFields, name))
+}
 
 // Limits of what one call may carry.
 const (
@@ -102,7 +122,7 @@ const (
 )
 
 // CheckFields checks fields that a caller wants written: their number, names and
-// values. Names in reserved, and those that begin with "argus_", are not allowed.
+// values. Names in reserved, and the service's own, are not allowed.
 func CheckFields[V string | []byte](field string, fields map[string]V, reserved ...string) error {
 	if len(fields) > MaxFields {
 		return invalid(field, "has %d entries, at most %d are allowed", len(fields), MaxFields)
@@ -137,13 +157,13 @@ func named(err error, field string) error {
 }
 
 // CheckFieldName checks the name of a field that a caller wants written: 1 to 256 bytes
-// of UTF-8 without control characters, not beginning with "argus_".
+// of UTF-8 without control characters, not one of the service's own.
 func CheckFieldName(field, name string) error {
 	if err := checkText(field, name); err != nil {
 		return err
 	}
-	if strings.HasPrefix(name, metaPrefix) {
-		return invalid(field, "names that begin with %q are reserved; choose another", metaPrefix)
+	if isOwnField(name) {
+		return invalid(field, "%s is a name of the service's own fields; choose another", clip(name))
 	}
 	return nil
 }

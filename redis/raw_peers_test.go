@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -298,6 +299,56 @@ func TestWaitingIsExactBesideManyLeftovers(t *testing.T) {
 		b.publish(t, redis.Task{JobID: "next"})
 		if q, err := b.broker.Queue(b.ctx, ""); err != nil || q.Waiting != 1 {
 			t.Errorf("%d wait, want 1; %v", q.Waiting, err)
+		}
+	})
+}
+
+// Names that begin with "argus_" and are none of the service's own are fields like any: the
+// existing workers' main state field is one of them.
+func TestForeignFieldsWithOurPrefixAreCarried(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, redis.BrokerConfig{Queue: redis.QueueConfig{RetryMin: time.Millisecond}})
+		const name = "argus_status"
+		b.raw.HSet(b.ctx, b.key("job_state:job"), name, "scanning", "argus_parts", "own")
+		state, err := b.broker.State(b.ctx, "job", nil)
+		if err != nil || state.Fields[name] != "scanning" || len(state.Fields) != 1 {
+			t.Error(state, err)
+		}
+		if err := b.broker.SetState(b.ctx, "job", map[string]string{name: "done"}, ""); err != nil {
+			t.Error(err)
+		}
+		for _, own := range []string{"argus_parts", "argus_part:x", "argus_lease", "argus_attempt"} {
+			if err := b.broker.SetState(b.ctx, "job", map[string]string{own: "x"}, ""); !errors.Is(err, redis.ErrInvalid) {
+				t.Errorf("%s: %v", own, err)
+			}
+		}
+		// A task keeps such a field through a retry, a death and a redrive, and an event has it.
+		b.publish(t, redis.Task{JobID: "task", Attributes: map[string]string{name: "queued"}})
+		d := b.readOne(t, "w")
+		for _, dead := range []bool{false, true} {
+			if d.Task.Attributes[name] != "queued" {
+				t.Fatal(d.Task)
+			}
+			if err := b.nack(redis.NackRequest{Token: d.Lease.Token(), DeadLetter: dead, Reason: "why"}); err != nil {
+				t.Fatal(err)
+			}
+			if dead {
+				if _, err := b.broker.Redrive(b.ctx, "", true, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d = b.readOne(t, "w")
+		}
+		if d.Task.Attributes[name] != "queued" {
+			t.Fatal(d.Task)
+		}
+		result := redis.Result{Status: redis.StatusCompleted, Fields: map[string]string{name: "done"}}
+		if _, err := b.broker.Complete(b.ctx, d.Lease.Token(), result); err != nil {
+			t.Fatal(err)
+		}
+		if event, err := b.broker.Await(b.ctx, "task", 0); err != nil || event.Fields[name] != "done" {
+			t.Error(event, err)
 		}
 	})
 }

@@ -2,7 +2,6 @@ package redis
 
 import (
 	"fmt"
-	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -123,7 +122,7 @@ func checkValue(field, value string) error {
 func entrySize(entry []string) int {
 	size := 0
 	for i := 0; i+1 < len(entry); i += 2 {
-		if !strings.HasPrefix(entry[i], metaPrefix) {
+		if !isOwnField(entry[i]) {
 			size += len(entry[i]) + len(entry[i+1]) + fieldOverhead
 		}
 	}

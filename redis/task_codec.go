@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -58,7 +57,7 @@ func decodeList(list []string) (Task, meta, error) {
 		switch {
 		case !utf8.ValidString(name):
 			badName = true
-		case strings.HasPrefix(name, metaPrefix):
+		case isOwnField(name):
 			m.set(name, value)
 		case isJSON && name == fieldData:
 		case isJSON: // beside data, only further fields

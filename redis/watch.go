@@ -292,12 +292,12 @@ func (w *Watches) state(e *ear, reply keyReply) {
 	}
 	change := StateChange{Fields: make(map[string]string)}
 	for name, value := range reply.fields {
-		if old, known := f.told[name]; (!known || old != value) && !strings.HasPrefix(name, metaPrefix) {
+		if old, known := f.told[name]; (!known || old != value) && !isOwnField(name) {
 			change.Fields[name] = value
 		}
 	}
 	for name := range f.told {
-		if _, there := reply.fields[name]; !there && !strings.HasPrefix(name, metaPrefix) {
+		if _, there := reply.fields[name]; !there && !isOwnField(name) {
 			change.Removed = append(change.Removed, name)
 		}
 	}

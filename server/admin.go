@@ -172,7 +172,7 @@ func toDeadLetter(d redis.DeadLetter) *argusv1.DeadLetter {
 	}
 	if size := proto.Size(letter); size > maxMessage-frameOverhead {
 		letter.Task = nil
-		letter.Fields = map[string]string{truncatedField: fmt.Sprintf("the entry's %d bytes are more than a message can hold", size)}
+		letter.Fields = map[string]string{redis.TruncatedField: fmt.Sprintf("the entry's %d bytes are more than a message can hold", size)}
 		letter.BinaryFields = nil
 	}
 	return letter

@@ -104,7 +104,7 @@ func toEvent(e *redis.Event) *argusv1.CompletionEvent {
 	}
 	if size := proto.Size(event); size > maxMessage-frameOverhead {
 		// A raw peer's: that the job is done must be told all the same.
-		event.Fields = map[string]string{truncatedField: fmt.Sprintf("the event's %d bytes are more than a message can hold", size)}
+		event.Fields = map[string]string{redis.TruncatedField: fmt.Sprintf("the event's %d bytes are more than a message can hold", size)}
 		event.BinaryFields = nil
 		if len(event.StatusText) > redis.MaxNameBytes {
 			event.StatusText = strings.ToValidUTF8(event.StatusText[:redis.MaxNameBytes], "")
@@ -112,9 +112,6 @@ func toEvent(e *redis.Event) *argusv1.CompletionEvent {
 	}
 	return event
 }
-
-// truncatedField stands in an event whose own fields were left out, and says why.
-const truncatedField = "argus_truncated"
 
 // frameOverhead is what a message takes around an event.
 const frameOverhead = 1 << 10

@@ -183,12 +183,12 @@ func TestWatchState(t *testing.T) {
 		}
 		until(map[string]string{"a": "2", "gone": "x", "status": "pending"})
 		b.raw.HDel(b.ctx, b.key("job_state:job"), "gone")
-		b.raw.HSet(b.ctx, b.key("job_state:job"), "trivy_status", "running", "argus_own", "hidden")
-		until(map[string]string{"a": "2", "status": "pending", "trivy_status": "running"})
+		b.raw.HSet(b.ctx, b.key("job_state:job"), "trivy_status", "running", "argus_parts", "hidden", "argus_status", "shown")
+		until(map[string]string{"a": "2", "status": "pending", "trivy_status": "running", "argus_status": "shown"})
 		for i := range 50 { // newest wins
 			b.raw.HSet(b.ctx, b.key("job_state:job"), "progress", i)
 		}
-		until(map[string]string{"a": "2", "status": "pending", "trivy_status": "running", "progress": "49"})
+		until(map[string]string{"a": "2", "status": "pending", "trivy_status": "running", "argus_status": "shown", "progress": "49"})
 		r, err := b.done.Publish(b.ctx, &argusv1.CompletionPublishRequest{JobId: "job", Status: completed, Fields: map[string]string{"findings": "3"}})
 		if err != nil {
 			t.Fatal(err)

@@ -33,7 +33,7 @@ end
 local copy, meta = {}, {}
 for i = 1, #entry[2], 2 do
   local name, value = entry[2][i], entry[2][i + 1]
-  if string.sub(name, 1, 6) == 'argus_' then
+  if own_fields[name] and name ~= 'argus_packed' then
     meta[name] = value
   else
     copy[#copy + 1] = name

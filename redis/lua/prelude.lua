@@ -110,6 +110,11 @@ local function hset(key, from)
   end
 end
 
+-- own_fields are the names of fields of entries and dead letters that are the service's own.
+local own_fields = {argus_attempt = true, argus_failures = true, argus_published_at = true,
+  argus_for_group = true, argus_reason = true, argus_packed = true, argus_cause = true,
+  argus_source_id = true, argus_group = true, argus_dead_at = true, argus_result = true}
+
 -- published_at is when a task was published first, in ms.
 local function published_at(id, list)
   local at

@@ -11,8 +11,8 @@ if not letter then return 'GONE' end
 local copy, meta = {}, {}
 for i = 1, #letter[2], 2 do
   local name, value = letter[2][i], letter[2][i + 1]
-  if string.sub(name, 1, 6) == 'argus_' then meta[name] = value end
-  if string.sub(name, 1, 6) ~= 'argus_' or name == 'argus_published_at' or name == 'argus_for_group' then
+  if own_fields[name] then meta[name] = value end
+  if not own_fields[name] or name == 'argus_published_at' or name == 'argus_for_group' then
     copy[#copy + 1] = name
     copy[#copy + 1] = value
   end
