@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -34,6 +35,9 @@ type BrokerConfig struct {
 type QueueConfig struct {
 	// Encoding is how tasks and completions are written; default EncodingFields.
 	Encoding Encoding `yaml:"encoding,omitempty"`
+	// JSONNumbers names attributes that EncodingJSON writes as numbers, where their value is
+	// one, beside those that are always: retry_count and ttl_seconds.
+	JSONNumbers []string `yaml:"json_numbers,omitempty"`
 	// Lease is how long a worker has until it must settle or extend; default 60 s.
 	Lease time.Duration `yaml:"lease,omitempty"`
 	// MaxAttempts is how often a task may be given back before it goes to the dead
@@ -88,6 +92,9 @@ func (c QueueConfig) withDefaults(defaults QueueConfig) QueueConfig {
 	if c.Encoding == "" {
 		c.Encoding = defaults.Encoding
 	}
+	if c.JSONNumbers == nil {
+		c.JSONNumbers = defaults.JSONNumbers
+	}
 	c.Lease = orDefault(c.Lease, defaults.Lease)
 	c.MaxAttempts = orDefault(c.MaxAttempts, defaults.MaxAttempts)
 	c.MaxCrashes = orDefault(c.MaxCrashes, defaults.MaxCrashes)
@@ -114,6 +121,11 @@ const maxCount = 1 << 30
 func (c QueueConfig) Validate(field string) error {
 	if c.Encoding != "" && c.Encoding != EncodingFields && c.Encoding != EncodingJSON {
 		return invalid(field+".encoding", "is %q, want %q or %q", c.Encoding, EncodingFields, EncodingJSON)
+	}
+	for i, name := range c.JSONNumbers {
+		if err := CheckFieldName(fmt.Sprintf("%s.json_numbers[%d]", field, i), name); err != nil {
+			return err
+		}
 	}
 	if c.Lease != 0 && (c.Lease < time.Millisecond || c.Lease > 24*time.Hour) {
 		return invalid(field+".lease", "is %s, want 1ms to 24h", c.Lease)
@@ -155,6 +167,7 @@ type Broker struct {
 	// unseenRemoved counts entries that the cleaner removed and no consumer was given.
 	unseenRemoved atomic.Int64
 	settledTasks  settledTasks
+	stale         chan Event              // results whose jobs' states contradict them
 	owns          func(jobID string) bool // nil unless it is one of several shards
 	closed        <-chan struct{}
 	stop          context.CancelFunc
@@ -178,6 +191,7 @@ func NewBroker(client *Client, config BrokerConfig) (*Broker, error) {
 		due:    newAlarm(),
 		known:  newKnownQueues(),
 		reads:  newReadQueue(),
+		stale:  make(chan Event, healQueue),
 		closed: ctx.Done(),
 		stop:   stop,
 	}
@@ -188,6 +202,7 @@ func NewBroker(client *Client, config BrokerConfig) (*Broker, error) {
 	b.tasks.Go(func() { b.pollTasks(ctx) })
 	b.tasks.Go(func() { b.moveDelayed(ctx) })
 	b.tasks.Go(func() { b.keepClean(ctx) })
+	b.tasks.Go(func() { b.healStates(ctx) })
 	return b, nil
 }
 

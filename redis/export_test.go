@@ -21,3 +21,6 @@ func (b *Broker) Leave(ctx context.Context, queue, group, consumer string) error
 	_, err := leaveScript.run(ctx, b.client, repeatable, []string{b.keys.tasks(queue)}, group, consumer)
 	return err
 }
+
+// Heal corrects the stored status of an event's job, as the broker does in the background.
+func (b *Broker) Heal(ctx context.Context, e Event) error { return b.heal(ctx, e) }

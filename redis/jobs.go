@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -91,7 +92,8 @@ type JobState struct {
 }
 
 // State reads a job's state: the named fields that are there, or all when none is
-// named. ErrJobNotFound when the job has no state.
+// named. The status is that of the job's result if it has one, whatever a raw worker left in
+// the state. ErrJobNotFound when the job has no state.
 func (b *Broker) State(ctx context.Context, jobID string, names []string) (JobState, error) {
 	if err := CheckID("job_id", jobID); err != nil {
 		return JobState{}, err
@@ -103,6 +105,7 @@ func (b *Broker) State(ctx context.Context, jobID string, names []string) (JobSt
 	pipe := b.client.commands.Pipeline()
 	ttl := pipe.PTTL(ctx, key)
 	status := pipe.HGet(ctx, key, fieldStatus)
+	newest := pipe.XRevRangeN(ctx, b.keys.completion(jobID), "+", "-", 1)
 	var all *goredis.MapStringStringCmd
 	var some *goredis.SliceCmd
 	if len(names) == 0 {
@@ -120,20 +123,43 @@ func (b *Broker) State(ctx context.Context, jobID string, names []string) (JobSt
 	if all != nil {
 		state.Fields = all.Val()
 		maps.DeleteFunc(state.Fields, func(name, _ string) bool { return isOwnField(name) })
-		return state, nil
+	} else {
+		state.Fields = make(map[string]string, len(names))
+		for i, value := range some.Val() {
+			if text, ok := value.(string); ok {
+				state.Fields[names[i]] = text
+			}
+		}
 	}
-	state.Fields = make(map[string]string, len(names))
-	for i, value := range some.Val() {
-		if text, ok := value.(string); ok {
-			state.Fields[names[i]] = text
+	result, err := b.resultBeside(ctx, jobID, state.Status, newest.Val())
+	if err != nil {
+		return JobState{}, err
+	}
+	if contradicts(state.Status, result) {
+		b.toHeal(*result)
+		state.Status = result.Status
+		if len(names) == 0 || slices.Contains(names, fieldStatus) {
+			state.Fields[fieldStatus] = string(result.Status)
 		}
 	}
 	return state, nil
 }
 
-// StateField reads one field of a job's state. Errors: ErrJobNotFound, ErrFieldNotFound.
+// StateField reads one field of a job's state, as State does. Errors: ErrJobNotFound,
+// ErrFieldNotFound.
 func (b *Broker) StateField(ctx context.Context, jobID, field string) (string, error) {
-	return b.states.GetField(ctx, jobID, field)
+	if field != fieldStatus {
+		return b.states.GetField(ctx, jobID, field)
+	}
+	state, err := b.State(ctx, jobID, []string{field})
+	if err != nil {
+		return "", err
+	}
+	status, ok := state.Fields[field]
+	if !ok {
+		return "", ErrFieldNotFound
+	}
+	return status, nil
 }
 
 // DeleteState removes a job's state and says whether there was one.
@@ -188,11 +214,44 @@ func (b *Broker) ListJobs(ctx context.Context, after string, count int) (jobs []
 	return jobs, next, b.readStatuses(ctx, jobs)
 }
 
-// readStatuses fills in the jobs' statuses.
+// readStatuses fills in the jobs' statuses: first those that are stored, then, of jobs that
+// by these are not over, those of results.
 func (b *Broker) readStatuses(ctx context.Context, jobs []JobSummary) error {
 	if len(jobs) == 0 {
 		return nil
 	}
+	if err := b.readStoredStatuses(ctx, jobs); err != nil {
+		return err
+	}
+	var open []*JobSummary
+	for i := range jobs {
+		if !jobs[i].Status.Terminal() {
+			open = append(open, &jobs[i])
+		}
+	}
+	for page := range slices.Chunk(open, resultPage) {
+		pipe := b.client.commands.Pipeline()
+		newest := make([]*goredis.XMessageSliceCmd, len(page))
+		for i, job := range page {
+			newest[i] = pipe.XRevRangeN(ctx, b.keys.completion(job.JobID), "+", "-", 1)
+		}
+		_, _ = pipe.Exec(ctx) // a key of another type is no reason to show no list
+		for i, job := range page {
+			for _, entry := range newest[i].Val() {
+				if event := decodeEvent(job.JobID, entry.ID, textFields(entry.Values)); contradicts(job.Status, &event) {
+					b.toHeal(event)
+					job.Status = event.Status
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// resultPage is how many jobs' newest events are read at once: they may be large.
+const resultPage = 50
+
+func (b *Broker) readStoredStatuses(ctx context.Context, jobs []JobSummary) error {
 	pipe := b.client.commands.Pipeline()
 	statuses := make([]*goredis.StringCmd, len(jobs))
 	for i, job := range jobs {

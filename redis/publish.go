@@ -336,7 +336,7 @@ func (b *Broker) entries(tasks []Task, q QueueConfig, hasState bool, field func(
 			}
 			jobs[task.JobID] = true
 		}
-		entries[i] = newEntry{jobID: task.JobID, fields: EncodeTask(task, q.Encoding)}
+		entries[i] = newEntry{jobID: task.JobID, fields: EncodeTask(task, q.Encoding, q.JSONNumbers...)}
 		if size := entrySize(entries[i].fields); size > MaxTaskBytes {
 			return nil, invalid(field(i), "takes %d bytes as an entry of the queue, at most %d are allowed", size, MaxTaskBytes)
 		}

@@ -352,3 +352,280 @@ func TestForeignFieldsWithOurPrefixAreCarried(t *testing.T) {
 		}
 	})
 }
+
+// A raw worker that appends its completion and leaves the state as it was has ended the job:
+// every read says so at once, and the stored status follows.
+func TestStateFollowsARawCompletion(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		seen := map[string]func(t *testing.T, b *bundle, job string) redis.Status{
+			"State": func(t *testing.T, b *bundle, job string) redis.Status {
+				state, err := b.broker.State(b.ctx, job, nil)
+				if err != nil || state.Fields["status"] != string(state.Status) || state.Fields["trivy"] != "1" {
+					t.Error(state, err)
+				}
+				return state.Status
+			},
+			"State of some fields": func(t *testing.T, b *bundle, job string) redis.Status {
+				state, err := b.broker.State(b.ctx, job, []string{"status"})
+				if err != nil || len(state.Fields) != 1 {
+					t.Error(state, err)
+				}
+				return redis.Status(state.Fields["status"])
+			},
+			"StateField": func(t *testing.T, b *bundle, job string) redis.Status {
+				status, err := b.broker.StateField(b.ctx, job, "status")
+				if err != nil {
+					t.Error(err)
+				}
+				return redis.Status(status)
+			},
+			"ListJobs": func(t *testing.T, b *bundle, job string) redis.Status {
+				jobs, _, err := b.broker.ListJobs(b.ctx, "", 1000)
+				if err != nil {
+					t.Error(err)
+				}
+				for _, j := range jobs {
+					if j.JobID == job {
+						return j.Status
+					}
+				}
+				return ""
+			},
+			"Job": func(t *testing.T, b *bundle, job string) redis.Status {
+				info, err := b.broker.Job(b.ctx, job)
+				if err != nil {
+					t.Error(err)
+				}
+				return info.Status
+			},
+			"Watch": func(t *testing.T, b *bundle, job string) redis.Status {
+				w, snapshot, err := b.broker.Watch(b.ctx, job, "")
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.Close()
+				return snapshot.Status
+			},
+		}
+		for name, read := range seen {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				for encoding, completion := range map[string][]any{
+					"fields":            {"job_id", "job", "status", "failed", "completed_at", "1700000000"},
+					"json":              {"data", `{"job_id":"job","status":"failed","completed_at":"2023-11-14T22:13:20Z","results":{"a":1}}`},
+					"with progress too": {"status", "failed", "completed_at", "1700000000"},
+				} {
+					b := setup(t, e, redis.BrokerConfig{})
+					job := strings.ReplaceAll(name+encoding, " ", "-")
+					b.raw.HSet(b.ctx, b.key("job_state:"+job), "status", "running", "trivy", "1")
+					if encoding == "with progress too" {
+						b.raw.XAdd(b.ctx, entry(b.key("argus_completion:"+job), "status", "running"))
+					}
+					b.raw.XAdd(b.ctx, entry(b.key("argus_completion:"+job), completion...))
+					if got := read(t, b, job); got != redis.StatusFailed {
+						t.Errorf("%s: %q, want failed", encoding, got)
+					}
+					await(t, b.ctx, func() bool { return b.hash(t, "job_state:"+job)["status"] == "failed" })
+					if at := b.hash(t, "job_state:"+job)["completed_at"]; at != "1700000000" {
+						t.Errorf("%s: completed at %q", encoding, at)
+					}
+				}
+			})
+		}
+	})
+}
+
+// A watch that is live when the raw worker reports has the stored status corrected, too.
+func TestLiveWatchCorrectsTheState(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, redis.BrokerConfig{})
+		b.raw.HSet(b.ctx, b.key("job_state:job"), "status", "running")
+		w, snapshot, err := b.broker.Watch(b.ctx, "job", "")
+		if err != nil || snapshot.Status != redis.StatusRunning {
+			t.Fatal(snapshot, err)
+		}
+		defer w.Close()
+		b.raw.XAdd(b.ctx, entry(b.key("argus_completion:job"), "status", "completed"))
+		if event, err := w.Next(b.ctx, time.Minute); err != nil || event == nil || event.Status != redis.StatusCompleted {
+			t.Fatal(event, err)
+		}
+		await(t, b.ctx, func() bool { return b.hash(t, "job_state:job")["status"] == "completed" })
+	})
+}
+
+// A result that was withdrawn does not come back as a status.
+func TestWithdrawnResultIsNotHealed(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, redis.BrokerConfig{})
+		b.raw.HSet(b.ctx, b.key("job_state:job"), "status", "running")
+		id := b.raw.XAdd(b.ctx, entry(b.key("argus_completion:job"), "status", "failed")).Val()
+		event := redis.Event{JobID: "job", Cursor: id, Status: redis.StatusFailed}
+		b.raw.XDel(b.ctx, b.key("argus_completion:job"), id)
+		if err := b.broker.Heal(b.ctx, event); err != nil {
+			t.Fatal(err)
+		}
+		if status := b.hash(t, "job_state:job")["status"]; status != "running" {
+			t.Error(status)
+		}
+		event.JobID = "none"
+		if err := b.broker.Heal(b.ctx, event); err != nil || len(b.hash(t, "job_state:none")) != 0 {
+			t.Error("a state was made:", b.hash(t, "job_state:none"), err)
+		}
+	})
+}
+
+// In the JSON form, attributes that existing workers parse as numbers are numbers, and what a
+// raw peer wrote as a number, boolean, array or object stays that on every way a task can take.
+func TestJSONValuesKeepTheirTypes(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		json := redis.QueueConfig{Encoding: redis.EncodingJSON, JSONNumbers: []string{"priority"}}
+		fair := json
+		fair.FairBy = redis.FairByOrganization
+		b := setup(t, e, redis.BrokerConfig{Queues: map[string]redis.QueueConfig{"json": json, "fair": fair}})
+		publish := func(queue string, delay time.Duration) {
+			t.Helper()
+			_, _, err := b.broker.Publish(b.ctx, redis.PublishRequest{PublishOptions: redis.PublishOptions{Queue: queue}, Delay: delay,
+				Task: redis.Task{JobID: "job", CreatedAt: time.Unix(1700000000, 0), TimeoutSeconds: 60,
+					Attributes: map[string]string{"retry_count": "3", "ttl_seconds": "-1", "priority": "0.5", "version": "7", "build": "007", "ref": "1 "}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		data := func(queue string) string {
+			t.Helper()
+			entries := b.stream(t, queue)
+			if len(entries) != 1 {
+				t.Fatalf("%d entries in %s", len(entries), queue)
+			}
+			return fmt.Sprint(entries[0].Values["data"])
+		}
+		read := func(queue string) redis.Delivery {
+			t.Helper()
+			d, err := b.broker.Read(b.ctx, redis.ReadRequest{Queue: queue, Consumer: "w", Wait: time.Minute})
+			if err != nil || len(d) != 1 {
+				t.Fatal(d, err)
+			}
+			return d[0]
+		}
+		const ours = `{"build":"007","created_at":"2023-11-14T22:13:20Z","gcs_uri":"","job_id":"job","organization_id":"","priority":0.5,"ref":"1 ",` +
+			`"report_id":"","retry_count":3,"scanners":[],"timeout_seconds":60,"ttl_seconds":-1,"version":"7"}`
+		const theirs = `{"job_id":"job", "retry_count":0, "ttl_seconds":3600, "urgent":true, "limits":{"cpu":1.50}, "tags":["a",1,null], "big":12345678901234567890}`
+		for _, c := range []struct{ queue, want string }{{"json", ours}, {"fair", ours}, {"json", theirs}, {"fair", theirs}} {
+			if c.want == ours {
+				publish(c.queue, 0)
+			} else {
+				b.raw.XAdd(b.ctx, entry(b.key(c.queue), "data", theirs))
+			}
+			check := func(when string) {
+				t.Helper()
+				if got := data(c.queue); got != c.want {
+					t.Errorf("%s, %s:\n%s, want\n%s", c.queue, when, got, c.want)
+				}
+			}
+			d := read(c.queue)
+			check("published")
+			nack := func(r redis.NackRequest) {
+				t.Helper()
+				r.Token = d.Lease.Token()
+				if err := b.nack(r); err != nil {
+					t.Fatal(err)
+				}
+			}
+			nack(redis.NackRequest{Delay: new(time.Duration)})
+			d = read(c.queue)
+			check("given back")
+			nack(redis.NackRequest{Delay: new(time.Millisecond)})
+			d = read(c.queue)
+			check("given back with a delay")
+			nack(redis.NackRequest{DeadLetter: true})
+			if letters := b.stream(t, "argus_dead:"+c.queue); len(letters) != 1 || letters[0].Values["data"] != c.want {
+				t.Errorf("dead letter %v", letters)
+			}
+			if _, err := b.broker.Redrive(b.ctx, c.queue, true, nil); err != nil {
+				t.Fatal(err)
+			}
+			d = read(c.queue)
+			check("redriven")
+			if _, err := b.broker.Ack(b.ctx, []string{d.Lease.Token()}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		publish("json", time.Millisecond)
+		read("json")
+		if got := data("json"); got != ours {
+			t.Errorf("published with a delay:\n%s", got)
+		}
+	})
+}
+
+// A raw worker that has been in production for a year, command by command, beside the service's
+// own workers in the same group: each task is done once, and state and result agree.
+func TestRawWorkerBesideTheService(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		for _, encoding := range []redis.Encoding{redis.EncodingFields, redis.EncodingJSON} {
+			t.Run(string(encoding), func(t *testing.T) {
+				t.Parallel()
+				b := setup(t, redistest.Engine{Name: e.Name, Addr: e.Addr, Prefix: e.Prefix + string(encoding) + ":"}, redis.BrokerConfig{Queue: redis.QueueConfig{Encoding: encoding}})
+				key := b.key(redis.DefaultQueue)
+				jobs := make(map[string]string) // by whom they were done
+				for i := range 20 {
+					job := fmt.Sprint("job-", i)
+					jobs[job] = ""
+					if _, _, err := b.broker.Publish(b.ctx, redis.PublishRequest{Task: redis.Task{JobID: job}, State: &redis.InitialState{}}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				b.startLate(t, redis.DefaultQueue)
+				for range 10 {
+					streams, err := b.raw.XReadGroup(b.ctx, groupRead(key, redis.DefaultGroup, 1)).Result()
+					if err != nil {
+						t.Fatal(err)
+					}
+					m := streams[0].Messages[0]
+					task, err := redis.DecodeTask(values(m))
+					if _, isJSON := m.Values["data"]; err != nil || isJSON != (encoding == redis.EncodingJSON) {
+						t.Fatal(m, err)
+					}
+					jobs[task.JobID] += "raw"
+					b.raw.HSet(b.ctx, b.key("job_state:"+task.JobID), "argus_status", "scanned")
+					if encoding == redis.EncodingJSON {
+						b.raw.XAdd(b.ctx, entry(b.key("argus_completion:"+task.JobID), "data",
+							fmt.Sprintf(`{"job_id":%q,"status":"completed","completed_at":"2026-01-02T03:04:05Z","results":{"findings":3}}`, task.JobID)))
+					} else {
+						b.raw.XAdd(b.ctx, entry(b.key("argus_completion:"+task.JobID), "job_id", task.JobID, "status", "completed", "findings", "3"))
+					}
+					b.raw.XAck(b.ctx, key, redis.DefaultGroup, m.ID)
+
+					d := b.readOne(t, "ours")
+					jobs[d.Task.JobID] += "ours"
+					if _, err := b.broker.Complete(b.ctx, d.Lease.Token(), redis.Result{Status: redis.StatusCompleted, Fields: map[string]string{"findings": "3"}}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for job, by := range jobs {
+					state, err := b.broker.State(b.ctx, job, nil)
+					if by != "raw" && by != "ours" || err != nil || state.Status != redis.StatusCompleted || (state.Fields["argus_status"] == "scanned") != (by == "raw") {
+						t.Errorf("%s, done by %q: %v %v", job, by, state, err)
+					}
+					if event, err := b.broker.Await(b.ctx, job, 0); err != nil || event == nil || event.Status != redis.StatusCompleted || event.Fields["findings"] != "3" {
+						t.Errorf("%s: %v %v", job, event, err)
+					}
+					if info, err := b.broker.Job(b.ctx, job); err != nil || info.Place.Where != redis.WhereNowhere || info.Result == nil {
+						t.Errorf("%s: %+v %v", job, info, err)
+					}
+				}
+				if q, err := b.broker.Queue(b.ctx, ""); err != nil || q.Waiting+q.Leased+q.Dead != 0 {
+					t.Errorf("%+v %v", q, err)
+				}
+				if err := b.broker.Clean(b.ctx); err != nil || b.raw.XLen(b.ctx, key).Val() != 0 || b.broker.WaitStats().UnseenRemoved != 0 {
+					t.Error("the cleaner left entries, or says that some were not given to a consumer", err)
+				}
+			})
+		}
+	})
+}

@@ -229,7 +229,7 @@ func (b *Broker) addSnapshots(ctx context.Context, page []readRequest, replies [
 	_, _ = pipe.Exec(ctx) // each of its commands has its own error
 	for i, s := range snapshots {
 		if s != nil {
-			replies[i].snapshot, replies[i].err = s.result(page[i].about)
+			replies[i].snapshot, replies[i].err = b.snapshot(page[i].about, s)
 		}
 	}
 }
@@ -249,15 +249,22 @@ func (b *Broker) wantSnapshot(ctx context.Context, pipe goredis.Pipeliner, jobID
 	}
 }
 
-func (s *snapshotRead) result(jobID string) (Snapshot, error) {
+// snapshot is what was read of a job. Its result counts more than its state.
+func (b *Broker) snapshot(jobID string, s *snapshotRead) (Snapshot, error) {
 	for _, err := range []error{s.exists.Err(), s.status.Err(), s.last.Err()} {
 		if err != nil && !errors.Is(err, goredis.Nil) {
 			return Snapshot{}, translate("read job", err, repeatable)
 		}
 	}
 	snapshot := Snapshot{Known: s.exists.Val() > 0 || len(s.last.Val()) > 0, Status: Status(s.status.Val())}
-	if last := s.last.Val(); snapshot.Status == "" && len(last) > 0 {
-		snapshot.Status = decodeEvent(jobID, last[0].ID, textFields(last[0].Values)).Status
+	if last := s.last.Val(); len(last) > 0 {
+		event := decodeEvent(jobID, last[0].ID, textFields(last[0].Values))
+		if contradicts(snapshot.Status, &event) && s.exists.Val() > 0 {
+			b.toHeal(event)
+		}
+		if snapshot.Status == "" || event.Status.Terminal() {
+			snapshot.Status = event.Status
+		}
 	}
 	return snapshot, nil
 }

@@ -32,6 +32,7 @@ var (
 	moveScript        = load("fair", "move")
 	extendScript      = load("extend")
 	stateScript       = load("state")
+	healScript        = load("heal")
 	redriveScript     = load("fair", "redrive")
 	trimScript        = load("trim")
 	leaveScript       = load("leave")

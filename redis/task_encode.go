@@ -9,10 +9,12 @@ import (
 	"time"
 )
 
-// EncodeTask makes the entry of a task: field, value, field, value, …
-func EncodeTask(t Task, encoding Encoding) []string {
+// EncodeTask makes the entry of a task: field, value, field, value, … In the JSON form the
+// attributes that are named in numbers, and those that existing workers parse as numbers in any
+// case, are written as numbers where their value is one.
+func EncodeTask(t Task, encoding Encoding, numbers ...string) []string {
 	if encoding == EncodingJSON {
-		return withBinary([]string{fieldData, string(encodeJSON(t))}, t)
+		return withBinary([]string{fieldData, string(encodeJSON(t, numbers))}, t)
 	}
 	created := ""
 	if !t.CreatedAt.IsZero() {
@@ -75,9 +77,16 @@ func withBinary(entry []string, t Task) []string {
 	return entry
 }
 
-func encodeJSON(t Task) []byte {
+// numericAttributes are attributes that existing workers parse as numbers.
+var numericAttributes = []string{"retry_count", "ttl_seconds"}
+
+func encodeJSON(t Task, numbers []string) []byte {
 	object := make(map[string]any, len(taskFields)+len(t.Attributes))
 	for name, value := range t.Attributes {
+		if (slices.Contains(numericAttributes, name) || slices.Contains(numbers, name)) && isJSONNumber(value) {
+			object[name] = json.RawMessage(value)
+			continue
+		}
 		object[name] = value
 	}
 	object[fieldJobID] = t.JobID
@@ -93,6 +102,11 @@ func encodeJSON(t Task) []byte {
 		object[fieldCreatedAt] = t.CreatedAt.UTC().Truncate(time.Second).Format(time.RFC3339)
 	}
 	return marshal(object)
+}
+
+// isJSONNumber is true of text that is a number in JSON, as it is.
+func isJSONNumber(text string) bool {
+	return text != "" && (text[0] == '-' || text[0] >= '0' && text[0] <= '9') && json.Valid([]byte(text)) && !strings.ContainsAny(text, " \t\r\n")
 }
 
 // marshal writes JSON without escaping <, > and &: people read it.

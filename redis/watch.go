@@ -353,6 +353,9 @@ func (w *Watches) events(ctx context.Context, e *ear, reply keyReply) {
 			}
 		}
 		w.out = append(w.out, Frame{JobID: f.jobID, Cursor: f.cursor, Event: &event, Done: done})
+		if _, isOurs := entry.fields[fieldLease]; done && !isOurs { // a raw worker may have left the state
+			f.broker.toHeal(event)
+		}
 		if done {
 			w.drop(f)
 			return

@@ -90,7 +90,7 @@ func configReference(t *testing.T) string {
 		t.Fatal(&errs)
 	}
 	fmt.Fprintf(&b, "\nThe defaults as a file, as `argus config print` prints them:\n\n```yaml\n%s```\n", &out)
-	b.WriteString("\nSingle queues, in the file only:\n\n```yaml\nqueues:\n  legacy-scans:\n    encoding: json   # or fields\n    lease: 5m\n    max_attempts: 3\n    max_crashes: 5\n    retry_min: 10s\n    retry_max: 1h\n    max_length: 100000\n    unique_jobs: true   # one unfinished task of a job at a time\n  scans:\n    fair_by: organization_id   # organizations take turns\n    fair_weights: {acme: 3}    # three turns to another's one\n    fair_max_in_flight: 100    # tasks of one organization that workers may have at once\n    fair_max_in_flight_of: {acme: 300}\n    fair_ahead: 1              # tasks that lie in the stream for raw workers\n```\n")
+	b.WriteString("\nSingle queues, in the file only:\n\n```yaml\nqueues:\n  legacy-scans:\n    encoding: json   # or fields\n    json_numbers: [priority]   # attributes written as JSON numbers, beside retry_count and ttl_seconds\n    lease: 5m\n    max_attempts: 3\n    max_crashes: 5\n    retry_min: 10s\n    retry_max: 1h\n    max_length: 100000\n    unique_jobs: true   # one unfinished task of a job at a time\n  scans:\n    fair_by: organization_id   # organizations take turns\n    fair_weights: {acme: 3}    # three turns to another's one\n    fair_max_in_flight: 100    # tasks of one organization that workers may have at once\n    fair_max_in_flight_of: {acme: 300}\n    fair_ahead: 1              # tasks that lie in the stream for raw workers\n```\n")
 	return b.String()
 }
 

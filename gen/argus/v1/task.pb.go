@@ -46,9 +46,9 @@ type Task struct {
 	TimeoutSeconds int32 `protobuf:"varint,6,opt,name=timeout_seconds,json=timeoutSeconds,proto3" json:"timeout_seconds,omitempty"`
 	// When the task was made, kept to the second. Unset on Publish: the server's time.
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	// Any further fields, up to 256 of up to 1 MiB each. Names that begin with
-	// `argus_` and the names of the fields above are reserved. On a delivery also
-	// the values of a raw peer that did not parse, verbatim under their own name.
+	// Any further fields, up to 256 of up to 1 MiB each. The names of the fields
+	// above and the service's own (`argus_attempt`, `argus_reason`; docs/keys.md
+	// lists all) are reserved. On a delivery also the values of a raw peer that did not parse, verbatim under their own name.
 	Attributes map[string]string `protobuf:"bytes,8,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Further fields whose value is not UTF-8. A value that is UTF-8 comes back in
 	// `attributes`.

@@ -1164,8 +1164,9 @@ type CompleteRequest struct {
 	// The result; one of the terminal statuses. Required.
 	Status JobStatus `protobuf:"varint,2,opt,name=status,proto3,enum=argus.v1.JobStatus" json:"status,omitempty"`
 	// Written to the job's state and carried by the completion event; up to 256.
-	// The names `job_id`, `status`, `completed_at`, `error_message` and those that
-	// begin with `argus_` are reserved.
+	// The names `job_id`, `status`, `completed_at`, `error_message`, `part`, `data`,
+	// `results` and the service's own (`argus_lease`, `argus_parts`; docs/keys.md
+	// lists all) are reserved.
 	Fields map[string]string `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// What went wrong, up to 64 KiB; the state's and the event's field
 	// `error_message`.
