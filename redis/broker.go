@@ -22,6 +22,9 @@ type BrokerConfig struct {
 	StateTTL time.Duration
 	// CompletionTTL is how long a job's events are kept; default 7 days.
 	CompletionTTL time.Duration
+	// EventBytes is how large a job's events may be before its terminal one, all together;
+	// default 8 MiB.
+	EventBytes int
 	// RequestWindow is how long a request id is remembered; default 24 hours.
 	RequestWindow time.Duration
 	// DeadLetterTTL is how long a dead letter is kept; default 30 days.
@@ -203,6 +206,10 @@ func (c BrokerConfig) withDefaults() (BrokerConfig, error) {
 		if d < time.Millisecond || d > maxTTL {
 			return c, invalid(field, "is %s, want 1ms to %s", d, maxTTL)
 		}
+	}
+	c.EventBytes = orDefault(c.EventBytes, DefaultEventBytes)
+	if c.EventBytes < 0 || c.EventBytes > maxCount {
+		return c, invalid("event_bytes", "is %d, want 1 to %d", c.EventBytes, maxCount)
 	}
 	if c.DefaultQueue == "" {
 		c.DefaultQueue = DefaultQueue

@@ -42,7 +42,8 @@ var (
 	ErrQueueNotFound = errors.New("no such queue")
 	// ErrInvalid: a bad argument; errors.As to *ArgumentError tells which.
 	ErrInvalid = errors.New("invalid argument")
-	// ErrTooManyEvents: the job has as many events as it may have before it completes.
+	// ErrTooManyEvents: the job has as many events as it may have before it completes, in
+	// number or in bytes.
 	ErrTooManyEvents = errors.New("the job has too many events")
 )
 

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -113,18 +114,29 @@ func (b *Broker) Job(ctx context.Context, jobID string) (JobInfo, error) {
 	return info, nil
 }
 
-// result is a job's terminal event, nil when there is none.
+// result is a job's terminal event, the first one; nil when there is none. It walks as the
+// scripts do (lua/record.lua), from where they came to.
 func (b *Broker) result(ctx context.Context, jobID string) (*Event, error) {
-	entries, err := b.client.commands.XRevRangeN(ctx, b.keys.completion(jobID), "+", "-", 100).Result()
-	if err != nil {
+	key := b.keys.completion(jobID)
+	pipe := b.client.commands.Pipeline()
+	scan, length := pipe.Get(ctx, b.keys.scan(jobID)), pipe.XLen(ctx, key)
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, goredis.Nil) {
 		return nil, translate("read events", err, repeatable)
 	}
-	for _, entry := range entries {
-		if event := decodeEvent(jobID, entry.ID, textFields(entry.Values)); event.Status.Terminal() {
-			return &event, nil
+	from := "-"
+	if place := strings.Fields(scan.Val()); len(place) == 3 {
+		if n, err := number(place[1]); err == nil && n <= length.Val() {
+			from = cursorAfter(place[0])
 		}
 	}
-	return nil, nil
+	var found *Event
+	err := b.eachEntryFrom(ctx, key, from, func(entry goredis.XMessage) bool {
+		if event := decodeEvent(jobID, entry.ID, textFields(entry.Values)); event.Status.Terminal() {
+			found = &event
+		}
+		return found == nil
+	})
+	return found, err
 }
 
 // places finds the tasks of a job: those that are leased or delayed, and, if deep, those
@@ -288,7 +300,8 @@ func (b *Broker) search(ctx context.Context, where Where, stream, jobID string) 
 	return found, err
 }
 
-// pageSize is how much a search reads at once: many small entries, or few large ones.
+// pageSize is how much a search reads at once: many small entries, or few large ones. What
+// the next ones weigh is not known, so it begins with few and grows slowly.
 type pageSize struct {
 	n     int64
 	bytes int
@@ -296,7 +309,7 @@ type pageSize struct {
 
 // The bounds of a page; it aims at pageBytes.
 const (
-	minPage   = 10
+	minPage   = 2
 	maxPage   = 1000
 	pageBytes = 1 << 20
 )
@@ -306,6 +319,8 @@ func (p *pageSize) next() int64 {
 	switch {
 	case p.n == 0:
 		p.n = minPage
+	case p.bytes < pageBytes/16:
+		p.n = min(maxPage, p.n*8)
 	case p.bytes < pageBytes/2:
 		p.n = min(maxPage, p.n*2)
 	case p.bytes > pageBytes:
@@ -320,14 +335,16 @@ func (p *pageSize) read(bytes int) { p.bytes += bytes }
 
 // eachEntry calls visit for the entries that a stream has now, until it returns false.
 func (b *Broker) eachEntry(ctx context.Context, stream string, visit func(goredis.XMessage) bool) error {
-	last, err := b.client.commands.XRevRangeN(ctx, stream, "+", "-", 1).Result()
-	if err != nil || len(last) == 0 {
-		return translate("read stream", err, repeatable)
-	}
+	return b.eachEntryFrom(ctx, stream, "-", visit)
+}
+
+// eachEntryFrom is eachEntry from one entry on.
+func (b *Broker) eachEntryFrom(ctx context.Context, stream, from string, visit func(goredis.XMessage) bool) error {
 	var page pageSize
-	for from := "-"; ; {
-		entries, err := b.client.commands.XRangeN(ctx, stream, from, last[0].ID, page.next()).Result()
-		if err != nil || len(entries) == 0 {
+	for end := ""; ; {
+		n := page.next()
+		entries, err := b.client.commands.XRangeN(ctx, stream, from, cmp.Or(end, "+"), n).Result()
+		if err != nil {
 			return translate("read stream", err, repeatable)
 		}
 		for _, entry := range entries {
@@ -339,7 +356,17 @@ func (b *Broker) eachEntry(ctx context.Context, stream string, visit func(goredi
 				return nil
 			}
 		}
-		if from = cursorAfter(entries[len(entries)-1].ID); cursorLess(last[0].ID, from) {
+		if int64(len(entries)) < n {
+			return nil
+		}
+		if end == "" { // what comes later than this is not looked for
+			last, err := b.client.commands.XRevRangeN(ctx, stream, "+", "-", 1).Result()
+			if err != nil || len(last) == 0 {
+				return translate("read stream", err, repeatable)
+			}
+			end = last[0].ID
+		}
+		if from = cursorAfter(entries[len(entries)-1].ID); cursorLess(end, from) {
 			return nil
 		}
 	}
