@@ -150,6 +150,8 @@ type Broker struct {
 	lines  lines
 	known  knownQueues
 	reads  *readQueue
+	// watched are the states that are watched.
+	watched *stateReads
 	// tracker is there while Redis itself rings the bell.
 	tracker      atomic.Pointer[tracker]
 	trackers     atomic.Int64 // how many there were
@@ -170,18 +172,20 @@ func NewBroker(client *Client, config BrokerConfig) (*Broker, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	b := &Broker{
-		client: client,
-		keys:   client.keys,
-		config: config,
-		log:    config.Logger,
-		states: NewStateManager(client, StateManagerConfig{DefaultTTL: config.StateTTL}),
-		bell:   newDoorbell(),
-		due:    newAlarm(),
-		reads:  newReadQueue(),
-		closed: ctx.Done(),
-		stop:   stop,
+		client:  client,
+		keys:    client.keys,
+		config:  config,
+		log:     config.Logger,
+		states:  NewStateManager(client, StateManagerConfig{DefaultTTL: config.StateTTL}),
+		bell:    newDoorbell(),
+		due:     newAlarm(),
+		reads:   newReadQueue(),
+		watched: newStateReads(),
+		closed:  ctx.Done(),
+		stop:    stop,
 	}
 	b.tasks.Go(func() { b.serveReads(ctx) })
+	b.tasks.Go(func() { b.serveStates(ctx) })
 	b.tasks.Go(func() { b.keepTracking(ctx) })
 	b.tasks.Go(func() { b.armTasks(ctx) })
 	b.tasks.Go(func() { b.sweepCompletions(ctx) })

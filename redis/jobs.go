@@ -61,7 +61,7 @@ func (s InitialState) flat() []string {
 }
 
 // SetState writes fields of a job's state. With a token, only while that lease of the
-// job's task is held: else ErrLeaseLost.
+// job's task is held: else ErrLeaseLost. ErrInvalid when the state would become too large.
 func (b *Broker) SetState(ctx context.Context, jobID string, fields map[string]string, token string) error {
 	w := stateWrite{jobID: jobID, mode: setFields, fields: pairs(fields)}
 	if err := errors.Join(CheckID("job_id", jobID), CheckFields("fields", fields)); err != nil {
@@ -91,7 +91,8 @@ type JobState struct {
 }
 
 // State reads a job's state: the named fields that are there, or all when none is
-// named. ErrJobNotFound when the job has no state.
+// named. ErrJobNotFound when the job has no state, ErrStateTooLarge when a raw peer made it
+// too large to be read.
 func (b *Broker) State(ctx context.Context, jobID string, names []string) (JobState, error) {
 	if err := CheckID("job_id", jobID); err != nil {
 		return JobState{}, err
@@ -99,41 +100,33 @@ func (b *Broker) State(ctx context.Context, jobID string, names []string) (JobSt
 	if len(names) > MaxFields {
 		return JobState{}, invalid("fields", "has %d entries, at most %d are allowed", len(names), MaxFields)
 	}
-	key := b.keys.state(jobID)
-	pipe := b.client.commands.Pipeline()
-	ttl := pipe.PTTL(ctx, key)
-	status := pipe.HGet(ctx, key, fieldStatus)
-	var all *goredis.MapStringStringCmd
-	var some *goredis.SliceCmd
-	if len(names) == 0 {
-		all = pipe.HGetAll(ctx, key)
-	} else {
-		some = pipe.HMGet(ctx, key, names...)
-	}
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, goredis.Nil) {
-		return JobState{}, translate("get state", err, repeatable)
-	}
-	if ttl.Val() == -2 { // the driver's word for a missing key
+	found, err := b.readState(ctx, b.keys.state(jobID), names)
+	switch {
+	case err != nil:
+		return JobState{}, err
+	case found.verdict == stateNone:
 		return JobState{}, ErrJobNotFound
+	case found.verdict == stateTooLarge:
+		return JobState{}, ErrStateTooLarge
 	}
-	state := JobState{Status: Status(status.Val()), TTL: ttl.Val()}
-	if all != nil {
-		state.Fields = all.Val()
-		maps.DeleteFunc(state.Fields, func(name, _ string) bool { return strings.HasPrefix(name, metaPrefix) })
-		return state, nil
+	if len(names) == 0 {
+		maps.DeleteFunc(found.fields, func(name, _ string) bool { return strings.HasPrefix(name, metaPrefix) })
 	}
-	state.Fields = make(map[string]string, len(names))
-	for i, value := range some.Val() {
-		if text, ok := value.(string); ok {
-			state.Fields[names[i]] = text
-		}
-	}
-	return state, nil
+	return JobState{Fields: found.fields, Status: found.status, TTL: found.ttl}, nil
 }
 
-// StateField reads one field of a job's state. Errors: ErrJobNotFound, ErrFieldNotFound.
+// StateField reads one field of a job's state. Errors: ErrJobNotFound, ErrFieldNotFound,
+// ErrStateTooLarge.
 func (b *Broker) StateField(ctx context.Context, jobID, field string) (string, error) {
-	return b.states.GetField(ctx, jobID, field)
+	state, err := b.State(ctx, jobID, []string{field})
+	if err != nil {
+		return "", err
+	}
+	value, ok := state.Fields[field]
+	if !ok {
+		return "", ErrFieldNotFound
+	}
+	return value, nil
 }
 
 // DeleteState removes a job's state and says whether there was one.

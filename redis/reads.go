@@ -13,7 +13,7 @@ import (
 // keyRead is one look at what a watch waits for.
 type keyRead struct {
 	key string
-	// from is the entry to read from; "" for a state, newest for a stream's last entry.
+	// from is the entry to read from; newest for a stream's last entry.
 	from string
 	// about, if not "", is a job of which a snapshot is wanted too.
 	about string
@@ -24,10 +24,7 @@ const newest = "newest"
 
 // words are the command that reads.
 func (r keyRead) words() words {
-	switch r.from {
-	case "":
-		return words{"hgetall", r.key}
-	case newest:
+	if r.from == newest {
 		return words{"xrevrange", r.key, "+", "-", "count", "1"}
 	}
 	return words{"xrange", r.key, r.from, "+", "count", strconv.Itoa(watchPage + 1)}
@@ -36,30 +33,18 @@ func (r keyRead) words() words {
 // reply is what its command got.
 func (r keyRead) reply(raw string) (found keyReply) {
 	reply, err := parseReply(raw)
-	switch {
-	case err != nil:
-	case r.from == "":
-		found.fields, err = reply.fields(), reply.err
-	default:
+	if err == nil {
 		found.entries, err = reply.entries(), reply.err
 	}
-	found.err = r.failure(err)
+	found.err = translate("read events", err, repeatable)
 	found.hasMore = len(found.entries) > watchPage
 	return found
-}
-
-func (r keyRead) failure(err error) error {
-	if r.from == "" {
-		return translate("read state", err, repeatable)
-	}
-	return translate("read events", err, repeatable)
 }
 
 // keyReply is what a keyRead found.
 type keyReply struct {
 	entries  []streamEntry
 	hasMore  bool // there may be more entries
-	fields   map[string]string
 	snapshot Snapshot
 	err      error
 	// at counts what trackers were answered: of two replies the later one has the higher; 0 if
@@ -189,29 +174,21 @@ func (b *Broker) readTracked(t *tracker, page []readRequest) []keyReply {
 func (b *Broker) pipeline(ctx context.Context, page []readRequest) []keyReply {
 	pipe := b.client.commands.Pipeline()
 	entries := make([]*goredis.XMessageSliceCmd, len(page))
-	fields := make([]*goredis.MapStringStringCmd, len(page))
 	for i, r := range page {
-		switch r.from {
-		case "":
-			fields[i] = pipe.HGetAll(ctx, r.key)
-		case newest:
+		if r.from == newest {
 			entries[i] = pipe.XRevRangeN(ctx, r.key, "+", "-", 1)
-		default:
+		} else {
 			entries[i] = pipe.XRangeN(ctx, r.key, r.from, "+", watchPage+1)
 		}
 	}
 	_, _ = pipe.Exec(ctx)
 	replies := make([]keyReply, len(page))
-	for i, r := range page {
+	for i := range page {
 		reply := &replies[i]
-		if r.from == "" {
-			reply.fields, reply.err = fields[i].Val(), r.failure(fields[i].Err())
-			continue
-		}
 		for _, m := range entries[i].Val() {
 			reply.entries = append(reply.entries, streamEntry{m.ID, textFields(m.Values)})
 		}
-		reply.hasMore, reply.err = len(reply.entries) > watchPage, r.failure(entries[i].Err())
+		reply.hasMore, reply.err = len(reply.entries) > watchPage, translate("read events", entries[i].Err(), repeatable)
 	}
 	return replies
 }

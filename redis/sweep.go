@@ -83,14 +83,18 @@ func (b *Broker) keepTracking(ctx context.Context) {
 }
 
 // changed reads what Redis told has changed, nil for everything, and rings when it was read:
-// with events and states for those who watch them, for workers if there is a new task.
+// with events for those who watch them, for workers if there is a new task. States are read
+// a little later, if they were read just now.
 func (b *Broker) changed(t *tracker, keys []string) {
 	if keys == nil {
 		b.bell.ringEverything()
 		return
 	}
 	b.rings.Add(int64(len(keys)))
-	reads := b.bell.changed(keys)
+	reads, states := b.bell.changed(keys)
+	for _, key := range states {
+		b.watched.want(key)
+	}
 	if len(reads) == 0 {
 		return
 	}

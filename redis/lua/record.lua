@@ -182,6 +182,29 @@ local function append(r, b)
   return cursor
 end
 
+-- A result of up to so many bytes goes into the job's state however large that is.
+local small_result = 2 ^ 13
+
+-- write_state writes what a result says into the job's state, and returns how many fields are
+-- new. A large one that would make the state too large leaves its own fields to the event:
+-- the result itself is never refused.
+local function write_state(r, b)
+  local bytes, first, last = 0, b.state_first, b.state_last
+  for i = first, last do bytes = bytes + #ARGV[i] end
+  if bytes <= small_result or state_fits(r.state, call('HLEN', r.state), first, last) then
+    return call('HSET', r.state, unpack(ARGV, first, last))
+  end
+  local own, words = {status = true, completed_at = true, error_message = true}, {}
+  own[r.part .. '_status'] = true
+  for i = first, last, 2 do
+    if own[ARGV[i]] then
+      words[#words + 1] = ARGV[i]
+      words[#words + 1] = ARGV[i + 1]
+    end
+  end
+  return call('HSET', r.state, unpack(words))
+end
+
 -- record records the nth of the possible results, unless one stands already. It returns
 -- 'OK', cursor or 'ALREADY', cursor of the one that stands.
 local function record(r, n)
@@ -195,7 +218,7 @@ local function record(r, n)
   end
   local b = r[n]
   if b.state_last >= b.state_first then
-    local new = call('HSET', r.state, unpack(ARGV, b.state_first, b.state_last))
+    local new = write_state(r, b)
     -- When all fields are new the state may be, too.
     if 2 * new > b.state_last - b.state_first and call('PTTL', r.state) == -1 then
       call('PEXPIRE', r.state, r.state_ttl)
