@@ -79,10 +79,10 @@ func (d *doorbell) changed(keys []string) (reads []keyRead, states []string) {
 		case e.isState:
 			states = append(states, key)
 		default:
-			reads = append(reads, keyRead{key: key, from: e.leastSeen()})
+			reads = append(reads, keyRead{key: key, from: e.leastSeen(), count: firstEvents})
 		}
 		if d.lines[key] != nil {
-			reads = append(reads, keyRead{key: key, from: newest})
+			reads = append(reads, keyRead{key: key, from: newest, count: 1})
 		}
 	}
 	return reads, states

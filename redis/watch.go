@@ -56,6 +56,9 @@ type Watches struct {
 	box  *mailbox
 	jobs map[string]*follower
 	out  []Frame
+	// looks is how many ears the next look takes: as many as have little, or a few that
+	// have much.
+	looks int
 	// isStrict: a job that can't be read at first has failed.
 	isStrict bool
 }
@@ -65,6 +68,7 @@ type follower struct {
 	broker *Broker
 	jobID  string
 	cursor string // after the last event that was read
+	count  int    // how many events the next read gets
 	events ear
 	state  *ear              // nil when its state is not watched
 	told   map[string]string // of its state
@@ -80,7 +84,7 @@ type follower struct {
 
 // Watches makes one without jobs. The caller must Close it.
 func (b *Broker) Watches() *Watches {
-	return &Watches{of: func(string) *Broker { return b }, box: newMailbox(), jobs: make(map[string]*follower)}
+	return &Watches{of: func(string) *Broker { return b }, box: newMailbox(), jobs: make(map[string]*follower), looks: firstLooks}
 }
 
 // Len is how many jobs it follows.
@@ -101,7 +105,7 @@ func (w *Watches) Add(jobID string, options WatchOptions) error {
 	}
 	w.Remove(jobID)
 	b := w.of(jobID)
-	f := &follower{broker: b, jobID: jobID, cursor: cursor, isNew: true}
+	f := &follower{broker: b, jobID: jobID, cursor: cursor, count: firstEvents, isNew: true}
 	f.events = ear{box: w.box, key: b.keys.completion(jobID), seen: cursor, follower: f}
 	w.jobs[jobID] = f
 	b.bell.listen(&f.events)
@@ -184,7 +188,7 @@ func (w *Watches) look(ctx context.Context) (isEmpty bool, err error) {
 	var states []rung
 	var ears []*ear // that look for themselves
 	var reads []keyRead
-	rung := w.box.take(readPage)
+	rung := w.box.take(w.looks)
 	for _, r := range rung {
 		e, f := r.ear, r.ear.follower
 		if w.jobs[f.jobID] != f {
@@ -207,7 +211,7 @@ func (w *Watches) look(ctx context.Context) (isEmpty bool, err error) {
 				continue
 			}
 		}
-		read := keyRead{key: e.key, from: f.cursor}
+		read := keyRead{key: e.key, from: f.cursor, count: f.count}
 		if f.isNew {
 			read.about = f.jobID
 		}
@@ -225,9 +229,12 @@ func (w *Watches) look(ctx context.Context) (isEmpty bool, err error) {
 	for _, r := range states { // they are first: an event may be the last word
 		w.state(r.ear, r.answer)
 	}
+	bytes := 0
 	for _, one := range all {
+		bytes += one.reply.bytes
 		w.events(ctx, one.ear, one.reply)
 	}
+	w.looks = fewer(w.looks, bytes, len(rung) == w.looks, lookBytes, firstLooks, readPage)
 	return len(rung) == 0, nil
 }
 
@@ -333,8 +340,35 @@ func (w *Watches) finish(f *follower, last *Event) {
 	w.drop(f)
 }
 
-// watchPage is how many events one read gets.
-const watchPage = 100
+// Redis has no bound in bytes for what it returns, and events may be small or large. So a
+// watch begins to read with few, gets more at a time while they are small, and fewer when they
+// are large: a page is some eventBytes, or one event. firstEvents are the cursor's own one
+// and two more.
+const (
+	firstEvents = 3
+	mostEvents  = 101
+	eventBytes  = 1 << 18
+)
+
+// Likewise, a watch of many jobs looks at few at a time that have much to tell.
+const (
+	firstLooks = 16
+	lookBytes  = 4 << 20
+)
+
+// fewer is how many to read after a page of n that had so many bytes: more if it was full and
+// small, fewer if it was large; else as few as at first, as what comes is not known.
+func fewer(n, bytes int, isFull bool, aim, first, most int) int {
+	switch {
+	case bytes > aim:
+		return max(2, min(first, n*aim/bytes))
+	case !isFull:
+		return min(n, first)
+	case bytes < aim/8:
+		return min(most, 4*n)
+	}
+	return n
+}
 
 // events tells the events after a job's cursor. They were read from the cursor's own event
 // on, so that one read also tells whether that is still there: if it is gone, so may
@@ -380,6 +414,7 @@ func (w *Watches) events(ctx context.Context, e *ear, reply keyReply) {
 		f.cursor = event.Cursor
 		w.out = append(w.out, Frame{JobID: f.jobID, Cursor: f.cursor, Event: &event})
 	}
+	f.count = fewer(f.count, reply.bytes, reply.hasMore, eventBytes, firstEvents, mostEvents)
 	f.broker.bell.knows(e, f.cursor)
 	if reply.hasMore {
 		e.ring()

@@ -78,8 +78,6 @@ var failures = []failure{
 		"the caller did not read its stream for too long and was cut off; go on from the last cursor", true},
 	{errShuttingDown, codes.Unavailable, argusv1.ErrorReason_ERROR_REASON_SERVER_SHUTTING_DOWN,
 		"the server is shutting down; connect again and go on from the last cursor", true},
-	{redis.ErrStateTooLarge, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_RESPONSE_TOO_LARGE,
-		"the job's state, or the fields that were asked for, are larger than a message may be (4 MiB); ask for some fields only", false},
 	{errResponseTooLarge, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_RESPONSE_TOO_LARGE,
 		"the answer is larger than a message may be (4 MiB); ask for less, such as some fields only", false},
 	{context.Canceled, codes.Canceled, argusv1.ErrorReason_ERROR_REASON_CALLER_GONE,
@@ -115,6 +113,9 @@ func toStatus(err error, about subject) error {
 		metadata["earliest_cursor"] = expired.Earliest
 		return build(failure{code: codes.OutOfRange, reason: argusv1.ErrorReason_ERROR_REASON_CURSOR_EXPIRED,
 			message: "events after the cursor are gone; the earliest cursor that can be resumed from is " + expired.Earliest}, metadata)
+	}
+	if errors.Is(err, redis.ErrStateTooLarge) { // it was not even read
+		err = errResponseTooLarge
 	}
 	f := internal
 	for _, candidate := range failures {
