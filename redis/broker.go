@@ -23,6 +23,9 @@ type BrokerConfig struct {
 	StateTTL time.Duration
 	// CompletionTTL is how long a job's events are kept; default 7 days.
 	CompletionTTL time.Duration
+	// EventBytes is how large a job's events may be before its terminal one, all together;
+	// default 8 MiB.
+	EventBytes int
 	// RequestWindow is how long a request id is remembered; default 24 hours.
 	RequestWindow time.Duration
 	// DeadLetterTTL is how long a dead letter is kept; default 30 days.
@@ -159,6 +162,8 @@ type Broker struct {
 	lines  lines
 	known  *knownQueues
 	reads  *readQueue
+	// watched are the states that are watched.
+	watched *stateReads
 	// tracker is there while Redis itself rings the bell.
 	tracker  atomic.Pointer[tracker]
 	trackers atomic.Int64 // how many there were
@@ -182,20 +187,22 @@ func NewBroker(client *Client, config BrokerConfig) (*Broker, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	b := &Broker{
-		client: client,
-		keys:   client.keys,
-		config: config,
-		log:    config.Logger,
-		states: NewStateManager(client, StateManagerConfig{DefaultTTL: config.StateTTL}),
-		bell:   newDoorbell(),
-		due:    newAlarm(),
-		known:  newKnownQueues(),
-		reads:  newReadQueue(),
-		stale:  make(chan Event, healQueue),
-		closed: ctx.Done(),
-		stop:   stop,
+		client:  client,
+		keys:    client.keys,
+		config:  config,
+		log:     config.Logger,
+		states:  NewStateManager(client, StateManagerConfig{DefaultTTL: config.StateTTL}),
+		bell:    newDoorbell(),
+		due:     newAlarm(),
+		known:   newKnownQueues(),
+		reads:   newReadQueue(),
+		watched: newStateReads(),
+		stale:   make(chan Event, healQueue),
+		closed:  ctx.Done(),
+		stop:    stop,
 	}
 	b.tasks.Go(func() { b.serveReads(ctx) })
+	b.tasks.Go(func() { b.serveStates(ctx) })
 	b.tasks.Go(func() { b.keepTracking(ctx) })
 	b.tasks.Go(func() { b.armTasks(ctx) })
 	b.tasks.Go(func() { b.sweepCompletions(ctx) })
@@ -221,6 +228,10 @@ func (c BrokerConfig) withDefaults() (BrokerConfig, error) {
 		if d < time.Millisecond || d > maxTTL {
 			return c, invalid(field, "is %s, want 1ms to %s", d, maxTTL)
 		}
+	}
+	c.EventBytes = orDefault(c.EventBytes, DefaultEventBytes)
+	if c.EventBytes < 0 || c.EventBytes > maxCount {
+		return c, invalid("event_bytes", "is %d, want 1 to %d", c.EventBytes, maxCount)
 	}
 	if c.DefaultQueue == "" {
 		c.DefaultQueue = DefaultQueue

@@ -138,6 +138,9 @@ type Client struct {
 	commands goredis.UniversalClient
 	// blocking is for XREADGROUP BLOCK: such a read would starve the command pool.
 	blocking goredis.UniversalClient
+	// large is for large answers, which would hold up small ones on their connection. It has
+	// few connections: more large answers at a time would hold up Redis.
+	large goredis.UniversalClient
 	// pipeliner is nil in Cluster, where the driver would repeat what was in a pipeline.
 	pipeliner *pipeliner
 }
@@ -151,11 +154,14 @@ func NewClient(config Config) (*Client, error) {
 	}
 	blocking := config.options()
 	blocking.PoolSize = 1000 // a ceiling; connections are made as loops need them
+	large := config.options()
+	large.PoolSize = largeReads
 	client := &Client{
 		config:   config,
 		keys:     keys{config.Prefix},
 		commands: goredis.NewUniversalClient(config.options()),
 		blocking: goredis.NewUniversalClient(blocking),
+		large:    goredis.NewUniversalClient(large),
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), config.ReadTimeout)
 	defer cancel()
@@ -193,7 +199,7 @@ func (c *Client) Close() error {
 	if c.pipeliner != nil {
 		c.pipeliner.close()
 	}
-	return errors.Join(c.commands.Close(), c.blocking.Close())
+	return errors.Join(c.commands.Close(), c.blocking.Close(), c.large.Close())
 }
 
 // withPrefix is the same client with another prefix. It shares the connections, which

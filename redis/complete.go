@@ -114,11 +114,15 @@ func (b *Broker) Report(ctx context.Context, jobID string, result Result) (Recor
 // trimmed: a watch must not miss any.
 const maxEvents = 1000
 
+// DefaultEventBytes is how large the events of a job may be before its terminal one, all
+// together: names and values.
+const DefaultEventBytes = 8 << 20
+
 // complete runs the complete script for results of one queue and group, until it has no
 // more questions.
 func (b *Broker) complete(ctx context.Context, all []completing, e effect, most string) {
 	now := time.Now()
-	for range maxQuestions {
+	for len(all) > 0 {
 		replies, err := b.runComplete(ctx, all, e, most, now)
 		if err != nil {
 			for _, c := range all {
@@ -129,18 +133,16 @@ func (b *Broker) complete(ctx context.Context, all []completing, e effect, most 
 		rest := all[:0]
 		for i, c := range all {
 			word, more := replies[2*i].word, replies[2*i+1]
-			if word == "ASK" && c.answer(more.list) {
+			switch {
+			case word != "ASK" || !c.answer(more.list):
+				c.outcome.Recorded, c.outcome.Err = b.completed(&c.lease, word, more.word)
+			case c.asked > maxQuestions:
+				c.outcome.Err = errRestless(completeScript)
+			default:
 				rest = append(rest, c)
-				continue
 			}
-			c.outcome.Recorded, c.outcome.Err = b.completed(&c.lease, word, more.word)
 		}
-		if all = rest; len(all) == 0 {
-			return
-		}
-	}
-	for _, c := range all {
-		c.outcome.Err = errRestless(completeScript)
+		all = rest
 	}
 }
 
@@ -153,16 +155,16 @@ func (b *Broker) runComplete(ctx context.Context, all []completing, e effect, mo
 		unique = "unique"
 	}
 	low, high := first.EntryID, first.EntryID
-	keys := make([]string, 0, 2+3*len(all))
+	keys := make([]string, 0, 2+4*len(all))
 	keys = append(keys, b.keys.tasks(first.Queue), b.keys.scratch())
 	args := make(words, 0, completeArgs+24*len(all))
-	args.add(first.Group, most, unique, "", "", "")
+	args.add(first.Group, most, strconv.Itoa(b.config.EventBytes), unique, "", "", "")
 	args.number(b.config.StateTTL.Milliseconds())
 	args.number(b.config.CompletionTTL.Milliseconds())
 	args.add(b.config.DefaultGroup)
 	for i := range all {
 		c := &all[i]
-		keys = append(keys, b.keys.state(c.jobID), b.keys.completion(c.jobID))
+		keys = append(keys, b.keys.state(c.jobID), b.keys.completion(c.jobID), b.keys.scan(c.jobID))
 		if unique != "" {
 			keys = append(keys, b.keys.active(c.jobID))
 		}
@@ -183,7 +185,7 @@ func (b *Broker) runComplete(ctx context.Context, all []completing, e effect, mo
 			headKeys: keys[:completeKeys], keys: keys[completeKeys:], headArgs: args[:completeArgs], args: args[completeArgs:]}, e)
 	}
 	if len(all) > 2 {
-		args[3], args[4], args[5] = consumer, low, high
+		args[4], args[5], args[6] = consumer, low, high
 	}
 	reply, err := completeScript.durably(ctx, b.client, e, all[0].queue, keys, args)
 	if err != nil {
@@ -202,7 +204,7 @@ func (b *Broker) runComplete(ctx context.Context, all []completing, e effect, mo
 // How many keys and arguments of the complete script are the same for all results.
 const (
 	completeKeys = 2
-	completeArgs = 9
+	completeArgs = 10
 )
 
 // completed is what a reply of the complete script means, and rings for it.

@@ -68,25 +68,24 @@ func (d *doorbell) disarmed() []string {
 }
 
 // changed says what to read of keys that someone has written to: of a stream that is watched
-// what all who watch it don't know, of a task stream that is waited for its last entry. Ears
-// that nothing can be read for it rings.
-func (d *doorbell) changed(keys []string) []keyRead {
+// what all who watch it don't know, of a task stream that is waited for its last entry. States
+// that are watched are read in their own way.
+func (d *doorbell) changed(keys []string) (reads []keyRead, states []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var reads []keyRead
 	for _, key := range keys {
-		if e := d.ears[key]; e != nil {
-			r := keyRead{key: key}
-			if !e.isState {
-				r.from = e.leastSeen()
-			}
-			reads = append(reads, r)
+		switch e := d.ears[key]; {
+		case e == nil:
+		case e.isState:
+			states = append(states, key)
+		default:
+			reads = append(reads, keyRead{key: key, from: e.leastSeen(), count: firstEvents})
 		}
 		if d.lines[key] != nil {
-			reads = append(reads, keyRead{key: key, from: newest})
+			reads = append(reads, keyRead{key: key, from: newest, count: 1})
 		}
 	}
-	return reads
+	return reads, states
 }
 
 // ringEverything wakes whoever waits for anything: rings may have been missed.

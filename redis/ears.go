@@ -14,11 +14,13 @@ type mailbox struct {
 
 func newMailbox() *mailbox { return &mailbox{mail: make(chan struct{}, 1)} }
 
-// answer is what a tracker read when a key had changed.
+// answer is what was read for all who listen for a key: of a stream what a tracker read when
+// it had changed, or a state.
 type answer struct {
 	keyRead
-	raw string
-	at  int64 // see keyReply
+	raw   string
+	state *stateAnswer
+	at    int64 // of two answers of one key the later one has the higher
 }
 
 // rung is an ear that heard a ring, and what its key had then, nil if that is to be read.
@@ -69,8 +71,8 @@ func (d *doorbell) listen(e *ear) {
 	signal(d.busy)
 }
 
-// mute removes an ear.
-func (d *doorbell) mute(e *ear) {
+// mute removes an ear, and says whether it was the last of its key.
+func (d *doorbell) mute(e *ear) (isLast bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if e.next != nil {
@@ -83,7 +85,9 @@ func (d *doorbell) mute(e *ear) {
 		d.ears[e.key] = e.next
 	default:
 		delete(d.ears, e.key)
+		return true
 	}
+	return false
 }
 
 // ring puts the ear into its mailbox, to look for itself.
@@ -110,7 +114,7 @@ func (e *ear) hear(a *answer) {
 func (e *ear) use(a *answer) (keyReply, bool) {
 	reply := a.reply(a.raw)
 	reply.at = a.at
-	if reply.err != nil || e.isState || a.from == e.follower.cursor {
+	if reply.err != nil || a.from == e.follower.cursor {
 		return reply, reply.err == nil
 	}
 	i := slices.IndexFunc(reply.entries, func(entry streamEntry) bool { return entry.id == e.follower.cursor })
@@ -153,13 +157,14 @@ func (b *Broker) ringEvents(jobID string) {
 	}
 }
 
-// tell wakes every ear of a key with what the key had.
-func (d *doorbell) tell(key string, a *answer) {
+// tell wakes every ear of a key with what the key had; false when there is none.
+func (d *doorbell) tell(key string, a *answer) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for e := d.ears[key]; e != nil; e = e.next {
 		e.hear(a)
 	}
+	return d.ears[key] != nil
 }
 
 // ringAll wakes every ear of a key.

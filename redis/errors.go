@@ -28,6 +28,8 @@ var (
 	ErrLeaseToken = errors.New("not a valid lease token")
 	// ErrJobNotFound: the job has no state.
 	ErrJobNotFound = errors.New("no state is known of the job")
+	// ErrStateTooLarge: a raw peer wrote a state that is too large to be read.
+	ErrStateTooLarge = errors.New("the job's state is too large to be read")
 	// ErrFieldNotFound: the job's state lacks the field.
 	ErrFieldNotFound = errors.New("the job's state has no such field")
 	// ErrJobExists: the job has a state already.
@@ -42,7 +44,8 @@ var (
 	ErrQueueNotFound = errors.New("no such queue")
 	// ErrInvalid: a bad argument; errors.As to *ArgumentError tells which.
 	ErrInvalid = errors.New("invalid argument")
-	// ErrTooManyEvents: the job has as many events as it may have before it completes.
+	// ErrTooManyEvents: the job has as many events as it may have before it completes, in
+	// number or in bytes.
 	ErrTooManyEvents = errors.New("the job has too many events")
 )
 

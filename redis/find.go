@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -113,18 +114,32 @@ func (b *Broker) Job(ctx context.Context, jobID string) (JobInfo, error) {
 	return info, nil
 }
 
-// result is a job's terminal event, nil when there is none.
+// result is a job's terminal event, the first one; nil when there is none. It walks as the
+// scripts do (lua/record.lua), from where they came to.
 func (b *Broker) result(ctx context.Context, jobID string) (*Event, error) {
-	entries, err := b.client.commands.XRevRangeN(ctx, b.keys.completion(jobID), "+", "-", 100).Result()
-	if err != nil {
+	key := b.keys.completion(jobID)
+	pipe := b.client.commands.Pipeline()
+	scan, length := pipe.Get(ctx, b.keys.scan(jobID)), pipe.XLen(ctx, key)
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, goredis.Nil) {
 		return nil, translate("read events", err, repeatable)
 	}
-	for _, entry := range entries {
-		if event := decodeEvent(jobID, entry.ID, textFields(entry.Values)); event.Status.Terminal() {
-			return &event, nil
+	if length.Val() == 0 {
+		return nil, nil
+	}
+	from := "-"
+	if place := strings.Fields(scan.Val()); len(place) == 3 {
+		if n, err := number(place[1]); err == nil && n <= length.Val() {
+			from = cursorAfter(place[0])
 		}
 	}
-	return nil, nil
+	var found *Event
+	err := b.eachEntry(ctx, key, from, func(entry goredis.XMessage) bool {
+		if event := decodeEvent(jobID, entry.ID, textFields(entry.Values)); event.Status.Terminal() {
+			found = &event
+		}
+		return found == nil
+	})
+	return found, err
 }
 
 // places finds the tasks of a job: those that are leased or delayed, and, if deep, those
@@ -294,7 +309,8 @@ func (b *Broker) search(ctx context.Context, where Where, stream, from, jobID st
 	return found, err
 }
 
-// pageSize is how much a search reads at once: many small entries, or few large ones.
+// pageSize is how much a search reads at once: many small entries, or few large ones. What
+// the next ones weigh is not known, so it begins with few and grows slowly.
 type pageSize struct {
 	n     int64
 	bytes int
@@ -302,7 +318,7 @@ type pageSize struct {
 
 // The bounds of a page; it aims at pageBytes.
 const (
-	minPage   = 10
+	minPage   = 2
 	maxPage   = 1000
 	pageBytes = 1 << 20
 )
@@ -312,6 +328,8 @@ func (p *pageSize) next() int64 {
 	switch {
 	case p.n == 0:
 		p.n = minPage
+	case p.bytes < pageBytes/16:
+		p.n = min(maxPage, p.n*8)
 	case p.bytes < pageBytes/2:
 		p.n = min(maxPage, p.n*2)
 	case p.bytes > pageBytes:
@@ -327,19 +345,17 @@ func (p *pageSize) read(bytes int) { p.bytes += bytes }
 // eachEntry calls visit for the entries that a stream has now, after an entry or from the
 // first ("-"), until it returns false.
 func (b *Broker) eachEntry(ctx context.Context, stream, from string, visit func(goredis.XMessage) bool) error {
-	last, err := b.client.commands.XRevRangeN(ctx, stream, "+", "-", 1).Result()
-	if err != nil || len(last) == 0 {
-		return translate("read stream", err, repeatable)
-	}
-	return b.eachEntryIn(ctx, stream, from, last[0].ID, visit)
+	return b.eachEntryIn(ctx, stream, from, "", visit)
 }
 
-// eachEntryIn is eachEntry for the entries from one to another.
+// eachEntryIn is eachEntry for the entries from one to another, "" for the last that there is
+// now.
 func (b *Broker) eachEntryIn(ctx context.Context, stream, from, to string, visit func(goredis.XMessage) bool) error {
 	var page pageSize
 	for {
-		entries, err := b.client.commands.XRangeN(ctx, stream, from, to, page.next()).Result()
-		if err != nil || len(entries) == 0 {
+		n := page.next()
+		entries, err := b.client.commands.XRangeN(ctx, stream, from, cmp.Or(to, "+"), n).Result()
+		if err != nil {
 			return translate("read stream", err, repeatable)
 		}
 		for _, entry := range entries {
@@ -350,6 +366,16 @@ func (b *Broker) eachEntryIn(ctx context.Context, stream, from, to string, visit
 			if !visit(entry) {
 				return nil
 			}
+		}
+		if int64(len(entries)) < n {
+			return nil
+		}
+		if to == "" { // what comes later than this is not looked for
+			last, err := b.client.commands.XRevRangeN(ctx, stream, "+", "-", 1).Result()
+			if err != nil || len(last) == 0 {
+				return translate("read stream", err, repeatable)
+			}
+			to = last[0].ID
 		}
 		if from = cursorAfter(entries[len(entries)-1].ID); cursorLess(to, from) {
 			return nil

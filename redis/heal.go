@@ -3,8 +3,6 @@ package redis
 import (
 	"context"
 	"strconv"
-
-	goredis "github.com/redis/go-redis/v9"
 )
 
 // The terminal event is the record of a job's result. What this service writes, it writes to
@@ -15,11 +13,6 @@ import (
 // healQueue is how many states may wait to be corrected. What finds no room is left to the
 // next one that sees it.
 const healQueue = 1024
-
-// contradicts is true of a result that says other than a stored status.
-func contradicts(stored Status, result *Event) bool {
-	return result != nil && result.Status.Terminal() && stored != result.Status
-}
 
 // toHeal has a job's stored status corrected, in the background.
 func (b *Broker) toHeal(result Event) {
@@ -55,21 +48,4 @@ func (b *Broker) heal(ctx context.Context, result Event) error {
 		b.ringState(result.JobID)
 	}
 	return err
-}
-
-// resultBeside finds the result of a job with a stored status, given the newest of its events,
-// if it has any. A stored status that is terminal is only compared with the newest event:
-// just a raw peer can have appended anything behind a result.
-func (b *Broker) resultBeside(ctx context.Context, jobID string, stored Status, newest []goredis.XMessage) (*Event, error) {
-	if len(newest) == 0 {
-		return nil, nil
-	}
-	event := decodeEvent(jobID, newest[0].ID, textFields(newest[0].Values))
-	switch {
-	case event.Status.Terminal():
-		return &event, nil
-	case stored.Terminal():
-		return nil, nil
-	}
-	return b.result(ctx, jobID)
 }

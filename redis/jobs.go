@@ -62,7 +62,7 @@ func (s InitialState) flat() []string {
 }
 
 // SetState writes fields of a job's state. With a token, only while that lease of the
-// job's task is held: else ErrLeaseLost.
+// job's task is held: else ErrLeaseLost. ErrInvalid when the state would become too large.
 func (b *Broker) SetState(ctx context.Context, jobID string, fields map[string]string, token string) error {
 	w := stateWrite{jobID: jobID, mode: setFields, fields: pairs(fields)}
 	if err := errors.Join(CheckID("job_id", jobID), CheckFields("fields", fields)); err != nil {
@@ -93,7 +93,8 @@ type JobState struct {
 
 // State reads a job's state: the named fields that are there, or all when none is
 // named. The status is that of the job's result if it has one, whatever a raw worker left in
-// the state. ErrJobNotFound when the job has no state.
+// the state. ErrJobNotFound when the job has no state, ErrStateTooLarge when a raw peer made it
+// too large to be read.
 func (b *Broker) State(ctx context.Context, jobID string, names []string) (JobState, error) {
 	if err := CheckID("job_id", jobID); err != nil {
 		return JobState{}, err
@@ -101,65 +102,46 @@ func (b *Broker) State(ctx context.Context, jobID string, names []string) (JobSt
 	if len(names) > MaxFields {
 		return JobState{}, invalid("fields", "has %d entries, at most %d are allowed", len(names), MaxFields)
 	}
-	key := b.keys.state(jobID)
-	pipe := b.client.commands.Pipeline()
-	ttl := pipe.PTTL(ctx, key)
-	status := pipe.HGet(ctx, key, fieldStatus)
-	newest := pipe.XRevRangeN(ctx, b.keys.completion(jobID), "+", "-", 1)
-	var all *goredis.MapStringStringCmd
-	var some *goredis.SliceCmd
-	if len(names) == 0 {
-		all = pipe.HGetAll(ctx, key)
-	} else {
-		some = pipe.HMGet(ctx, key, names...)
-	}
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, goredis.Nil) {
-		return JobState{}, translate("get state", err, repeatable)
-	}
-	if ttl.Val() == -2 { // the driver's word for a missing key
-		return JobState{}, ErrJobNotFound
-	}
-	state := JobState{Status: Status(status.Val()), TTL: ttl.Val()}
-	if all != nil {
-		state.Fields = all.Val()
-		maps.DeleteFunc(state.Fields, func(name, _ string) bool { return isOwnField(name) })
-	} else {
-		state.Fields = make(map[string]string, len(names))
-		for i, value := range some.Val() {
-			if text, ok := value.(string); ok {
-				state.Fields[names[i]] = text
-			}
-		}
-	}
-	result, err := b.resultBeside(ctx, jobID, state.Status, newest.Val())
-	if err != nil {
+	found, err := b.readState(ctx, jobID, names)
+	switch {
+	case err != nil:
 		return JobState{}, err
+	case found.verdict == stateNone:
+		return JobState{}, ErrJobNotFound
+	case found.verdict == stateTooLarge:
+		return JobState{}, ErrStateTooLarge
 	}
-	if contradicts(state.Status, result) {
-		b.toHeal(*result)
-		state.Status = result.Status
-		if len(names) == 0 || slices.Contains(names, fieldStatus) {
-			state.Fields[fieldStatus] = string(result.Status)
-		}
+	if len(names) == 0 {
+		maps.DeleteFunc(found.fields, func(name, _ string) bool { return isOwnField(name) })
+	}
+	state := JobState{Fields: found.fields, Status: found.status, TTL: found.ttl}
+	if !found.hasEvents || state.Status.Terminal() {
+		return state, nil
+	}
+	result, err := b.result(ctx, jobID)
+	if err != nil || result == nil {
+		return state, err
+	}
+	b.toHeal(*result)
+	state.Status = result.Status
+	if len(names) == 0 || slices.Contains(names, fieldStatus) {
+		state.Fields[fieldStatus] = string(result.Status)
 	}
 	return state, nil
 }
 
 // StateField reads one field of a job's state, as State does. Errors: ErrJobNotFound,
-// ErrFieldNotFound.
+// ErrFieldNotFound, ErrStateTooLarge.
 func (b *Broker) StateField(ctx context.Context, jobID, field string) (string, error) {
-	if field != fieldStatus {
-		return b.states.GetField(ctx, jobID, field)
-	}
 	state, err := b.State(ctx, jobID, []string{field})
 	if err != nil {
 		return "", err
 	}
-	status, ok := state.Fields[field]
+	value, ok := state.Fields[field]
 	if !ok {
 		return "", ErrFieldNotFound
 	}
-	return status, nil
+	return value, nil
 }
 
 // DeleteState removes a job's state and says whether there was one.
@@ -238,9 +220,12 @@ func (b *Broker) readStatuses(ctx context.Context, jobs []JobSummary) error {
 		_, _ = pipe.Exec(ctx) // a key of another type is no reason to show no list
 		for i, job := range page {
 			for _, entry := range newest[i].Val() {
-				if event := decodeEvent(job.JobID, entry.ID, textFields(entry.Values)); contradicts(job.Status, &event) {
-					b.toHeal(event)
-					job.Status = event.Status
+				if !decodeEvent(job.JobID, entry.ID, textFields(entry.Values)).Status.Terminal() {
+					continue
+				}
+				if result, err := b.result(ctx, job.JobID); err == nil && result != nil {
+					b.toHeal(*result)
+					job.Status = result.Status
 				}
 			}
 		}

@@ -20,6 +20,7 @@ type keys struct{ prefix string }
 func (k keys) tasks(queue string) string          { return k.prefix + queue }
 func (k keys) state(job string) string            { return k.prefix + stateFamily + ":" + job }
 func (k keys) completion(job string) string       { return k.prefix + "argus_completion:" + job }
+func (k keys) scan(job string) string             { return k.prefix + "argus_scan:" + job }
 func (k keys) delayed(queue string) string        { return k.prefix + "argus_delayed:" + queue }
 func (k keys) backlog(queue string) string        { return k.prefix + "argus_fair:" + queue }
 func (k keys) fairReady(queue string) string      { return k.prefix + "argus_fair_ready:" + queue }

@@ -13,8 +13,10 @@ import (
 // keyRead is one look at what a watch waits for.
 type keyRead struct {
 	key string
-	// from is the entry to read from; "" for a state, newest for a stream's last entry.
+	// from is the entry to read from; newest for a stream's last entry.
 	from string
+	// count is how many entries to read at most.
+	count int
 	// about, if not "", is a job of which a snapshot is wanted too.
 	about string
 }
@@ -24,42 +26,28 @@ const newest = "newest"
 
 // words are the command that reads.
 func (r keyRead) words() words {
-	switch r.from {
-	case "":
-		return words{"hgetall", r.key}
-	case newest:
+	if r.from == newest {
 		return words{"xrevrange", r.key, "+", "-", "count", "1"}
 	}
-	return words{"xrange", r.key, r.from, "+", "count", strconv.Itoa(watchPage + 1)}
+	return words{"xrange", r.key, r.from, "+", "count", strconv.Itoa(r.count)}
 }
 
 // reply is what its command got.
 func (r keyRead) reply(raw string) (found keyReply) {
 	reply, err := parseReply(raw)
-	switch {
-	case err != nil:
-	case r.from == "":
-		found.fields, err = reply.fields(), reply.err
-	default:
+	if err == nil {
 		found.entries, err = reply.entries(), reply.err
 	}
-	found.err = r.failure(err)
-	found.hasMore = len(found.entries) > watchPage
+	found.err = translate("read events", err, repeatable)
+	found.hasMore, found.bytes = len(found.entries) == r.count, len(raw)
 	return found
-}
-
-func (r keyRead) failure(err error) error {
-	if r.from == "" {
-		return translate("read state", err, repeatable)
-	}
-	return translate("read events", err, repeatable)
 }
 
 // keyReply is what a keyRead found.
 type keyReply struct {
 	entries  []streamEntry
 	hasMore  bool // there may be more entries
-	fields   map[string]string
+	bytes    int  // of the entries
 	snapshot Snapshot
 	err      error
 	// at counts what trackers were answered: of two replies the later one has the higher; 0 if
@@ -139,7 +127,16 @@ func (b *Broker) serveReads(ctx context.Context) {
 	}
 }
 
-func (b *Broker) answer(ctx context.Context, page []readRequest) {
+// answer reads a page. What several want is read once, and they share the reply.
+func (b *Broker) answer(ctx context.Context, requests []readRequest) {
+	page := make([]keyRead, 0, len(requests))
+	places := make(map[keyRead]int, len(requests))
+	for _, r := range requests {
+		if _, ok := places[r.keyRead]; !ok {
+			places[r.keyRead] = len(page)
+			page = append(page, r.keyRead)
+		}
+	}
 	b.reads.read.Add(int64(len(page)))
 	b.reads.pipelines.Add(1)
 	var replies []keyReply
@@ -151,13 +148,13 @@ func (b *Broker) answer(ctx context.Context, page []readRequest) {
 		replies = b.pipeline(ctx, page)
 	}
 	b.addSnapshots(ctx, page, replies)
-	for i, r := range page {
-		r.reply <- numberedReply{replies[i], r.n}
+	for _, r := range requests {
+		r.reply <- numberedReply{replies[places[r.keyRead]], r.n}
 	}
 }
 
 // readTracked reads a page over a tracker; nil when that breaks.
-func (b *Broker) readTracked(t *tracker, page []readRequest) []keyReply {
+func (b *Broker) readTracked(t *tracker, page []keyRead) []keyReply {
 	var out []byte
 	replies, questions := make([]keyReply, len(page)), make([]question, len(page))
 	var answers sync.WaitGroup
@@ -168,7 +165,7 @@ func (b *Broker) readTracked(t *tracker, page []readRequest) []keyReply {
 			if raw == "" {
 				isBroken.Store(true)
 			} else {
-				replies[i] = r.keyRead.reply(raw)
+				replies[i] = r.reply(raw)
 				replies[i].at = b.reads.answers.Add(1)
 			}
 			answers.Done()
@@ -186,85 +183,80 @@ func (b *Broker) readTracked(t *tracker, page []readRequest) []keyReply {
 }
 
 // pipeline reads a page over any connection. Each reply has its own error.
-func (b *Broker) pipeline(ctx context.Context, page []readRequest) []keyReply {
+func (b *Broker) pipeline(ctx context.Context, page []keyRead) []keyReply {
 	pipe := b.client.commands.Pipeline()
 	entries := make([]*goredis.XMessageSliceCmd, len(page))
-	fields := make([]*goredis.MapStringStringCmd, len(page))
 	for i, r := range page {
-		switch r.from {
-		case "":
-			fields[i] = pipe.HGetAll(ctx, r.key)
-		case newest:
+		if r.from == newest {
 			entries[i] = pipe.XRevRangeN(ctx, r.key, "+", "-", 1)
-		default:
-			entries[i] = pipe.XRangeN(ctx, r.key, r.from, "+", watchPage+1)
+		} else {
+			entries[i] = pipe.XRangeN(ctx, r.key, r.from, "+", int64(r.count))
 		}
 	}
 	_, _ = pipe.Exec(ctx)
 	replies := make([]keyReply, len(page))
 	for i, r := range page {
 		reply := &replies[i]
-		if r.from == "" {
-			reply.fields, reply.err = fields[i].Val(), r.failure(fields[i].Err())
-			continue
-		}
 		for _, m := range entries[i].Val() {
-			reply.entries = append(reply.entries, streamEntry{m.ID, textFields(m.Values)})
+			fields := textFields(m.Values)
+			for name, value := range fields {
+				reply.bytes += len(name) + len(value)
+			}
+			reply.entries = append(reply.entries, streamEntry{m.ID, fields})
 		}
-		reply.hasMore, reply.err = len(reply.entries) > watchPage, r.failure(entries[i].Err())
+		reply.hasMore, reply.err = len(reply.entries) == r.count, translate("read events", entries[i].Err(), repeatable)
 	}
 	return replies
 }
 
 // addSnapshots adds the snapshots that a page wants. They don't go over the tracker: nobody
-// wants to be told of what they look at.
-func (b *Broker) addSnapshots(ctx context.Context, page []readRequest, replies []keyReply) {
-	pipe := b.client.commands.Pipeline()
-	snapshots := make([]*snapshotRead, len(page))
+// wants to be told of what they look at. A job's last event, which may be large, is read only
+// if its state does not say that it is over.
+func (b *Broker) addSnapshots(ctx context.Context, page []keyRead, replies []keyReply) {
+	known, last := b.client.commands.Pipeline(), b.client.commands.Pipeline()
+	exists, statuses := make([]*goredis.IntCmd, len(page)), make([]*goredis.StringCmd, len(page))
 	for i, r := range page {
 		if r.about != "" && replies[i].err == nil {
-			snapshots[i] = b.wantSnapshot(ctx, pipe, r.about)
+			exists[i] = known.Exists(ctx, b.keys.state(r.about), b.keys.completion(r.about))
+			statuses[i] = known.HGet(ctx, b.keys.state(r.about), fieldStatus)
 		}
 	}
-	_, _ = pipe.Exec(ctx) // each of its commands has its own error
-	for i, s := range snapshots {
-		if s != nil {
-			replies[i].snapshot, replies[i].err = b.snapshot(page[i].about, s)
+	_, _ = known.Exec(ctx) // each of its commands has its own error
+	events := make([]*goredis.XMessageSliceCmd, len(page))
+	for i := range page {
+		if exists[i] == nil {
+			continue
+		}
+		for _, err := range []error{exists[i].Err(), statuses[i].Err()} {
+			if err != nil && !errors.Is(err, goredis.Nil) {
+				replies[i].err = translate("read job", err, repeatable)
+			}
+		}
+		s := &replies[i].snapshot
+		s.Known, s.Status = exists[i].Val() > 0, Status(statuses[i].Val())
+		if s.Known && !s.Status.Terminal() {
+			events[i] = last.XRevRangeN(ctx, b.keys.completion(page[i].about), "+", "-", 1)
 		}
 	}
-}
-
-// snapshotRead is where a job is.
-type snapshotRead struct {
-	exists *goredis.IntCmd
-	status *goredis.StringCmd
-	last   *goredis.XMessageSliceCmd
-}
-
-func (b *Broker) wantSnapshot(ctx context.Context, pipe goredis.Pipeliner, jobID string) *snapshotRead {
-	return &snapshotRead{
-		exists: pipe.Exists(ctx, b.keys.state(jobID)),
-		status: pipe.HGet(ctx, b.keys.state(jobID), fieldStatus),
-		last:   pipe.XRevRangeN(ctx, b.keys.completion(jobID), "+", "-", 1),
-	}
-}
-
-// snapshot is what was read of a job. Its result counts more than its state.
-func (b *Broker) snapshot(jobID string, s *snapshotRead) (Snapshot, error) {
-	for _, err := range []error{s.exists.Err(), s.status.Err(), s.last.Err()} {
-		if err != nil && !errors.Is(err, goredis.Nil) {
-			return Snapshot{}, translate("read job", err, repeatable)
+	_, _ = last.Exec(ctx)
+	for i, e := range events {
+		if e == nil {
+			continue
+		}
+		if err := e.Err(); err != nil {
+			replies[i].err = translate("read job", err, repeatable)
+		}
+		s := &replies[i].snapshot
+		for _, m := range e.Val() {
+			switch last := decodeEvent(page[i].about, m.ID, textFields(m.Values)); {
+			case last.Status.Terminal():
+				if result, err := b.result(ctx, page[i].about); err == nil && result != nil {
+					b.toHeal(*result)
+					s.Status = result.Status
+				}
+			case s.Status == "":
+				s.Status = last.Status
+			}
 		}
 	}
-	snapshot := Snapshot{Known: s.exists.Val() > 0 || len(s.last.Val()) > 0, Status: Status(s.status.Val())}
-	if last := s.last.Val(); len(last) > 0 {
-		event := decodeEvent(jobID, last[0].ID, textFields(last[0].Values))
-		if contradicts(snapshot.Status, &event) && s.exists.Val() > 0 {
-			b.toHeal(event)
-		}
-		if snapshot.Status == "" || event.Status.Terminal() {
-			snapshot.Status = event.Status
-		}
-	}
-	return snapshot, nil
 }

@@ -22,17 +22,19 @@ type recording struct {
 
 	judgements []string // event id, status, …
 	parts      string   // the job's parts and their statuses: "trivy=completed clamav="
+	asked      int      // questions since the script last came further in the job's events
 }
 
-// maxQuestions bounds how often others' writes can make a script ask again.
+// maxQuestions bounds how often others' writes can make a script ask again at one place of
+// the job's events.
 const maxQuestions = 20 + MaxParts
 
 // record runs a script that may record a result, until it has no more questions.
 func (b *Broker) record(ctx context.Context, s *script, e effect, r recording, keys []string, head []any) ([]string, error) {
-	keys = append([]string{b.keys.state(r.jobID), b.keys.completion(r.jobID), b.keys.scratch(), b.keys.active(r.jobID)}, keys...)
+	keys = append([]string{b.keys.state(r.jobID), b.keys.completion(r.jobID), b.keys.scratch(), b.keys.active(r.jobID), b.keys.scan(r.jobID)}, keys...)
 	head = append(head, b.config.StateTTL.Milliseconds(), b.config.CompletionTTL.Milliseconds())
 	now := time.Now()
-	for range maxQuestions {
+	for r.asked <= maxQuestions {
 		reply, err := s.strings(ctx, b.client, e, keys, appendStrings(slices.Clone(head), r.args(nil, now))...)
 		if err != nil {
 			return nil, err
@@ -55,6 +57,7 @@ func errRestless(s *script) error {
 
 // answer takes a script's question; false when it is none.
 func (r *recording) answer(reply []string) bool {
+	r.asked++
 	switch reply[0] {
 	case "JUDGE":
 		r.judgements = append(r.judgements, judge(r.jobID, reply[1:])...)
@@ -62,6 +65,10 @@ func (r *recording) answer(reply []string) bool {
 		r.parts = reply[1]
 	case "PART":
 		r.part = reply[1]
+	case "AGAIN":
+		if r.asked = 0; reply[1] != "" { // what was judged lies behind the position
+			r.judgements = nil
+		}
 	default:
 		return false
 	}

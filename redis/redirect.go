@@ -75,8 +75,8 @@ func startsWith(err error, word string) bool {
 
 // follow reads anew what a tracker's node redirected. It is not rung for, so it is read
 // again soon; a tracker of a node that lost the slot ends.
-func (b *Broker) follow(ctx context.Context, t *tracker, page []readRequest, replies []keyReply) {
-	var again []readRequest
+func (b *Broker) follow(ctx context.Context, t *tracker, page []keyRead, replies []keyReply) {
+	var again []keyRead
 	var at []int
 	for i := range replies {
 		if isMoved(replies[i].err) {

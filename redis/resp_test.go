@@ -43,7 +43,7 @@ func FuzzReply(f *testing.F) {
 	f.Add("-ERR\r\n")
 	f.Add("*1\r\n+x")
 	f.Fuzz(func(t *testing.T, raw string) {
-		for _, r := range []keyRead{{key: "k"}, {key: "k", from: "0-0"}} {
+		for _, r := range []keyRead{{key: "k", from: newest}, {key: "k", from: "0-0"}} {
 			r.reply(raw)
 		}
 		if got, err := readReply(bufio.NewReader(strings.NewReader(raw))); err == nil && !strings.HasPrefix(raw, got) {

@@ -91,7 +91,8 @@ type Extended struct {
 }
 
 // Extend renews a lease, and writes fields of the job's state in the same step.
-// Errors: ErrLeaseToken, ErrLeaseLost.
+// Errors: ErrLeaseToken, ErrLeaseLost; ErrInvalid when the state would become too large: the
+// lease is not renewed then.
 func (b *Broker) Extend(ctx context.Context, token string, fields map[string]string) (Extended, error) {
 	lease, err := b.parseLease(token)
 	if err != nil {
@@ -108,7 +109,11 @@ func (b *Broker) Extend(ctx context.Context, token string, fields map[string]str
 	if err != nil {
 		return Extended{}, err
 	}
-	if reply[0] != "OK" {
+	switch reply[0] {
+	case "OK":
+	case "FULL":
+		return Extended{}, stateFull("progress_fields", pairs(fields))
+	default:
 		return Extended{}, ErrLeaseLost
 	}
 	if len(fields) > 0 {

@@ -25,6 +25,9 @@ type StateManagerConfig struct {
 // StateManager keeps job states: one hash of string fields for each job. It is safe
 // for concurrent use. All writes may be repeated.
 //
+// A state has at most MaxStateFields fields and MaxStateBytes bytes: a write that would
+// exceed that is refused as ErrInvalid, and writes nothing.
+//
 // A write that creates a state gives it DefaultTTL, so that nothing is left to stay
 // for ever; a write to an existing state leaves its TTL alone.
 type StateManager struct {
@@ -203,6 +206,8 @@ func (s *StateManager) write(ctx context.Context, w stateWrite) (created bool, e
 			return false, nil
 		}
 		return false, ErrJobExists
+	case "FULL":
+		return false, stateFull("fields", w.fields)
 	case "NOT_PENDING", "LEASE_LOST":
 		return false, ErrLeaseLost
 	}

@@ -82,15 +82,23 @@ func (b *Broker) keepTracking(ctx context.Context) {
 	}
 }
 
+// sharedAnswer is how large an answer may be that waits at those who listen. A larger one is
+// read again when they come to it.
+const sharedAnswer = 64 << 10
+
 // changed reads what Redis told has changed, nil for everything, and rings when it was read:
-// with events and states for those who watch them, for workers if there is a new task.
+// with events for those who watch them, for workers if there is a new task. States are read
+// a little later, if they were read just now.
 func (b *Broker) changed(t *tracker, keys []string) {
 	if keys == nil {
 		b.bell.ringEverything()
 		return
 	}
 	b.rings.Add(int64(len(keys)))
-	reads := b.bell.changed(keys)
+	reads, states := b.bell.changed(keys)
+	for _, key := range states {
+		b.watched.want(key)
+	}
 	if len(reads) == 0 {
 		return
 	}
@@ -105,6 +113,8 @@ func (b *Broker) changed(t *tracker, keys []string) {
 			case raw == "": // everything will be rung for
 			case r.from == newest:
 				b.rungTasks(r, raw)
+			case len(raw) > sharedAnswer:
+				b.bell.ringAll(r.key)
 			default:
 				b.bell.tell(r.key, &answer{keyRead: r, raw: raw, at: b.reads.answers.Add(1)})
 			}
@@ -141,7 +151,7 @@ func (b *Broker) armTasks(ctx context.Context) {
 		keys := b.bell.disarmed()
 		reads := make([]keyRead, len(keys))
 		for i, key := range keys {
-			reads[i] = keyRead{key: key, from: newest}
+			reads[i] = keyRead{key: key, from: newest, count: 1}
 		}
 		replies, err := b.readKeys(ctx, reads)
 		if err != nil {

@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -37,6 +36,9 @@ type Frame struct {
 type StateChange struct {
 	Fields  map[string]string
 	Removed []string
+	// Truncated: the state is too large to be told. The next change is again one to the last
+	// state that was told.
+	Truncated bool
 }
 
 // WatchOptions say what to watch of a job.
@@ -54,6 +56,9 @@ type Watches struct {
 	box  *mailbox
 	jobs map[string]*follower
 	out  []Frame
+	// looks is how many ears the next look takes: as many as have little, or a few that
+	// have much.
+	looks int
 	// isStrict: a job that can't be read at first has failed.
 	isStrict bool
 }
@@ -63,16 +68,23 @@ type follower struct {
 	broker *Broker
 	jobID  string
 	cursor string // after the last event that was read
+	count  int    // how many events the next read gets
 	events ear
-	state  *ear // nil when its state is not watched
-	told   map[string]string
-	isNew  bool      // nothing of it was told
-	held   *keyReply // its state, which is told after its snapshot
+	state  *ear              // nil when its state is not watched
+	told   map[string]string // of its state
+	isNew  bool              // nothing of it was told
+	held   *stateAnswer      // its state, which is told after its snapshot
+	// isTooLarge: it was told that its state is too large.
+	isTooLarge bool
+	// last is its terminal event, which is told after the state that was written with it:
+	// an answer with a higher number than lastState.
+	last      *Event
+	lastState int64
 }
 
 // Watches makes one without jobs. The caller must Close it.
 func (b *Broker) Watches() *Watches {
-	return &Watches{of: func(string) *Broker { return b }, box: newMailbox(), jobs: make(map[string]*follower)}
+	return &Watches{of: func(string) *Broker { return b }, box: newMailbox(), jobs: make(map[string]*follower), looks: firstLooks}
 }
 
 // Len is how many jobs it follows.
@@ -93,7 +105,7 @@ func (w *Watches) Add(jobID string, options WatchOptions) error {
 	}
 	w.Remove(jobID)
 	b := w.of(jobID)
-	f := &follower{broker: b, jobID: jobID, cursor: cursor, isNew: true}
+	f := &follower{broker: b, jobID: jobID, cursor: cursor, count: firstEvents, isNew: true}
 	f.events = ear{box: w.box, key: b.keys.completion(jobID), seen: cursor, follower: f}
 	w.jobs[jobID] = f
 	b.bell.listen(&f.events)
@@ -101,7 +113,7 @@ func (w *Watches) Add(jobID string, options WatchOptions) error {
 	if options.State {
 		f.state = &ear{box: w.box, key: b.keys.state(jobID), isState: true, follower: f}
 		b.bell.listen(f.state)
-		f.state.ring()
+		b.watched.want(f.state.key)
 	}
 	return nil
 }
@@ -119,8 +131,8 @@ func (w *Watches) Remove(jobID string) {
 func (w *Watches) drop(f *follower) {
 	delete(w.jobs, f.jobID)
 	f.broker.bell.mute(&f.events)
-	if f.state != nil {
-		f.broker.bell.mute(f.state)
+	if f.state != nil && f.broker.bell.mute(f.state) {
+		f.broker.watched.forget(f.state.key)
 	}
 }
 
@@ -173,13 +185,22 @@ type found struct {
 // look takes what rang, and reads what did not come with its ring; isEmpty when nothing rang.
 func (w *Watches) look(ctx context.Context) (isEmpty bool, err error) {
 	var all []found
+	var states []rung
 	var ears []*ear // that look for themselves
 	var reads []keyRead
-	rung := w.box.take(readPage)
+	rung := w.box.take(w.looks)
 	for _, r := range rung {
 		e, f := r.ear, r.ear.follower
 		if w.jobs[f.jobID] != f {
 			continue // it was removed since
+		}
+		if e.isState {
+			if r.answer == nil {
+				f.broker.watched.want(e.key)
+			} else {
+				states = append(states, r)
+			}
+			continue
 		}
 		if r.answer != nil && !f.isNew {
 			if r.answer.at < e.at {
@@ -190,12 +211,9 @@ func (w *Watches) look(ctx context.Context) (isEmpty bool, err error) {
 				continue
 			}
 		}
-		read := keyRead{key: e.key}
-		if !e.isState {
-			read.from = f.cursor
-			if f.isNew {
-				read.about = f.jobID
-			}
+		read := keyRead{key: e.key, from: f.cursor, count: f.count}
+		if f.isNew {
+			read.about = f.jobID
 		}
 		ears, reads = append(ears, e), append(reads, read)
 	}
@@ -208,16 +226,15 @@ func (w *Watches) look(ctx context.Context) (isEmpty bool, err error) {
 			all = append(all, found{e, replies[i]})
 		}
 	}
-	for _, one := range all { // states first: an event may be the last word
-		if one.isState {
-			w.state(one.ear, one.reply)
-		}
+	for _, r := range states { // they are first: an event may be the last word
+		w.state(r.ear, r.answer)
 	}
+	bytes := 0
 	for _, one := range all {
-		if !one.isState {
-			w.events(ctx, one.ear, one.reply)
-		}
+		bytes += one.reply.bytes
+		w.events(ctx, one.ear, one.reply)
 	}
+	w.looks = fewer(w.looks, bytes, len(rung) == w.looks, lookBytes, firstLooks, readPage)
 	return len(rung) == 0, nil
 }
 
@@ -279,43 +296,86 @@ func (w *Watches) end(f *follower, err error) {
 	w.out = append(w.out, Frame{JobID: f.jobID, Cursor: f.cursor, Err: err})
 }
 
-// state tells what has changed in a job's state.
-func (w *Watches) state(e *ear, reply keyReply) {
+// state takes what was read of a job's state.
+func (w *Watches) state(e *ear, a *answer) {
 	f := e.follower
-	if w.jobs[f.jobID] != f || w.failed(e, reply.err) {
+	if w.jobs[f.jobID] != f || w.failed(e, a.state.err) {
 		return
 	}
-	e.at = reply.at
 	if f.isNew {
-		f.held = &reply
+		f.held = a.state
 		return
 	}
-	change := StateChange{Fields: make(map[string]string)}
-	for name, value := range reply.fields {
-		if old, known := f.told[name]; (!known || old != value) && !isOwnField(name) {
-			change.Fields[name] = value
-		}
+	w.tellState(f, a.state)
+	if f.last != nil && a.at > f.lastState {
+		w.finish(f, f.last)
 	}
-	for name := range f.told {
-		if _, there := reply.fields[name]; !there && !isOwnField(name) {
-			change.Removed = append(change.Removed, name)
+}
+
+// tellState tells what has changed in a job's state.
+func (w *Watches) tellState(f *follower, a *stateAnswer) {
+	change := StateChange{Fields: make(map[string]string), Truncated: a.isTooLarge && !f.isTooLarge}
+	if f.isTooLarge = a.isTooLarge; !a.isTooLarge {
+		for name, value := range a.fields {
+			if old, known := f.told[name]; (!known || old != value) && !isOwnField(name) {
+				change.Fields[name] = value
+			}
 		}
+		for name := range f.told {
+			if _, there := a.fields[name]; !there && !isOwnField(name) {
+				change.Removed = append(change.Removed, name)
+			}
+		}
+		f.told = a.fields
 	}
-	f.told = maps.Clone(reply.fields)
-	if len(change.Fields)+len(change.Removed) > 0 {
+	if len(change.Fields)+len(change.Removed) > 0 || change.Truncated {
 		w.out = append(w.out, Frame{JobID: f.jobID, Cursor: f.cursor, State: &change})
 	}
 }
 
-// watchPage is how many events one read gets.
-const watchPage = 100
+// finish tells a job's terminal event, and ends its watch.
+func (w *Watches) finish(f *follower, last *Event) {
+	f.cursor = last.Cursor
+	w.out = append(w.out, Frame{JobID: f.jobID, Cursor: f.cursor, Event: last, Done: true})
+	w.drop(f)
+}
+
+// Redis has no bound in bytes for what it returns, and events may be small or large. So a
+// watch begins to read with few, gets more at a time while they are small, and fewer when they
+// are large: a page is some eventBytes, or one event. firstEvents are the cursor's own one
+// and two more.
+const (
+	firstEvents = 3
+	mostEvents  = 101
+	eventBytes  = 1 << 18
+)
+
+// Likewise, a watch of many jobs looks at few at a time that have much to tell.
+const (
+	firstLooks = 16
+	lookBytes  = 4 << 20
+)
+
+// fewer is how many to read after a page of n that had so many bytes: more if it was full and
+// small, fewer if it was large; else as few as at first, as what comes is not known.
+func fewer(n, bytes int, isFull bool, aim, first, most int) int {
+	switch {
+	case bytes > aim:
+		return max(2, min(first, n*aim/bytes))
+	case !isFull:
+		return min(n, first)
+	case bytes < aim/8:
+		return min(most, 4*n)
+	}
+	return n
+}
 
 // events tells the events after a job's cursor. They were read from the cursor's own event
 // on, so that one read also tells whether that is still there: if it is gone, so may
 // others be that came after it.
 func (w *Watches) events(ctx context.Context, e *ear, reply keyReply) {
 	f := e.follower
-	if w.jobs[f.jobID] != f || w.failed(e, reply.err) {
+	if w.jobs[f.jobID] != f || f.last != nil || w.failed(e, reply.err) {
 		return
 	}
 	e.at = reply.at
@@ -332,7 +392,7 @@ func (w *Watches) events(ctx context.Context, e *ear, reply keyReply) {
 		f.isNew = false
 		w.out = append(w.out, Frame{JobID: f.jobID, Cursor: f.cursor, Snapshot: &reply.snapshot, Done: after})
 		if f.held != nil {
-			w.state(f.state, *f.held)
+			w.tellState(f, f.held)
 			f.held = nil
 		}
 	}
@@ -342,25 +402,22 @@ func (w *Watches) events(ctx context.Context, e *ear, reply keyReply) {
 	}
 	for _, entry := range entries {
 		event := f.event(entry)
-		f.cursor = strings.Clone(entry.id) // the entry shares the memory of the whole reply
-		done := event.Status.Terminal()
-		if done && f.state != nil { // it was written in the same step
-			if replies, err := f.broker.readKeys(ctx, []keyRead{{key: f.state.key}}); err == nil {
-				w.state(f.state, replies[0])
+		event.Cursor = strings.Clone(entry.id) // the entry shares the memory of the whole reply
+		if event.Status.Terminal() {
+			if _, isOurs := entry.fields[fieldLease]; !isOurs { // a raw worker may have left the state
+				f.broker.toHeal(event)
 			}
-			if w.jobs[f.jobID] != f {
-				return
+			if f.state == nil {
+				w.finish(f, &event)
+			} else { // it was written in the same step
+				f.last, f.lastState = &event, f.broker.watched.want(f.state.key)
 			}
-		}
-		w.out = append(w.out, Frame{JobID: f.jobID, Cursor: f.cursor, Event: &event, Done: done})
-		if _, isOurs := entry.fields[fieldLease]; done && !isOurs { // a raw worker may have left the state
-			f.broker.toHeal(event)
-		}
-		if done {
-			w.drop(f)
 			return
 		}
+		f.cursor = event.Cursor
+		w.out = append(w.out, Frame{JobID: f.jobID, Cursor: f.cursor, Event: &event})
 	}
+	f.count = fewer(f.count, reply.bytes, reply.hasMore, eventBytes, firstEvents, mostEvents)
 	f.broker.bell.knows(e, f.cursor)
 	if reply.hasMore {
 		e.ring()

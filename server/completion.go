@@ -89,7 +89,7 @@ func toStateChange(s *redis.StateChange) *argusv1.StateChange {
 	for _, name := range s.Removed {
 		change.Removed = append(change.Removed, valid(name))
 	}
-	if proto.Size(change) > maxMessage-frameOverhead {
+	if s.Truncated || proto.Size(change) > maxMessage-frameOverhead {
 		return &argusv1.StateChange{Truncated: true}
 	}
 	return change

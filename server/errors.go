@@ -71,7 +71,7 @@ var failures = []failure{
 	{redis.ErrOutcomeUnknown, codes.Unknown, argusv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN,
 		"the connection to the store broke: the write may or may not have happened; with a request_id it can be repeated safely", false},
 	{redis.ErrTooManyEvents, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_TOO_MANY_EVENTS,
-		"the job has 1000 events that are not terminal; only its terminal event can follow", false},
+		"the job has as many events that are not terminal as it may, in number (1000) or in bytes (the server's setting event_bytes); only its terminal event can follow", false},
 	{errTooManyJobs, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_TOO_MANY_JOBS,
 		"the stream watches more than 500000 jobs; use another one", false},
 	{errSlowReader, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_SLOW_READER,
@@ -113,6 +113,9 @@ func toStatus(err error, about subject) error {
 		metadata["earliest_cursor"] = expired.Earliest
 		return build(failure{code: codes.OutOfRange, reason: argusv1.ErrorReason_ERROR_REASON_CURSOR_EXPIRED,
 			message: "events after the cursor are gone; the earliest cursor that can be resumed from is " + expired.Earliest}, metadata)
+	}
+	if errors.Is(err, redis.ErrStateTooLarge) { // it was not even read
+		err = errResponseTooLarge
 	}
 	f := internal
 	for _, candidate := range failures {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -63,7 +64,12 @@ func (j *jobState) setOne(ctx context.Context, r interface {
 	if err != nil {
 		return err
 	}
-	return j.broker.SetState(ctx, r.GetJobId(), map[string]string{r.GetField(): value}, r.GetLeaseToken())
+	err = j.broker.SetState(ctx, r.GetJobId(), map[string]string{r.GetField(): value}, r.GetLeaseToken())
+	var argument *redis.ArgumentError
+	if errors.As(err, &argument) && strings.HasPrefix(argument.Field, "fields") {
+		err = &redis.ArgumentError{Field: valueField, Problem: argument.Problem}
+	}
+	return err
 }
 
 func (j *jobState) SetFields(ctx context.Context, r *argusv1.SetFieldsRequest) (*argusv1.SetFieldsResponse, error) {

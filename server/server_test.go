@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	goredis "github.com/redis/go-redis/v9"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/protobuf/testing/protocmp"
@@ -516,12 +517,18 @@ func TestResponseTooLarge(t *testing.T) {
 	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e)
 		mib := strings.Repeat("x", 1<<20)
-		for _, field := range []string{"a", "b", "c", "d"} {
+		for _, field := range []string{"a", "b"} {
 			if _, err := b.state.SetField(b.ctx, &argusv1.SetFieldRequest{JobId: "job", Field: field, Value: mib}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		_, err := b.state.GetAll(b.ctx, &argusv1.GetAllRequest{JobId: "job"})
+		_, err := b.state.SetField(b.ctx, &argusv1.SetFieldRequest{JobId: "job", Field: "c", Value: mib})
+		expect(t, err, codes.InvalidArgument, argusv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT)
+		if text := status.Convert(err).Message(); !strings.HasPrefix(text, "value: ") {
+			t.Error(text)
+		}
+		b.raw.HSet(b.ctx, b.key("job_state:job"), "c", mib, "d", mib) // a raw peer has no bound
+		_, err = b.state.GetAll(b.ctx, &argusv1.GetAllRequest{JobId: "job"})
 		expect(t, err, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_RESPONSE_TOO_LARGE)
 		if r, err := b.state.GetAll(b.ctx, &argusv1.GetAllRequest{JobId: "job", Fields: []string{"a", "b"}}); err != nil || len(r.GetFields()) != 2 {
 			t.Error(err)

@@ -98,6 +98,7 @@ func newConfig(flags *pflag.FlagSet) *config {
 	c.duration(&b.Queue.WaitTimeout, "wait_timeout", time.Second, "how long to wait for them, at most half of redis.read_timeout; then the call fails and is to be repeated")
 	c.duration(&b.StateTTL, "state_ttl", redis.DefaultStateTTL, "how long a job's state is kept")
 	c.duration(&b.CompletionTTL, "completion_ttl", redis.DefaultStateTTL, "how long a job's completion events are kept")
+	c.number(&b.EventBytes, "event_bytes", redis.DefaultEventBytes, "how many bytes of events a job may have before its terminal one")
 	c.duration(&b.RequestWindow, "request_window", 24*time.Hour, "how long a request_id is remembered")
 	c.duration(&b.DeadLetterTTL, "dead_letter_ttl", 30*24*time.Hour, "how long dead letters are kept")
 
@@ -143,6 +144,7 @@ func (c *config) positive() error {
 		"max_attempts": c.Broker.Queue.MaxAttempts > 0, "max_crashes": c.Broker.Queue.MaxCrashes > 0,
 		"retry_min": c.Broker.Queue.RetryMin > 0, "retry_max": c.Broker.Queue.RetryMax > 0,
 		"lease": c.Broker.Queue.Lease > 0, "wait_timeout": c.Broker.Queue.WaitTimeout > 0, "state_ttl": c.Broker.StateTTL > 0, "completion_ttl": c.Broker.CompletionTTL > 0,
+		"event_bytes":    c.Broker.EventBytes > 0,
 		"request_window": c.Broker.RequestWindow > 0, "dead_letter_ttl": c.Broker.DeadLetterTTL > 0,
 	} {
 		if !ok {

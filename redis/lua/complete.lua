@@ -2,26 +2,35 @@
 -- its task: one step. A job, or a part of it, that has a result gets no further one.
 --
 -- KEYS  1 task stream   2 scratch stream   then for each event: job state, completion
---       stream, and if ARGV[3] says so the mark that the job is active
+--       stream, how far that was examined, and if ARGV[4] says so the mark that the job is
+--       active
 -- ARGV  1 group, '' for workers without a lease   2 how many events a job may have
---       before its terminal one, '' for terminal events   3 'unique' or ''
---       4 the consumer, if all leases are his, or ''   5 the first of their entries
---       6 the last   7 TTL of the states, ms   8 TTL of the events, ms   9 the default group
+--       before its terminal one, '' for terminal events   3 how many bytes of them
+--       4 'unique' or ''   5 the consumer, if it is the same for all leases, or ''
+--       6 the first of their entries   7 the last   8 TTL of the states, ms
+--       9 TTL of the events, ms   10 the default group
 --       then for each event: entry id, consumer, delivery count, the recording with one
 --       result
 -- Returns for each event two words: 'OK', cursor; 'ALREADY', cursor of the result that
 --         stands; or, beside '', 'NOT_PENDING', 'LEASE_LOST', 'FULL', 'NO_PART'; 'ERROR',
 --         what Redis says; 'ASK', a question as a list
-local stream, group, leased, stride = KEYS[1], ARGV[1], ARGV[1] ~= '', ARGV[3] == '' and 2 or 3
+local stream, group, leased, stride = KEYS[1], ARGV[1], ARGV[1] ~= '', ARGV[4] == '' and 3 or 4
 
 -- What the consumer holds between the first and the last of the entries is found at once.
 local held = {}
-if leased and ARGV[4] ~= '' then
-  local pending = redis.pcall('XPENDING', stream, group, ARGV[5], ARGV[6], text(2 * #KEYS), ARGV[4])
+if leased and ARGV[5] ~= '' then
+  local pending = redis.pcall('XPENDING', stream, group, ARGV[6], ARGV[7], text(2 * #KEYS), ARGV[5])
   for i = 1, #pending do held[pending[i][1]] = pending[i][4] end
 end
 
-local r, ids = {scratch = KEYS[2], state_ttl = ARGV[7], events_ttl = ARGV[8]}, {}
+local r, ids = {scratch = KEYS[2], state_ttl = ARGV[8], events_ttl = ARGV[9]}, {}
+
+-- is_full is true when a job may not have a further event that is not terminal.
+local function is_full()
+  local bytes = r.bytes
+  for i = r.event_first, r.event_last do bytes = bytes + #ARGV[i] end
+  return r.entries >= tonumber(ARGV[2]) or bytes > tonumber(ARGV[3])
+end
 
 -- finish records r, unless something is against it. Of a job without events only a part's
 -- result has to be looked at. What is against it is found before anything is written; the
@@ -38,7 +47,7 @@ local function finish()
       if lost and r.found and r.found_mark == r.mark then return 'ALREADY', r.found end
       if lost then return lost, '' end
     end
-  elseif not r.found and ARGV[2] ~= '' and call('XLEN', r.events) >= tonumber(ARGV[2]) then
+  elseif not r.found and ARGV[2] ~= '' and is_full() then
     return 'FULL', ''
   end
   local word, cursor = record(r, 1)
@@ -51,10 +60,10 @@ local events = {}
 for key = 4, #KEYS, stride do events[#events + 1] = KEYS[key] end
 local none_known, seen = call('EXISTS', unpack(events)) == 0, {}
 call('DEL', r.scratch) -- after any write a full Redis lets the script go on, so that it can drain
-local replies, at = {}, 10
+local replies, at = {}, 11
 for i = 1, #events do
   local key = 3 + (i - 1) * stride
-  r.state, r.events, r.active = KEYS[key], events[i], stride == 3 and KEYS[key + 2] or nil
+  r.state, r.events, r.scan, r.active = KEYS[key], events[i], KEYS[key + 2], stride == 4 and KEYS[key + 3] or nil
   r.id, r.consumer, r.count = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   recording(r, at + 3, 1)
   at, r.is_first = r.after, none_known and not seen[r.events]
@@ -66,5 +75,5 @@ for i = 1, #events do
   end
   replies[2 * i - 1], replies[2 * i] = word, more
 end
-if leased and #ids > 0 then settle(stream, group, ids, ARGV[9]) end
+if leased and #ids > 0 then settle(stream, group, ids, ARGV[10]) end
 return replies

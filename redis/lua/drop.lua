@@ -1,8 +1,8 @@
 -- Ends a task that no worker has: takes it from wherever it waits, and records its job's
 -- result.
 --
--- KEYS  1 job state   2 completion stream   3 scratch stream   4 active mark   5 task stream
---       6 delayed set, or backlog
+-- KEYS  1 job state   2 completion stream   3 scratch stream   4 active mark
+--       5 how far the events were examined   6 task stream   7 delayed set, or backlog
 -- ARGV  1 'entry' in the stream, 'set', or 'nowhere'   2 the entry's id, or the
 --       member of the set
 --       3 lease, ms: an entry whose lease is younger is left alone
@@ -11,11 +11,11 @@
 -- Returns {'DROPPED', 'OK' when the result is the job's now, 'ALREADY' when it had one, or
 --         '' when none was to be recorded, cursor, status}, {'GONE'}, {'LEASED'} or a
 --         question
-local stream, place, id = KEYS[5], ARGV[1], ARGV[2]
+local stream, place, id = KEYS[6], ARGV[1], ARGV[2]
 local r
 if ARGV[5] ~= '' then
   r = recording({state = KEYS[1], events = KEYS[2], scratch = KEYS[3], active = KEYS[4],
-    state_ttl = ARGV[6], events_ttl = ARGV[7]}, 8, 1)
+    scan = KEYS[5], state_ttl = ARGV[6], events_ttl = ARGV[7]}, 8, 1)
   local question = examine(r)
   if question and question[1] == 'NO_PART' then
     r = nil
@@ -38,7 +38,7 @@ if place == 'entry' then
   for _, g in ipairs(groups) do call('XACK', stream, g.name, id) end
   call('XDEL', stream, id)
 elseif place == 'set' then
-  if call('ZREM', KEYS[6], id) == 0 then return {'GONE'} end
+  if call('ZREM', KEYS[7], id) == 0 then return {'GONE'} end
 end
 if not r then return {'DROPPED', '', '', ''} end
 local recorded, cursor = record(r, 1)

@@ -5,9 +5,12 @@
 --       5 job state's TTL when this write creates it, ms   6 job id
 --       then field, value, …
 -- Returns {'OK', now in ms, 'CANCELLED' when nobody waits for the job any more or ''},
---         {'NOT_PENDING'} or {'LEASE_LOST'}
+--         {'FULL'} when the state would become too large, {'NOT_PENDING'} or
+--         {'LEASE_LOST'}
 local lost = fence(KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4])
 if lost then return {lost} end
+local fields = #ARGV > 6 and call('HLEN', KEYS[2]) or 0
+if #ARGV > 6 and not state_fits(KEYS[2], fields, 7, #ARGV) then return {'FULL'} end
 local cancelled = call('HGET', KEYS[2], 'status') == 'cancelled'
 local at = call('ZSCORE', KEYS[3], ARGV[6])
 if at then
@@ -17,8 +20,7 @@ end
 call('XCLAIM', KEYS[1], ARGV[1], ARGV[3], '0', ARGV[2],
   'IDLE', '0', 'RETRYCOUNT', ARGV[4], 'JUSTID')
 if #ARGV > 6 then
-  local is_new = call('EXISTS', KEYS[2]) == 0
   hset(KEYS[2], 7)
-  if is_new then call('PEXPIRE', KEYS[2], ARGV[5]) end
+  if fields == 0 then call('PEXPIRE', KEYS[2], ARGV[5]) end
 end
 return {'OK', text(now_ms()), cancelled and 'CANCELLED' or ''}

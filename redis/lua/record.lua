@@ -10,7 +10,14 @@
 -- JSON. So a script may give a question back instead of writing anything, and is called
 -- again with the answer: {'JUDGE', event id, data, …} when a raw peer wrote events in
 -- JSON, {'PARTS', 'trivy=completed clamav='} when the results were made for another
--- state of the parts.
+-- state of the parts, {'AGAIN', position} when there are more events than one call
+-- examines; the position is '' when it did not move.
+--
+-- The first terminal event is the result, by anyone and whatever follows it. Raw peers may
+-- append any number of events of any size, so one call examines a bounded part of them. How
+-- far that came is kept beside the events, in a key of its own ('id entries bytes': up to
+-- this entry none is terminal), once walking there again would take longer than to look it
+-- up. The key saves time and nothing else: without it the walk begins at the first event.
 
 local is_terminal = {completed = true, partial = true, failed = true, cancelled = true}
 
@@ -27,12 +34,14 @@ end
 --   the parts as the results were made for them
 --   for each possible result: 'final' or '', the part's status, counted fields of the
 --   state, counted fields of the event, or -1 when it has the job id and those of the state
--- The caller has put these into r: state, events, scratch and active, the keys of the job's
--- state, its completion stream, the scratch stream, and the mark that the job is active, which
--- its result ends, if jobs are to be unique; state_ttl and events_ttl, in ms. r.after is where
--- the arguments go on. r can be used for one recording after the other.
+-- The caller has put these into r: state, events, scan, scratch and active, the keys of the
+-- job's state, its completion stream, how far that was examined, the scratch stream, and the
+-- mark that the job is active, which its result ends, if jobs are to be unique; state_ttl and
+-- events_ttl, in ms. r.after is where the arguments go on. r can be used for one recording
+-- after the other.
 local function recording(r, at, n)
   r.job, r.found, r.found_mark, r.status, r.judged, r.is_first = ARGV[at], nil, nil, nil, nil, false
+  r.entries, r.bytes = 0, 0
   local first, last
   first, last, at = counted(at + 1)
   if last >= first then
@@ -80,40 +89,80 @@ local function examine_part(r)
   return nil
 end
 
+-- What one script call examines, of all jobs together. Entries are read one at a time: they
+-- come whole, and a page of them would have no bound in bytes.
+local entries_left, bytes_left = 500, 2 ^ 20
+
+-- When the position is kept: after this many entries or bytes of walking.
+local walk_entries, walk_bytes = 8, 2 ^ 15
+
+-- examined is how far a job's events are known not to be terminal: the id of the last of
+-- these entries, '' for none, how many they are, and their bytes. When the stream has fewer
+-- entries it is another one, and the position means nothing.
+local function examined(r)
+  local id, entries, bytes = string.match(call('GET', r.scan) or '', '^(%S+) (%d+) (%d+)$')
+  if not id or call('XLEN', r.events) < tonumber(entries) then return '', 0, 0 end
+  return id, tonumber(entries), tonumber(bytes)
+end
+
 -- find looks for the result among the events: r.found is its cursor, r.found_mark its
--- lease's mark. It returns what is to be judged.
+-- lease's mark. Without one, r.entries and r.bytes are those of all events. It returns a
+-- question, or nil.
 local function find(r)
-  local judge = {'JUDGE'}
-  -- The last hundred suffice: only a raw peer can have appended anything after it.
-  local events = call('XREVRANGE', r.events, '+', '-', 'COUNT', '100')
-  r.is_first = #events == 0
-  for i = 1, #events do
-    local event, fields = events[i], {}
-    for j = 1, #event[2], 2 do fields[event[2][j]] = event[2][j + 1] end
-    local word = fields.status or r.judged and r.judged[event[1]]
+  local judge, at, before = {'JUDGE'}, nil, nil
+  at, r.entries, r.bytes = examined(r)
+  before = {at, r.entries, r.bytes}
+  local known = {at, r.entries, r.bytes} -- the last position before what is to be judged
+  local is_cut = false
+  while not r.found do
+    is_cut = entries_left <= 0 or bytes_left <= 0
+    if is_cut then break end
+    local entry = call('XRANGE', r.events, at == '' and '-' or '(' .. at, '+', 'COUNT', '1')[1]
+    if not entry then break end
+    local fields, bytes = {}, 0
+    for i = 1, #entry[2], 2 do
+      fields[entry[2][i]] = entry[2][i + 1]
+      bytes = bytes + #entry[2][i] + #entry[2][i + 1]
+    end
+    entries_left, bytes_left = entries_left - 1, bytes_left - bytes
+    local word = fields.status or r.judged and r.judged[entry[1]]
     if not word and fields.data then
-      judge[#judge + 1] = event[1]
+      judge[#judge + 1] = entry[1]
       judge[#judge + 1] = fields.data
-    elseif is_terminal[word or ''] then
-      r.found, r.status, r.found_mark = event[1], word, fields.argus_lease
-      break
+    end
+    if is_terminal[word or ''] then
+      r.found, r.status, r.found_mark = entry[1], word, fields.argus_lease
+    else
+      at, r.entries, r.bytes = entry[1], r.entries + 1, r.bytes + bytes
+      if #judge == 1 then known = {at, r.entries, r.bytes} end
     end
   end
-  return judge
+  r.is_first = r.entries == 0 and not r.found and not is_cut
+  if known[2] - before[2] >= walk_entries or known[3] - before[3] >= walk_bytes or
+      is_cut and known[2] > before[2] then
+    call('DEL', r.scratch) -- after any write a full Redis lets the script go on
+    call('SET', r.scan, known[1] .. ' ' .. text(known[2]) .. ' ' .. text(known[3]), 'PX', r.events_ttl)
+  end
+  if #judge > 1 then return judge end
+  if is_cut then return {'AGAIN', known[2] > before[2] and known[1] or ''} end
+  return nil
 end
 
 -- examine finds the result that stands. It returns a question for the caller, or nil. It
--- writes nothing.
+-- writes nothing but how far it came.
 local function examine(r)
-  local judge = find(r)
-  if #judge > 1 then return judge end
+  local question = find(r)
+  if question then return question end
   r.parts = call('HGET', r.state, 'argus_parts') -- of another type: fails before anything is written
   if r.part ~= '' then return examine_part(r) end
   return nil
 end
 
+-- copied is up to how many bytes of events a stream is copied: a larger one is mostly full.
+local copied = 2 ^ 14
+
 -- append adds an event. A new stream takes 4 KB because Redis expects it to grow; a copy
--- of it takes what it needs, so the final event makes the stream a copy.
+-- of it takes what it needs, so the final event makes a small stream a copy.
 local function append(r, b)
   local key, cursor = r.is_first and r.scratch or r.events, nil
   if b.event_last >= b.event_first - 1 then
@@ -126,11 +175,34 @@ local function append(r, b)
   if r.is_first then
     call('COPY', key, r.events, 'REPLACE')
     call('DEL', key)
-  elseif b.final then
+  elseif b.final and r.bytes < copied and r.entries < 100 then
     call('COPY', key, r.scratch, 'REPLACE')
     call('RENAME', r.scratch, key)
   end
   return cursor
+end
+
+-- A result of up to so many bytes goes into the job's state however large that is.
+local small_result = 2 ^ 13
+
+-- write_state writes what a result says into the job's state, and returns how many fields are
+-- new. A large one that would make the state too large leaves its own fields to the event:
+-- the result itself is never refused.
+local function write_state(r, b)
+  local bytes, first, last = 0, b.state_first, b.state_last
+  for i = first, last do bytes = bytes + #ARGV[i] end
+  if bytes <= small_result or state_fits(r.state, call('HLEN', r.state), first, last) then
+    return call('HSET', r.state, unpack(ARGV, first, last))
+  end
+  local own, words = {status = true, completed_at = true, error_message = true}, {}
+  own[r.part .. '_status'] = true
+  for i = first, last, 2 do
+    if own[ARGV[i]] then
+      words[#words + 1] = ARGV[i]
+      words[#words + 1] = ARGV[i + 1]
+    end
+  end
+  return call('HSET', r.state, unpack(words))
 end
 
 -- record records the nth of the possible results, unless one stands already. It returns
@@ -146,7 +218,7 @@ local function record(r, n)
   end
   local b = r[n]
   if b.state_last >= b.state_first then
-    local new = call('HSET', r.state, unpack(ARGV, b.state_first, b.state_last))
+    local new = write_state(r, b)
     -- When all fields are new the state may be, too.
     if 2 * new > b.state_last - b.state_first and call('PTTL', r.state) == -1 then
       call('PEXPIRE', r.state, r.state_ttl)

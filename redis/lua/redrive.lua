@@ -18,9 +18,19 @@ for i = 1, #letter[2], 2 do
   end
 end
 local status = call('HGET', KEYS[1], 'status')
-local last = call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', '1')[1]
-local is_over = ({completed = true, partial = true, failed = true, cancelled = true})[status or '']
-local is_own = meta.argus_result and (not is_over or last and last[1] == meta.argus_result)
+local is_terminal = {completed = true, partial = true, failed = true, cancelled = true}
+
+-- is_result is true when the event that the burial recorded ended the job, whatever raw
+-- peers appended behind it. A part's event did not, unless it was the last part.
+local function is_result(id)
+  local event = call('XRANGE', KEYS[2], id, id)[1]
+  local fields = {}
+  for i = 1, #(event and event[2] or {}), 2 do fields[event[2][i]] = event[2][i + 1] end
+  local ok, object = pcall(cjson.decode, fields.data or '')
+  if not fields.status and ok and type(object) == 'table' then fields = object end
+  return is_terminal[fields.status or '']
+end
+local is_own = meta.argus_result and (not is_terminal[status or ''] or is_result(meta.argus_result))
 local f = fairness(ARGV[2], 5)
 call('XLEN', KEYS[3])
 enqueue(f, KEYS[3], ARGV[3], copy)

@@ -6,18 +6,18 @@
 --       2 TTL when this write creates the state, ms, 0 for none
 --       3 group, '' for no lease   4 entry id   5 consumer   6 delivery count
 --       then field, value, …
--- Returns 'CREATED', 'WRITTEN', 'EXISTS', 'NOT_PENDING' or 'LEASE_LOST'
+-- Returns 'CREATED', 'WRITTEN', 'EXISTS', 'FULL' when the state would become too large,
+--         'NOT_PENDING' or 'LEASE_LOST'
 local key, mode, ttl = KEYS[1], ARGV[1], tonumber(ARGV[2])
 if ARGV[3] ~= '' then
   local lost = fence(KEYS[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6])
   if lost then return lost end
 end
-local exists = call('EXISTS', key) == 1
-if exists and mode ~= 'set' and mode ~= 'merge' then
-  if mode ~= 'replace' then return 'EXISTS' end
-  call('HLEN', key) -- of another type: not ours to delete
-  call('DEL', key)
-end
+local fields = call('HLEN', key) -- of another type: not ours to write to
+local exists, is_added = fields > 0, mode == 'set' or mode == 'merge'
+if exists and not is_added and mode ~= 'replace' then return 'EXISTS' end
+if not state_fits(key, is_added and fields or 0, 7, #ARGV) then return 'FULL' end
+if exists and mode == 'replace' then call('DEL', key) end
 hset(key, 7)
 local is_new = not exists or mode == 'replace' or mode == 'merge'
 if is_new and ttl > 0 then call('PEXPIRE', key, ARGV[2]) end

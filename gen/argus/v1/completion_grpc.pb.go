@@ -59,8 +59,9 @@ type CompletionClient interface {
 	// terminal event keeps it: no event is written then, and `already_completed` says so.
 	//
 	// Errors: INVALID_ARGUMENT; RESOURCE_EXHAUSTED / TOO_MANY_EVENTS for an event that
-	// is not terminal when the job has 1000 of them; UNKNOWN / OUTCOME_UNKNOWN for an
-	// event that is not terminal, which may or may not be there.
+	// is not terminal when the job has 1000 of them, or 8 MiB (the server's setting
+	// event_bytes); UNKNOWN / OUTCOME_UNKNOWN for an event that is not terminal, which may
+	// or may not be there.
 	Publish(ctx context.Context, in *CompletionPublishRequest, opts ...grpc.CallOption) (*CompletionPublishResponse, error)
 	// Await waits for a job's terminal event, for callers that can't stream. When
 	// the time is up it answers OK with `done` = false.
@@ -161,8 +162,9 @@ type CompletionServer interface {
 	// terminal event keeps it: no event is written then, and `already_completed` says so.
 	//
 	// Errors: INVALID_ARGUMENT; RESOURCE_EXHAUSTED / TOO_MANY_EVENTS for an event that
-	// is not terminal when the job has 1000 of them; UNKNOWN / OUTCOME_UNKNOWN for an
-	// event that is not terminal, which may or may not be there.
+	// is not terminal when the job has 1000 of them, or 8 MiB (the server's setting
+	// event_bytes); UNKNOWN / OUTCOME_UNKNOWN for an event that is not terminal, which may
+	// or may not be there.
 	Publish(context.Context, *CompletionPublishRequest) (*CompletionPublishResponse, error)
 	// Await waits for a job's terminal event, for callers that can't stream. When
 	// the time is up it answers OK with `done` = false.

@@ -76,7 +76,8 @@ const (
 	// DEADLINE_EXCEEDED: the caller's deadline passed. The outcome of a write is
 	// unknown to the caller.
 	ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED ErrorReason = 18
-	// RESOURCE_EXHAUSTED: the job has 1000 events that are not terminal.
+	// RESOURCE_EXHAUSTED: the job has 1000 events that are not terminal, or as many bytes
+	// of them as it may (the server's setting event_bytes).
 	ErrorReason_ERROR_REASON_TOO_MANY_EVENTS ErrorReason = 19
 	// RESOURCE_EXHAUSTED: the caller left its stream, or 16 MiB of answers on one
 	// connection, unread for 8 seconds. Connect again, with the last cursor.

@@ -1,0 +1,247 @@
+package redis_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/redistest"
+)
+
+// fatHash writes a hash as a raw peer does: n fields of some bytes each.
+func (b *bundle) fatHash(t *testing.T, job string, n, bytes int) {
+	t.Helper()
+	value := strings.Repeat("x", bytes)
+	for at := 0; at < n; {
+		if _, err := b.raw.Pipelined(b.ctx, func(p goredis.Pipeliner) error {
+			for range min(n-at, 500) {
+				p.HSet(b.ctx, b.key("job_state:"+job), fmt.Sprintf("field-%06d", at), value)
+				at++
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// refused checks the error of a write that would make a state too large.
+func refused(t *testing.T, err error, field string) {
+	t.Helper()
+	var argument *redis.ArgumentError
+	if !errors.As(err, &argument) || argument.Field != field || !strings.Contains(argument.Problem, "nothing was written") {
+		t.Errorf("%v, want a refusal of %s", err, field)
+	}
+}
+
+// A state is bounded in bytes where it is written, by whichever way.
+func TestBytesOfAState(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, redis.BrokerConfig{})
+		mib := strings.Repeat("x", 1<<20)
+		set := func(job string, fields map[string]string) error { return b.broker.SetState(b.ctx, job, fields, "") }
+		for _, name := range []string{"a", "b"} {
+			if err := set("job", map[string]string{name: mib}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := set("job", map[string]string{"c": mib[:1<<20-10]}); err != nil { // to the last bytes
+			t.Fatal(err)
+		}
+		before := b.hash(t, "job_state:job")
+		refused(t, set("job", map[string]string{"small": "x", "d": strings.Repeat("x", 5000)}), `fields["d"]`)
+		refused(t, set("job", map[string]string{"d": mib}), `fields["d"]`)
+		b.publish(t, redis.Task{JobID: "job"})
+		token := b.readOne(t, "w").Lease.Token()
+		_, err := b.broker.Extend(b.ctx, token, map[string]string{"d": mib})
+		refused(t, err, `progress_fields["d"]`)
+		refused(t, b.broker.SetState(b.ctx, "job", map[string]string{"d": mib}, token), `fields["d"]`)
+		if after := b.hash(t, "job_state:job"); len(after) != len(before) {
+			t.Error(len(after), "fields, had", len(before))
+		}
+		// What takes the place of something as large fits, and so does what is small.
+		if err := set("job", map[string]string{"c": strings.Repeat("y", 1<<20-10)}); err != nil {
+			t.Error(err)
+		}
+		if _, err := b.broker.Extend(b.ctx, token, map[string]string{"progress": "50"}); err != nil {
+			t.Error(err)
+		}
+		// A result is never refused. Its fields are in the event in any case.
+		result := redis.Result{Status: redis.StatusCompleted, Fields: map[string]string{"report": mib, "findings": "3"}, Error: "none"}
+		if r, err := b.broker.Complete(b.ctx, token, result); err != nil || r.Already {
+			t.Fatal(r, err)
+		}
+		state, err := b.broker.State(b.ctx, "job", nil)
+		if err != nil || state.Status != redis.StatusCompleted || state.Fields["error_message"] != "none" || state.Fields["completed_at"] == "" || state.Fields["report"] != "" {
+			t.Error(state.Status, len(state.Fields), err)
+		}
+		if event := b.stream(t, "argus_completion:job")[0]; event.Values["report"] != mib || event.Values["findings"] != "3" {
+			t.Error("the event lacks the result's fields")
+		}
+		if _, err := b.broker.InitState(b.ctx, redis.InitRequest{JobID: "job", OnConflict: redis.ConflictReplace,
+			InitialState: redis.InitialState{Fields: map[string]string{"a": mib, "b": mib}}}); err != nil {
+			t.Error("replacing:", err)
+		}
+		if err := b.broker.States().SetField(b.ctx, "other", "f", strings.Repeat(mib, 4)); !errors.Is(err, redis.ErrInvalid) {
+			t.Error(err)
+		}
+	})
+}
+
+// A state is bounded in fields.
+func TestFieldsOfAState(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, redis.BrokerConfig{})
+		page := func(n, from int) map[string]string {
+			fields := make(map[string]string)
+			for i := range n {
+				fields[fmt.Sprintf("field-%06d", from+i)] = "x"
+			}
+			return fields
+		}
+		for at := 0; at < redis.MaxStateFields-10; {
+			n := min(redis.MaxFields, redis.MaxStateFields-10-at)
+			if err := b.broker.SetState(b.ctx, "job", page(n, at), ""); err != nil {
+				t.Fatal(at, err)
+			}
+			at += n
+		}
+		if err := b.broker.SetState(b.ctx, "job", page(11, redis.MaxStateFields-10), ""); !errors.Is(err, redis.ErrInvalid) {
+			t.Error(err)
+		}
+		if err := b.broker.SetState(b.ctx, "job", page(20, redis.MaxStateFields-20), ""); err != nil { // ten of them are there
+			t.Error(err)
+		}
+		if state, err := b.broker.State(b.ctx, "job", nil); err != nil || len(state.Fields) != redis.MaxStateFields {
+			t.Error(len(state.Fields), err)
+		}
+	})
+}
+
+// A raw peer's hash that is too large is not read; what is small in it is.
+func TestFatStateOfARawPeer(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, redis.BrokerConfig{})
+		b.fatHash(t, "bytes", 12, 1<<20)
+		b.fatHash(t, "fields", 9000, 1)
+		for _, job := range []string{"bytes", "fields"} {
+			b.raw.HSet(b.ctx, b.key("job_state:"+job), "status", "running")
+			if _, err := b.broker.State(b.ctx, job, nil); !errors.Is(err, redis.ErrStateTooLarge) {
+				t.Error(job, err)
+			}
+			if err := b.broker.SetState(b.ctx, job, map[string]string{"big": strings.Repeat("x", 5000)}, ""); !errors.Is(err, redis.ErrInvalid) {
+				t.Error(job, err)
+			}
+			state, err := b.broker.State(b.ctx, job, []string{"status", "missing"})
+			if err != nil || state.Status != redis.StatusRunning || len(state.Fields) != 1 {
+				t.Error(job, state, err)
+			}
+		}
+		if state, err := b.broker.State(b.ctx, "bytes", []string{"field-000001", "field-000002"}); err != nil || len(state.Fields["field-000002"]) != 1<<20 {
+			t.Error(len(state.Fields), err)
+		}
+		b.fatHash(t, "value", 1, 5<<20)
+		if _, err := b.broker.StateField(b.ctx, "value", "field-000000"); !errors.Is(err, redis.ErrStateTooLarge) {
+			t.Error(err)
+		}
+		if _, err := b.broker.StateField(b.ctx, "value", "none"); !errors.Is(err, redis.ErrFieldNotFound) {
+			t.Error(err)
+		}
+		if _, err := b.broker.StateField(b.ctx, "nothing", "none"); !errors.Is(err, redis.ErrJobNotFound) {
+			t.Error(err)
+		}
+	})
+}
+
+// A fat state of a raw peer is watched as too large, and the watch goes on when it is small.
+func TestWatchOfAFatState(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, redis.BrokerConfig{})
+		key := b.key("job_state:job")
+		b.fatHash(t, "job", 12, 1<<20)
+		w, err := b.broker.WatchFrames("job", redis.WatchOptions{State: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Close()
+		state := func() *redis.StateChange {
+			t.Helper()
+			for {
+				frame, err := w.Next(b.ctx, longWait)
+				if err != nil || frame == nil || frame.Err != nil {
+					t.Fatal(frame, err)
+				}
+				if frame.State != nil {
+					return frame.State
+				}
+			}
+		}
+		if change := state(); !change.Truncated || len(change.Fields) != 0 {
+			t.Error("the first state is not said to be too large")
+		}
+		if _, err := b.raw.TxPipelined(b.ctx, func(p goredis.Pipeliner) error {
+			p.Del(b.ctx, key)
+			p.HSet(b.ctx, key, "x", strings.Repeat("x", 100<<10), "y", "1")
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if change := state(); change.Truncated || len(change.Fields) != 2 {
+			t.Error(change.Truncated, len(change.Fields))
+		}
+		if r, err := b.broker.Report(b.ctx, "job", redis.Result{Status: redis.StatusCompleted, Fields: map[string]string{"y": "2"}}); err != nil || r.Already {
+			t.Fatal(r, err)
+		}
+		if change := state(); change.Fields["y"] != "2" || change.Fields["status"] != "completed" {
+			t.Error(change)
+		}
+		if frame, err := w.Next(b.ctx, longWait); err != nil || frame == nil || !frame.Done {
+			t.Error(frame, err)
+		}
+	})
+}
+
+// Many who watch a state that changes all the time have it read at most once per 50 ms.
+func TestStateWatchesAreCoalesced(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, redis.BrokerConfig{})
+		const watches = 20
+		all := make([]*redis.Watches, watches)
+		for i := range all {
+			all[i], _ = b.broker.WatchFrames("job", redis.WatchOptions{State: true})
+			defer all[i].Close()
+		}
+		start, before := time.Now(), b.broker.WaitStats().Reads
+		for i := range 1000 {
+			if err := b.broker.SetState(b.ctx, "job", map[string]string{"n": fmt.Sprint(i)}, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, w := range all {
+			for last := ""; last != "999"; {
+				frame, err := w.Next(b.ctx, longWait)
+				if err != nil || frame == nil || frame.Err != nil {
+					t.Fatal(frame, err)
+				}
+				if frame.State != nil {
+					last = frame.State.Fields["n"]
+				}
+			}
+		}
+		// Each watch reads the events once or twice, and the state is read for all together.
+		most := int64(time.Since(start)/(50*time.Millisecond)) + 2 + 3*watches
+		if n := b.broker.WaitStats().Reads - before; n > most {
+			t.Errorf("%d reads in %s, want at most %d", n, time.Since(start), most)
+		}
+	})
+}

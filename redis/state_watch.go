@@ -1,0 +1,272 @@
+package redis
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// A state that is watched is read for all who watch it at once, and not more often than once
+// per statePause, however often it changes. Small states are read over the tracker's
+// connection, many at a time; large ones over connections of their own. What was read is
+// shared, so nothing may change it.
+const (
+	statePause = 50 * time.Millisecond
+	// statePage is how many states one pipeline reads.
+	statePage = 100
+)
+
+// stateReads knows the states that are watched.
+type stateReads struct {
+	mu      sync.Mutex
+	states  map[string]*watchedState
+	wanted  []*watchedState
+	started int64         // pages so far
+	work    chan struct{} // holds one signal that something is wanted
+}
+
+// watchedState is a state that is watched, guarded by stateReads.mu.
+type watchedState struct {
+	key                 string
+	isWanted, isReading bool
+	last                time.Time         // when it was read last
+	fields              map[string]string // as it was then
+}
+
+// stateAnswer is what was read of a state for those who watch it.
+type stateAnswer struct {
+	fields     map[string]string
+	isTooLarge bool
+	err        error
+}
+
+func newStateReads() *stateReads {
+	return &stateReads{states: make(map[string]*watchedState), work: make(chan struct{}, 1)}
+}
+
+// want has a state read soon, for all who listen for it. An answer with a higher number than
+// the returned one was read after this call.
+func (r *stateReads) want(key string) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.states[key]
+	if s == nil {
+		s = &watchedState{key: key}
+		r.states[key] = s
+	}
+	if !s.isWanted {
+		s.isWanted = true
+		r.wanted = append(r.wanted, s)
+		signal(r.work)
+	}
+	return r.started
+}
+
+// due takes a page of the states that may be read now, and its number. Without any, pause is
+// how long until there is one, 0 if nothing is wanted.
+func (r *stateReads) due(now time.Time) (page []*watchedState, number int64, pause time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	kept := r.wanted[:0]
+	for _, s := range r.wanted {
+		left := statePause - now.Sub(s.last)
+		switch {
+		case len(page) < statePage && left <= 0 && !s.isReading:
+			s.isWanted, s.isReading, s.last = false, true, now
+			page = append(page, s)
+			continue
+		case s.isReading: // its end is a signal
+		case pause == 0 || left < pause:
+			pause = max(left, 1)
+		}
+		kept = append(kept, s)
+	}
+	clear(r.wanted[len(kept):])
+	r.wanted = kept
+	if len(page) > 0 {
+		r.started++
+	}
+	return page, r.started, pause
+}
+
+// finish ends the read of a state, and says whether it has changed since the one before.
+func (r *stateReads) finish(s *watchedState, a *stateAnswer) (hasChanged bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	hasChanged = a.err != nil || a.isTooLarge || !maps.Equal(s.fields, a.fields)
+	s.isReading, s.fields = false, a.fields
+	if s.isWanted {
+		signal(r.work)
+	}
+	return hasChanged
+}
+
+// forget drops a state that nothing listens for any more.
+func (r *stateReads) forget(key string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.states[key]; s != nil && !s.isWanted && !s.isReading {
+		delete(r.states, key)
+	}
+}
+
+// serveStates reads the states that are wanted, until ctx ends.
+func (b *Broker) serveStates(ctx context.Context) {
+	var large sync.WaitGroup
+	defer large.Wait()
+	timer := time.NewTimer(longPeriod)
+	defer timer.Stop()
+	for {
+		page, number, pause := b.watched.due(time.Now())
+		if len(page) > 0 {
+			b.readWatched(ctx, &large, page, number)
+			continue
+		}
+		var elapsed <-chan time.Time
+		if pause > 0 {
+			timer.Reset(pause)
+			elapsed = timer.C
+		}
+		select {
+		case <-b.watched.work:
+		case <-elapsed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// readWatched reads a page of states; large ones go on in the background.
+func (b *Broker) readWatched(ctx context.Context, large *sync.WaitGroup, page []*watchedState, number int64) {
+	b.reads.read.Add(int64(len(page)))
+	b.reads.pipelines.Add(1)
+	for i, found := range b.readStates(ctx, page) {
+		if found.err != nil || found.verdict != stateLarge {
+			b.tellState(page[i], number, found)
+			continue
+		}
+		large.Go(func() {
+			found.stateRead, found.err = b.readLarge(ctx, page[i].key, nil, found.stateRead)
+			b.tellState(page[i], number, found)
+		})
+	}
+}
+
+// tellState wakes those who listen for a state, and ends its read.
+func (b *Broker) tellState(s *watchedState, number int64, found stateResult) {
+	a := &stateAnswer{fields: found.fields, isTooLarge: found.verdict == stateTooLarge, err: found.err}
+	isHeard := b.bell.tell(s.key, &answer{state: a, at: number})
+	b.watched.finish(s, a)
+	if !isHeard {
+		b.watched.forget(s.key)
+	}
+}
+
+// stateResult is what was read of a state, or why it was not.
+type stateResult struct {
+	stateRead
+	err error
+}
+
+func newStateResult(reply []string, err error) stateResult {
+	if err != nil {
+		return stateResult{err: translate("read state", err, repeatable)}
+	}
+	found, err := parseState(reply)
+	return stateResult{found, err}
+}
+
+// readStates reads states, over the tracker while there is one: so Redis rings when they
+// change.
+func (b *Broker) readStates(ctx context.Context, page []*watchedState) []stateResult {
+	if t := b.tracker.Load(); t != nil {
+		if results := b.trackStates(ctx, t, page); results != nil {
+			return results
+		}
+	}
+	return b.pipelineStates(ctx, page)
+}
+
+// pipelineStates reads states over any connection.
+func (b *Broker) pipelineStates(ctx context.Context, page []*watchedState) []stateResult {
+	cmds := make([]*goredis.Cmd, len(page))
+	pipe := b.client.commands.Pipeline()
+	for i, s := range page {
+		cmds[i] = pipe.EvalSha(ctx, getScript.sha, []string{s.key}, stateArgs(nil)...)
+	}
+	_, _ = pipe.Exec(ctx) // each of its commands has its own error
+	results := make([]stateResult, len(page))
+	for i, s := range page {
+		reply, err := cmds[i].StringSlice()
+		if startsWith(err, "NOSCRIPT") {
+			reply, err = getScript.strings(ctx, b.client, repeatable, []string{s.key}, stateArgs(nil)...)
+		}
+		results[i] = newStateResult(reply, err)
+	}
+	return results
+}
+
+// trackStates reads states over a tracker; nil when that breaks. What its node redirects is
+// read elsewhere, and again soon: it is not rung for.
+func (b *Broker) trackStates(ctx context.Context, t *tracker, page []*watchedState) []stateResult {
+	results := askStates(t, page, "evalsha", getScript.sha)
+	if slices.ContainsFunc(results, func(r stateResult) bool { return startsWith(r.err, "NOSCRIPT") }) {
+		results = askStates(t, page, "eval", getScript.source)
+	}
+	for i := range results {
+		if isMoved(results[i].err) {
+			t.fail(errTrackerBroken)
+		} else if !isAsk(results[i].err) {
+			continue
+		}
+		results[i] = b.pipelineStates(ctx, page[i:i+1])[0]
+		time.AfterFunc(retryPeriod, func() { b.watched.want(page[i].key) })
+	}
+	return results
+}
+
+// askStates runs the get script for states over a tracker; nil when that breaks.
+func askStates(t *tracker, page []*watchedState, command, script string) []stateResult {
+	var out []byte
+	results, questions := make([]stateResult, len(page)), make([]question, len(page))
+	var answers sync.WaitGroup
+	var isBroken atomic.Bool
+	for i, s := range page {
+		w := words{command, script, "1", s.key}
+		w.number(smallState)
+		w.number(readableState)
+		out = appendCommand(out, w)
+		questions[i] = func(raw string) {
+			if raw == "" {
+				isBroken.Store(true)
+			} else {
+				results[i] = parseStateReply(raw)
+			}
+			answers.Done()
+		}
+	}
+	answers.Add(len(page))
+	if !t.ask(out, questions) {
+		return nil
+	}
+	answers.Wait()
+	if isBroken.Load() {
+		return nil
+	}
+	return results
+}
+
+// parseStateReply reads the get script's reply as it is on the wire.
+func parseStateReply(raw string) stateResult {
+	reply, err := parseReply(raw)
+	if err != nil {
+		return newStateResult(nil, err)
+	}
+	list := reply.words()
+	return newStateResult(list, reply.err)
+}

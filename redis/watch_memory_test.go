@@ -1,0 +1,125 @@
+package redis_test
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/redistest"
+)
+
+// Watches of a job with large events hold a few of them at a time, and read them together.
+// It is not parallel: it weighs the process.
+func TestWatchesOfLargeEvents(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		if !e.Real() {
+			t.Skip("miniredis is in this process: its memory would be weighed as well")
+		}
+		b := setup(t, redistest.Own(t).Engine(), redis.BrokerConfig{})
+		const watches, events, size = 10, 20, 2900 << 10
+		b.peerEvents(t, "job", events, "status", "running", "x", strings.Repeat("x", size))
+		b.peerEvents(t, "job", 1, "status", "completed")
+		base := heap()
+		var all sync.WaitGroup
+		most, mu := uint64(0), sync.Mutex{}
+		for range watches {
+			all.Go(func() {
+				w, err := b.broker.WatchFrames("job", redis.WatchOptions{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer w.Close()
+				for n := 0; ; {
+					frame, err := w.Next(b.ctx, longWait)
+					if err != nil || frame == nil || frame.Err != nil {
+						t.Error(frame, err)
+						return
+					}
+					if frame.Event != nil {
+						n++
+					}
+					if frame.Done {
+						if n != events+1 {
+							t.Error(n, "events")
+						}
+						return
+					}
+					mu.Lock()
+					most = max(most, heap()-base)
+					mu.Unlock()
+				}
+			})
+		}
+		all.Wait()
+		t.Logf("%d watches of %d MiB of events: %d MiB at most", watches, events*size>>20, most>>20)
+		if most > 150<<20 {
+			t.Errorf("%d MiB for %d watches", most>>20, watches)
+		}
+	})
+}
+
+// heap is what is reachable.
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// A watch that catches up with very many small events gets all of them in a few reads.
+func TestWatchCatchesUp(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, redis.BrokerConfig{})
+		b.peerEvents(t, "job", 5000, "status", "running")
+		b.peerEvents(t, "job", 1, "status", "completed")
+		before := b.broker.WaitStats().Reads
+		w, _ := b.watch(t, "job", "")
+		for n := 1; n <= 5001; n++ {
+			if event := b.next(t, w); w.Done() != (n == 5001) {
+				t.Fatal(n, event)
+			}
+		}
+		if n := b.broker.WaitStats().Reads - before; n > 70 {
+			t.Error(n, "reads")
+		}
+	})
+}
+
+// Those who watch many jobs with much to tell get them a few at a time.
+func TestManyJobsWithLargeEvents(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, redis.BrokerConfig{})
+		const jobs = 60
+		all := b.broker.Watches()
+		defer all.Close()
+		for i := range jobs {
+			job := fmt.Sprint("job-", i)
+			b.peerEvents(t, job, 3, "status", "running", "x", strings.Repeat("x", 300<<10))
+			b.peerEvents(t, job, 1, "status", "completed")
+			if err := all.Add(job, redis.WatchOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for done, events := 0, 0; done < jobs; {
+			frame, err := all.Next(b.ctx, longWait)
+			if err != nil || frame == nil || frame.Err != nil {
+				t.Fatal(frame, err)
+			}
+			if frame.Event != nil {
+				events++
+			}
+			if frame.Done {
+				done++
+			}
+			if done == jobs && events != 4*jobs {
+				t.Error(events, "events")
+			}
+		}
+	})
+}
