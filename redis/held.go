@@ -10,26 +10,53 @@ import (
 // Entry names an entry of a task stream. Under several prefixes ids may be the same.
 type Entry struct{ Prefix, ID string }
 
-// Held lists what a consumer holds: the delivery counts of its pending entries, up to
-// MaxBatch. Leases that ran out are among them until someone takes them.
-func (b *Broker) Held(ctx context.Context, queue, group, consumer string) (map[Entry]int, error) {
+// HeldLease is a pending entry of a consumer.
+type HeldLease struct {
+	Count int // deliveries of the entry
+	// HasExpired: the lease ran out, and the next read of any consumer of the group takes the
+	// entry. Until then the consumer can still settle it or renew the lease.
+	HasExpired bool
+}
+
+// Holding is what a consumer holds.
+type Holding struct {
+	Leases map[Entry]HeldLease // nil when it could not be read
+	// IsComplete is false when the consumer holds more than are listed: the first in the order
+	// of their entries are.
+	IsComplete bool
+}
+
+// maxHeld is how many leases of a consumer Held lists.
+const maxHeld = 10 * MaxBatch
+
+// Held lists what a consumer holds: its pending entries.
+func (b *Broker) Held(ctx context.Context, queue, group, consumer string) (Holding, error) {
 	queue, err := b.queueName(queue)
 	if err != nil {
-		return nil, err
+		return Holding{}, err
 	}
-	list, err := b.client.commands.XPendingExt(ctx, &goredis.XPendingExtArgs{Stream: b.keys.tasks(queue),
-		Group: orDefault(group, b.config.DefaultGroup), Start: "-", End: "+", Count: MaxBatch, Consumer: consumer}).Result()
-	if isNoKey(err) || errors.Is(err, goredis.Nil) {
-		return nil, nil
+	held := Holding{Leases: make(map[Entry]HeldLease), IsComplete: true}
+	lease := b.queueConfig(queue).Lease
+	for start := "-"; ; {
+		list, err := b.client.commands.XPendingExt(ctx, &goredis.XPendingExtArgs{Stream: b.keys.tasks(queue),
+			Group: orDefault(group, b.config.DefaultGroup), Start: start, End: "+", Count: MaxBatch, Consumer: consumer}).Result()
+		if isNoKey(err) || errors.Is(err, goredis.Nil) {
+			return held, nil
+		}
+		if err != nil {
+			return Holding{}, translate("list leases", err, repeatable)
+		}
+		for _, p := range list {
+			held.Leases[Entry{b.keys.prefix, p.ID}] = HeldLease{Count: int(p.RetryCount), HasExpired: p.Idle >= lease}
+		}
+		if len(list) < MaxBatch {
+			return held, nil
+		}
+		if held.IsComplete = len(held.Leases) < maxHeld; !held.IsComplete {
+			return held, nil
+		}
+		start = cursorAfter(list[len(list)-1].ID)
 	}
-	if err != nil {
-		return nil, translate("list leases", err, repeatable)
-	}
-	held := make(map[Entry]int, len(list))
-	for _, p := range list {
-		held[Entry{b.keys.prefix, p.ID}] = int(p.RetryCount)
-	}
-	return held, nil
 }
 
 // CancelledAmong says which of some jobs were cancelled.

@@ -125,7 +125,7 @@ func TestShardsLiveOfAJob(t *testing.T) {
 		}
 		deliveries := s.readAll(t, 8)
 		held, err := s.Held(s.ctx, "", "", "w")
-		if err != nil || len(held) != 8 {
+		if err != nil || len(held.Leases) != 8 {
 			t.Error(held, err)
 		}
 		if pending, err := s.Pending(s.ctx, "", "", "", 100); err != nil || len(pending) != 8 {

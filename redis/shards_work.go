@@ -81,19 +81,20 @@ func (s *Shards) take(ctx context.Context, r ReadRequest, look []int) (all []Del
 }
 
 // Held lists what a consumer holds: Broker.Held. With ErrUnavailable it lists what lies in
-// the shards that answer, nil when none does.
-func (s *Shards) Held(ctx context.Context, queue, group, consumer string) (map[Entry]int, error) {
-	parts := make([]map[Entry]int, len(s.brokers))
+// the shards that answer, if any does.
+func (s *Shards) Held(ctx context.Context, queue, group, consumer string) (Holding, error) {
+	parts := make([]Holding, len(s.brokers))
 	errs := s.all(func(i int, b *Broker) (err error) {
 		parts[i], err = b.Held(ctx, queue, group, consumer)
 		return err
 	})
 	if !slices.Contains(errs, nil) {
-		return nil, firstOf(errs)
+		return Holding{}, firstOf(errs)
 	}
-	held := make(map[Entry]int)
-	for _, part := range parts {
-		maps.Copy(held, part)
+	held := Holding{Leases: make(map[Entry]HeldLease), IsComplete: true}
+	for i, part := range parts {
+		maps.Copy(held.Leases, part.Leases)
+		held.IsComplete = held.IsComplete && part.IsComplete && errs[i] == nil
 	}
 	return held, firstOf(errs)
 }

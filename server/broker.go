@@ -16,7 +16,7 @@ type Broker interface {
 	PublishBatch(ctx context.Context, r redis.PublishBatchRequest) (p []redis.Published, deduplicated bool, err error)
 	Read(ctx context.Context, r redis.ReadRequest) ([]redis.Delivery, error)
 	Release(ctx context.Context, deliveries []redis.Delivery)
-	Held(ctx context.Context, queue, group, consumer string) (map[redis.Entry]int, error)
+	Held(ctx context.Context, queue, group, consumer string) (redis.Holding, error)
 	Ack(ctx context.Context, tokens []string) ([]redis.AckResult, error)
 	Nack(ctx context.Context, r redis.NackRequest) (redis.Nacked, error)
 	Extend(ctx context.Context, token string, fields map[string]string) (redis.Extended, error)

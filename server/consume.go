@@ -71,7 +71,7 @@ func (q *taskQueue) Consume(stream grpc.BidiStreamingServer[argusv1.ConsumeReque
 		return inList("start.", err)
 	}
 	held, err := q.held(stream.Context(), c.start)
-	if err != nil && held == nil {
+	if err != nil && held.Leases == nil {
 		return inList("start.", err)
 	}
 	c.credit = newCredit(int(c.start.GetMaxOutstanding()), held)
@@ -80,7 +80,7 @@ func (q *taskQueue) Consume(stream grpc.BidiStreamingServer[argusv1.ConsumeReque
 	reading, stopReading := context.WithCancel(c.ctx)
 	defer stopReading()
 
-	if len(held) > 0 && c.credit.toAudit() {
+	if len(held.Leases) > 0 && c.credit.toAudit() {
 		c.run(func() { c.audit(reading) })
 	}
 	c.run(func() { c.read(reading) })
@@ -107,13 +107,13 @@ func (c *consumer) run(part func()) {
 }
 
 // held checks the names of a start, and finds what the consumer holds already.
-func (q *taskQueue) held(ctx context.Context, start *argusv1.ConsumeStart) (map[redis.Entry]int, error) {
+func (q *taskQueue) held(ctx context.Context, start *argusv1.ConsumeStart) (redis.Holding, error) {
 	if err := redis.CheckID("consumer", start.GetConsumer()); err != nil {
-		return nil, err
+		return redis.Holding{}, err
 	}
 	if start.GetGroup() != "" {
 		if err := redis.CheckID("group", start.GetGroup()); err != nil {
-			return nil, err
+			return redis.Holding{}, err
 		}
 	}
 	return q.broker.Held(ctx, start.GetQueue(), start.GetGroup(), start.GetConsumer())

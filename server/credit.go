@@ -30,8 +30,20 @@ type outstanding struct {
 	isTold    bool // that its job is cancelled
 }
 
-func newCredit(max int, held map[redis.Entry]int) *credit {
-	return &credit{max: max, others: len(held), outstanding: make(map[string]*outstanding), more: make(chan struct{}, 1)}
+func newCredit(max int, held redis.Holding) *credit {
+	return &credit{max: max, others: active(held), outstanding: make(map[string]*outstanding), more: make(chan struct{}, 1)}
+}
+
+// active counts the leases that have not run out. The others take no credit: a worker that
+// comes back under its name would wait for itself, and only a read takes them.
+func active(held redis.Holding) int {
+	n := 0
+	for _, lease := range held.Leases {
+		if !lease.HasExpired {
+			n++
+		}
+	}
+	return n
 }
 
 // wait waits for credit, and says how much there is; false when ctx ended first. What it is
@@ -95,18 +107,22 @@ func (c *credit) settled(tokens []string) {
 	c.grow()
 }
 
-// audit compares the count with what the consumer really holds: delivery counts of its
-// pending entries. It returns the leases that were lost, and gives back their credit. A
-// lease must be missing twice: what is settled in this moment is not lost.
-func (c *credit) audit(held map[redis.Entry]int) map[string]redis.Lease {
+// audit compares the count with what the consumer really holds. It returns the leases that
+// were lost, and gives back their credit. A lease must be missing twice: what is settled in
+// this moment is not lost. Nor is one that is just not listed.
+func (c *credit) audit(held redis.Holding) map[string]redis.Lease {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	lost, own := make(map[string]redis.Lease), 0
 	for token, o := range c.outstanding {
-		switch count, there := held[redis.Entry{Prefix: o.Prefix, ID: o.EntryID}]; {
-		case there && count == o.Count:
+		switch lease, isListed := held.Leases[redis.Entry{Prefix: o.Prefix, ID: o.EntryID}]; {
+		case isListed && lease.Count == o.Count:
 			o.isMissing = false
-			own++
+			if !lease.HasExpired {
+				own++
+			}
+		case !isListed && !held.IsComplete:
+			o.isMissing = false
 		case o.isMissing:
 			lost[token] = o.Lease
 			delete(c.outstanding, token)
@@ -114,7 +130,7 @@ func (c *credit) audit(held map[redis.Entry]int) map[string]redis.Lease {
 			o.isMissing = true
 		}
 	}
-	c.others = max(0, len(held)-own)
+	c.others = max(0, active(held)-own)
 	c.grow()
 	return lost
 }

@@ -1,0 +1,63 @@
+package server
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/hikmaai-io/argus-queue/redis"
+)
+
+// holding are leases of a consumer, by entry.
+func holding(isComplete bool, leases map[string]redis.HeldLease) redis.Holding {
+	held := redis.Holding{Leases: make(map[redis.Entry]redis.HeldLease), IsComplete: isComplete}
+	for id, lease := range leases {
+		held.Leases[redis.Entry{ID: id}] = lease
+	}
+	return held
+}
+
+// free is how much credit there is.
+func (c *credit) free() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.max - len(c.outstanding) - c.others
+}
+
+func TestExpiredLeasesTakeNoCredit(t *testing.T) {
+	t.Parallel()
+	held := holding(true, map[string]redis.HeldLease{"1-0": {Count: 1}, "2-0": {Count: 1, HasExpired: true}})
+	c := newCredit(2, held)
+	if c.free() != 1 {
+		t.Error("at the start:", c.free())
+	}
+	c.audit(holding(true, map[string]redis.HeldLease{"1-0": {Count: 1, HasExpired: true}, "2-0": {Count: 1, HasExpired: true}}))
+	if c.free() != 2 {
+		t.Error("after an audit:", c.free())
+	}
+	// What this stream gave the worker counts as long as the worker has it.
+	c.took([]string{"token"}, []redis.Delivery{{Lease: redis.Lease{EntryID: "3-0", Count: 1}}})
+	for range 3 {
+		if lost := c.audit(holding(true, map[string]redis.HeldLease{"3-0": {Count: 1, HasExpired: true}})); len(lost) != 0 || c.free() != 1 {
+			t.Error("its own lease ran out:", lost, c.free())
+		}
+	}
+}
+
+func TestLeasesThatAreNotListedAreNotLost(t *testing.T) {
+	t.Parallel()
+	c := newCredit(10, redis.Holding{})
+	c.took([]string{"token"}, []redis.Delivery{{Lease: redis.Lease{EntryID: "9-0", Count: 1}}})
+	listed := make(map[string]redis.HeldLease)
+	for i := range 5 {
+		listed[fmt.Sprintf("%d-0", i+1)] = redis.HeldLease{Count: 1}
+	}
+	for range 3 {
+		if lost := c.audit(holding(false, listed)); len(lost) != 0 {
+			t.Fatal("an incomplete list:", lost)
+		}
+	}
+	c.audit(holding(true, listed))
+	if lost := c.audit(holding(true, listed)); len(lost) != 1 {
+		t.Error("missing in two complete lists:", lost)
+	}
+}
