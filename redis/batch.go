@@ -3,6 +3,7 @@ package redis
 import (
 	"fmt"
 	"strconv"
+	"time"
 )
 
 // batch is what one read leased.
@@ -20,7 +21,8 @@ type batch struct {
 type unwanted struct {
 	lease Lease
 	giveBack
-	// forGroup is the group that the task is for, and delivery the task.
+	// forGroup is the group that the task is for, and delivery the task. If that group is no
+	// more, giveBack says what becomes of it; without an action it is delivered.
 	forGroup string
 	delivery Delivery
 }
@@ -59,15 +61,30 @@ func (p *batch) addEntry(lease Lease, list []string, isCancelled bool, uncounted
 		published = entryTime(lease.EntryID)
 	}
 	delivery := Delivery{Lease: lease, Attempt: attempt, Failures: m.failures, PublishedAt: published, Task: task}
+	u := unwanted{lease: lease, delivery: delivery}
 	switch crashes := attempt - 1 - m.failures; {
-	case m.forGroup != "" && m.forGroup != lease.Group:
-		p.unwanted = append(p.unwanted, unwanted{lease: lease, forGroup: m.forGroup, delivery: delivery})
 	case isCancelled:
-		p.unwanted = append(p.unwanted, unwanted{lease: lease, giveBack: giveBack{action: "cancelled"}})
+		u.giveBack = giveBack{action: "cancelled"}
 	case crashes >= config.MaxCrashes:
-		p.unwanted = append(p.unwanted, unwanted{lease: lease, giveBack: giveBack{action: "lost", cause: CauseMaxCrashes}})
-	default:
+		u.giveBack = giveBack{action: "lost", cause: CauseMaxCrashes}
+	}
+	if m.forGroup != lease.Group {
+		u.forGroup = m.forGroup
+	}
+	if u.forGroup == "" && u.action == "" {
 		p.deliveries = append(p.deliveries, delivery)
+		return
+	}
+	p.unwanted = append(p.unwanted, u)
+}
+
+// expireAt says when the leases run out.
+func (p *batch) expireAt(at time.Time) {
+	for i := range p.deliveries {
+		p.deliveries[i].ExpiresAt = at
+	}
+	for i := range p.unwanted {
+		p.unwanted[i].delivery.ExpiresAt = at
 	}
 }
 

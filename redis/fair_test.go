@@ -259,6 +259,51 @@ func TestFairInFlightWithoutItsServer(t *testing.T) {
 	})
 }
 
+// What was in flight when the stream was deleted does not hold up its organization for ever.
+func TestFairQueueGoesOnAfterItsStreamWasDeleted(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setupFair(t, e, redis.QueueConfig{FairMaxInFlight: 2})
+		b.flood(t, "a", 6)
+		if d := b.read(t, "w", 10); len(d) != 2 {
+			t.Fatal(len(d))
+		}
+		b.raw.Del(b.ctx, b.key(redis.DefaultQueue))
+		var got []redis.Delivery
+		await(t, b.ctx, func() bool {
+			got = append(got, b.read(t, "w", 10)...)
+			for _, d := range got {
+				if _, err := b.broker.Ack(b.ctx, []string{d.Lease.Token()}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return len(got) >= 4
+		})
+		await(t, b.ctx, func() bool { return len(b.fairKeys(t)) == 0 })
+	})
+}
+
+// A fair queue that is fair no more leaves nothing of fairness behind, though tasks of its
+// limited organizations were in flight.
+func TestFairQueueMadeUnfairLeavesNothing(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setupFair(t, e, redis.QueueConfig{FairMaxInFlight: 2})
+		b.flood(t, "a", 4)
+		if d := b.read(t, "w", 10); len(d) != 2 {
+			t.Fatal(len(d))
+		}
+		b.broker.Close()
+		b.broker = b.open(t, redis.BrokerConfig{})
+		await(t, b.ctx, func() bool {
+			return len(b.fairKeys(t)) == 0 && b.raw.SCard(b.ctx, b.key("argus_queues:delayed")).Val() == 0
+		})
+		if d := b.read(t, "w", 10); len(d) != 2 {
+			t.Error(len(d), "of the backlog, want 2")
+		}
+	})
+}
+
 // Raw workers find tasks in the stream, and those that raw peers publish there are
 // delivered; another server's publish wakes who waits.
 func TestFairAndOthers(t *testing.T) {

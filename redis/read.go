@@ -133,8 +133,9 @@ func (b *Broker) take(ctx context.Context, r ReadRequest, given *newLease) ([]De
 	}
 }
 
-// adopt delivers tasks that are for another group when that group is no more: nobody else
-// would.
+// adopt takes over tasks that are for another group when that group is no more: no other
+// would get them. They are delivered, unless they are cancelled or have crashed too many
+// workers.
 func (b *Broker) adopt(ctx context.Context, r ReadRequest, p *batch) error {
 	if !slices.ContainsFunc(p.unwanted, func(u unwanted) bool { return u.forGroup != "" }) {
 		return nil
@@ -143,13 +144,17 @@ func (b *Broker) adopt(ctx context.Context, r ReadRequest, p *batch) error {
 	if err != nil {
 		return err
 	}
-	p.unwanted = slices.DeleteFunc(p.unwanted, func(u unwanted) bool {
-		isOrphan := u.forGroup != "" && !slices.ContainsFunc(groups, func(g GroupInfo) bool { return g.Name == u.forGroup })
-		if isOrphan {
-			p.deliveries = append(p.deliveries, u.delivery)
+	kept := p.unwanted[:0]
+	for _, u := range p.unwanted {
+		if u.forGroup != "" && !slices.ContainsFunc(groups, func(g GroupInfo) bool { return g.Name == u.forGroup }) {
+			if u.forGroup = ""; u.action == "" {
+				p.deliveries = append(p.deliveries, u.delivery)
+				continue
+			}
 		}
-		return isOrphan
-	})
+		kept = append(kept, u)
+	}
+	p.unwanted = kept
 	return nil
 }
 
@@ -201,9 +206,7 @@ func (b *Broker) lease(ctx context.Context, r ReadRequest) (batch, error) {
 			return batch{}, err
 		}
 	}
-	for i := range p.deliveries {
-		p.deliveries[i].ExpiresAt = time.UnixMilli(now).Add(lease)
-	}
+	p.expireAt(time.UnixMilli(now).Add(lease))
 	p.isFull = len(rows)-4 == r.Max && !r.OwnPending
 	return p, nil
 }
@@ -264,7 +267,7 @@ func (b *Broker) turnAway(ctx context.Context, entries []unwanted) int {
 	n := 0
 	for _, u := range entries {
 		var err error
-		if u.action == "" { // for another group
+		if u.forGroup != "" { // which has it, too
 			args := append([]any{u.lease.Group, b.config.DefaultGroup}, u.lease.args()...)
 			_, err = ackScript.run(context.WithoutCancel(ctx), b.client, repeatable, []string{b.keys.tasks(u.lease.Queue)}, args...)
 			b.settled(u.lease)

@@ -135,9 +135,7 @@ func (b *Broker) newEntries(r ReadRequest, config QueueConfig, reply *reply, now
 		}
 		p.addEntry(lease, list, false, 0, config)
 	}
-	for i := range p.deliveries {
-		p.deliveries[i].ExpiresAt = now.Add(config.Lease)
-	}
+	p.expireAt(now.Add(config.Lease))
 	if len(excess) > 0 {
 		if err := b.giveUp(context.Background(), excess...); err != nil {
 			b.log.Warn("could not give entries back; they wait until their lease runs out", "queue", r.Queue, "error", err)
@@ -147,22 +145,37 @@ func (b *Broker) newEntries(r ReadRequest, config QueueConfig, reply *reply, now
 }
 
 // dropCancelled takes tasks out of a batch whose jobs were cancelled after they were
-// published.
+// published. Of those that are for another group it is noted, in case that group is no more.
 func (b *Broker) dropCancelled(ctx context.Context, p *batch) error {
-	if len(p.deliveries) == 0 {
-		return nil
+	var jobs []string
+	for _, d := range p.deliveries {
+		jobs = append(jobs, d.Lease.JobID)
 	}
-	jobs := make([]string, len(p.deliveries))
-	for i, d := range p.deliveries {
-		jobs[i] = d.Lease.JobID
+	var others []*unwanted
+	for i := range p.unwanted {
+		if u := &p.unwanted[i]; u.forGroup != "" {
+			others, jobs = append(others, u), append(jobs, u.lease.JobID)
+		}
+	}
+	if len(jobs) == 0 {
+		return nil
 	}
 	scores, err := b.client.commands.ZMScore(ctx, b.keys.cancelledJobs(), jobs...).Result()
 	if err != nil {
 		return translate("read", err, repeatable)
 	}
+	isCancelled := func(i int, d Delivery) bool {
+		at := int64(scores[i])
+		return at > 0 && at >= d.PublishedAt.UnixMilli()
+	}
+	for i, u := range others {
+		if isCancelled(len(p.deliveries)+i, u.delivery) {
+			u.giveBack = giveBack{action: "cancelled"}
+		}
+	}
 	wanted := p.deliveries[:0]
 	for i, d := range p.deliveries {
-		if at := int64(scores[i]); at > 0 && at >= d.PublishedAt.UnixMilli() {
+		if isCancelled(i, d) {
 			p.unwanted = append(p.unwanted, unwanted{lease: d.Lease, giveBack: giveBack{action: "cancelled"}})
 			continue
 		}

@@ -46,22 +46,23 @@ local function unpark()
   end
 end
 
--- in_flight is true of an entry that some group has still to read or to settle.
+-- in_flight is true of an entry that some group has still to read or to settle. What is not
+-- in the stream any more is not in flight, whoever deleted it.
 local function in_flight(id, groups)
+  if #call('XRANGE', stream, id, id) == 0 then return false end
   for _, g in ipairs(groups) do
-    if #call('XPENDING', stream, g.name, id, id, '1') > 0 then return true end
-    if precedes(g['last-delivered-id'], id) then return #call('XRANGE', stream, id, id) > 0 end
+    if precedes(g['last-delivered-id'], id) or #call('XPENDING', stream, g.name, id, id, '1') > 0 then return true end
   end
-  return false
+  return #groups == 0
 end
 
 local backlog, moved, in_hand = 0, #due, false
 if f then
   for i = 7, #ARGV do settled(ARGV[i]) end
   if ARGV[5] ~= '' then
-    local groups = call('EXISTS', stream) == 1 and groups_of(stream) or {}
+    local groups = call('EXISTS', stream) == 1 and counting_groups(stream, ARGV[6]) or {}
     for _, id in ipairs(call('HKEYS', f.held)) do
-      if string.find(id, '^%d+%-%d+$') and #groups > 0 and not in_flight(id, groups) then settled(id) end
+      if string.find(id, '^%d+%-%d+$') and not in_flight(id, groups) then settled(id) end
     end
   end
   unpark()
@@ -74,6 +75,7 @@ if f then
   if backlog == 0 then
     call('DEL', f.ready, f.parked, f.tags)
     call('HDEL', f.held, 'v', 'seq')
+    if was_fair then call('DEL', f.held) end -- it limits no organization any more
   end
   in_hand = call('EXISTS', f.held) == 1 -- someone has to count
 end
