@@ -36,7 +36,12 @@ func (b *Broker) Cancel(ctx context.Context, jobID, reason string) (Cancelled, e
 	}
 	// From here on no task of the job is delivered: who is not found to have one has none.
 	isKnown, hasParts := reply[1] == "1", reply[2] == "1"
-	places, err := b.places(ctx, jobID, !isKnown || hasParts)
+	var places []Place
+	if isKnown {
+		places, err = b.places(ctx, jobID, hasParts)
+	} else {
+		places, err = b.findAgain(ctx, jobID)
+	}
 	if err != nil {
 		return Cancelled{}, err
 	}

@@ -94,7 +94,11 @@ func (b *Broker) Job(ctx context.Context, jobID string) (JobInfo, error) {
 	if result != nil {
 		info.Status = result.Status
 	}
-	places, err := b.places(ctx, jobID, true)
+	find := b.findAgain
+	if result != nil {
+		find = func(ctx context.Context, jobID string) ([]Place, error) { return b.places(ctx, jobID, true) }
+	}
+	places, err := find(ctx, jobID)
 	if err != nil {
 		return JobInfo{}, err
 	}
@@ -142,16 +146,27 @@ func (b *Broker) result(ctx context.Context, jobID string) (*Event, error) {
 	return found, err
 }
 
-// places finds the tasks of a job: those that are leased or delayed, and, if deep, those
-// that wait or are dead. A queue whose key holds something else is left out.
+// findAgain is places for a job of which nothing else is known. It looks twice: a task that was
+// given back may have gone from where it was not looked for yet to where it was.
+func (b *Broker) findAgain(ctx context.Context, jobID string) ([]Place, error) {
+	places, err := b.places(ctx, jobID, true)
+	if err != nil || len(places) > 0 {
+		return places, err
+	}
+	return b.places(ctx, jobID, true)
+}
+
+// places finds the tasks of a job: those that are delayed or leased, and, if deep, those
+// that wait or are dead. It looks in the order in which tasks move on, so that none that
+// moves meanwhile is missed. A queue whose key holds something else is left out.
 func (b *Broker) places(ctx context.Context, jobID string, deep bool) ([]Place, error) {
 	queues, err := b.queueNames(ctx)
 	if err != nil {
 		return nil, err
 	}
-	ways := []func(context.Context, string, string) ([]Place, error){b.findLeased, b.findDelayed}
+	ways := []func(context.Context, string, string) ([]Place, error){b.findDelayed, b.findLeased}
 	if deep {
-		ways = append(ways, b.findWaiting, b.findDead)
+		ways = []func(context.Context, string, string) ([]Place, error){b.findDelayed, b.findInBacklog, b.findWaiting, b.findLeased, b.findDead}
 	}
 	var found []Place
 	for _, way := range ways {
@@ -225,31 +240,53 @@ func (b *Broker) findDelayed(ctx context.Context, queue, jobID string) ([]Place,
 	return b.findMembers(ctx, WhereDelayed, queue, jobID)
 }
 
+func (b *Broker) findInBacklog(ctx context.Context, queue, jobID string) ([]Place, error) {
+	return b.findMembers(ctx, WhereWaiting, queue, jobID)
+}
+
 // findMembers looks for a job's tasks in a sorted set.
-func (b *Broker) findMembers(ctx context.Context, where Where, queue, jobID string) ([]Place, error) {
-	var found []Place
-	key := Place{Where: where, Queue: queue}.set(b.keys)
-	var page pageSize
-	for from := int64(0); ; {
-		members, err := b.client.commands.ZRangeWithScores(ctx, key, from, from+page.next()-1).Result()
-		if err != nil {
-			return nil, translate("search "+key, err, repeatable)
+func (b *Broker) findMembers(ctx context.Context, where Where, queue, jobID string) (found []Place, err error) {
+	match := "*"
+	if isPlain(jobID) && !strings.Contains(jobID, "/") { // JSON may write others in another way
+		match = "*" + jobID + "*"
+	}
+	err = b.eachMember(ctx, Place{Where: where, Queue: queue}.set(b.keys), match, func(member string, score float64) bool {
+		if p, ok := memberPlace(where, member); ok && p.Task.JobID == jobID {
+			if where == WhereDelayed {
+				p.DueAt = time.UnixMilli(int64(score))
+			}
+			found = append(found, p)
 		}
-		for _, m := range members {
-			text, _ := m.Member.(string)
-			page.read(len(text))
-			if !strings.Contains(text, jobID) {
+		return true
+	})
+	return found, err
+}
+
+// eachMember calls visit for the members of a sorted set that match a pattern, until it returns
+// false. ZSCAN gives each member that is there all the while, though others come and go; a page
+// by rank would skip some when members before it go.
+func (b *Broker) eachMember(ctx context.Context, key, match string, visit func(member string, score float64) bool) error {
+	var page pageSize
+	seen := make(map[string]bool)
+	for cursor := uint64(0); ; {
+		list, next, err := b.client.commands.ZScan(ctx, key, cursor, match, page.next()).Result()
+		if err != nil {
+			return translate("search "+key, err, repeatable)
+		}
+		for i := 0; i+1 < len(list); i += 2 {
+			member := list[i]
+			page.read(len(member))
+			score, err := strconv.ParseFloat(list[i+1], 64)
+			if err != nil || seen[member] {
 				continue
 			}
-			if p, ok := memberPlace(where, text); ok && p.Task.JobID == jobID {
-				if where == WhereDelayed {
-					p.DueAt = time.UnixMilli(int64(m.Score))
-				}
-				found = append(found, p)
+			seen[member] = true
+			if !visit(member, score) {
+				return nil
 			}
 		}
-		if from += int64(len(members)); len(members) == 0 {
-			return found, nil
+		if cursor = next; cursor == 0 {
+			return nil
 		}
 	}
 }
@@ -286,12 +323,7 @@ func (b *Broker) findWaiting(ctx context.Context, queue, jobID string) ([]Place,
 	if err != nil {
 		return nil, err
 	}
-	found, err := b.search(ctx, WhereWaiting, b.keys.tasks(queue), b.undeliveredFrom(groups), jobID)
-	if err != nil {
-		return nil, err
-	}
-	turns, err := b.findMembers(ctx, WhereWaiting, queue, jobID)
-	return append(found, turns...), err
+	return b.search(ctx, WhereWaiting, b.keys.tasks(queue), b.undeliveredFrom(groups), jobID)
 }
 
 func (b *Broker) findDead(ctx context.Context, queue, jobID string) ([]Place, error) {

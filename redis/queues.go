@@ -389,24 +389,16 @@ func (b *Broker) Purge(ctx context.Context, queue string) (Purged, error) {
 	// In the order in which tasks move on, so that none escapes.
 	counts := map[Where]*int64{WhereWaiting: &purged.Waiting, WhereDelayed: &purged.Delayed}
 	for _, where := range []Where{WhereDelayed, WhereWaiting} {
-		for {
-			members, err := b.client.commands.ZRange(ctx, Place{Where: where, Queue: queue}.set(b.keys), 0, minPage-1).Result()
-			if err != nil {
-				return purged, translate("purge", err, repeatable)
+		err := b.eachMember(ctx, Place{Where: where, Queue: queue}.set(b.keys), "*", func(member string, _ float64) bool {
+			p, isTask := memberPlace(where, member)
+			d := dropped{place: p}
+			if isTask {
+				d.jobID, d.part = p.Task.JobID, p.Task.Part
 			}
-			if len(members) == 0 {
-				break
-			}
-			for _, member := range members {
-				p, isTask := memberPlace(where, member)
-				d := dropped{place: p}
-				if isTask {
-					d.jobID, d.part = p.Task.JobID, p.Task.Part
-				}
-				if !count(counts[where], d) {
-					return purged, failed
-				}
-			}
+			return count(counts[where], d)
+		})
+		if err := errors.Join(err, failed); err != nil {
+			return purged, err
 		}
 	}
 	err = b.eachEntry(ctx, b.keys.tasks(queue), "-", func(entry goredis.XMessage) bool {
