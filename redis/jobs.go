@@ -144,8 +144,9 @@ func (b *Broker) DeleteState(ctx context.Context, jobID string) (bool, error) {
 
 // JobSummary is a job in a list.
 type JobSummary struct {
-	JobID  string
-	Status Status
+	JobID       string
+	Status      Status
+	CompletedAt time.Time // zero before it has its result
 }
 
 // scanCount is how many keys one SCAN looks at, scanCalls how many SCANs make a page.
@@ -188,21 +189,26 @@ func (b *Broker) ListJobs(ctx context.Context, after string, count int) (jobs []
 	return jobs, next, b.readStatuses(ctx, jobs)
 }
 
-// readStatuses fills in the jobs' statuses.
+// readStatuses fills in the jobs' statuses, and when they got their results.
 func (b *Broker) readStatuses(ctx context.Context, jobs []JobSummary) error {
 	if len(jobs) == 0 {
 		return nil
 	}
 	pipe := b.client.commands.Pipeline()
-	statuses := make([]*goredis.StringCmd, len(jobs))
+	states := make([]*goredis.SliceCmd, len(jobs))
 	for i, job := range jobs {
-		statuses[i] = pipe.HGet(ctx, b.keys.state(job.JobID), fieldStatus)
+		states[i] = pipe.HMGet(ctx, b.keys.state(job.JobID), fieldStatus, fieldCompletedAt)
 	}
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, goredis.Nil) {
+	if _, err := pipe.Exec(ctx); err != nil {
 		return translate("list jobs", err, repeatable)
 	}
 	for i := range jobs {
-		jobs[i].Status = Status(statuses[i].Val())
+		status, _ := states[i].Val()[0].(string)
+		completed, _ := states[i].Val()[1].(string)
+		jobs[i].Status = Status(status)
+		if at, ok := ParseTime(completed); ok {
+			jobs[i].CompletedAt = at
+		}
 	}
 	return nil
 }
