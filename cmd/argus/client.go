@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -65,6 +66,9 @@ func (p *program) command(c *cobra.Command, do func(ctx context.Context, c *clie
 	return c, cl
 }
 
+// outputs are the values of --output.
+var outputs = []string{"table", "json", "jsonl"}
+
 // connection declares the settings of the connection and the output. It is called after
 // the command's own flags, so that help lists those first.
 func (c *client) connection() {
@@ -74,6 +78,7 @@ func (c *client) connection() {
 	c.text(&c.TokenFile, "token_file", "", "file with the bearer token")
 	name, help := c.add("output", "table, json (as grpcurl prints) or jsonl (one line each)")
 	c.flags.StringVarP(&c.Output, name, "o", "table", help)
+	c.annotate("output")
 }
 
 // open reads the settings and makes the connection; it is used when a call is made.
@@ -84,18 +89,17 @@ func (c *client) open() error {
 	if err := c.resolve(c.env); err != nil {
 		return usageError(err)
 	}
-	if c.Output != "table" && c.Output != "json" && c.Output != "jsonl" {
-		return usageError(fmt.Errorf("output: %q is not one of table, json, jsonl", c.Output))
+	if !slices.Contains(outputs, c.Output) {
+		return usageError(fmt.Errorf("%s: %q is not one of %s", c.name("output"), c.Output, strings.Join(outputs, ", ")))
 	}
-	if err := fromFile(&c.Token, "token", c.TokenFile); err != nil {
-		return usageError(err)
-	}
-	tlsConfig, err := c.TLS.load("")
+	tlsConfig, err1 := c.TLS.load(c.settings, "")
+	err := errors.Join(checkAddr(c.name("addr"), c.Addr, "7233"), c.secretFile(&c.Token, "token", c.TokenFile), err1)
 	if err != nil {
 		return usageError(err)
 	}
+	c.printWarnings(c.settings)
 	if c.Token != "" && tlsConfig == nil && !isLoopback(c.Addr) {
-		return usageError(fmt.Errorf("token: not sent to %s without TLS; use --tls", c.Addr))
+		return usageError(fmt.Errorf("%s: not sent to %s without TLS; use --tls", c.name("token"), c.Addr))
 	}
 	c.transport = insecure.NewCredentials()
 	if tlsConfig != nil {
@@ -118,7 +122,7 @@ func (c *client) dial(options ...grpc.DialOption) (*grpc.ClientConn, error) {
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
 		grpc.WithChainUnaryInterceptor(c.unaryToken), grpc.WithChainStreamInterceptor(c.streamToken))...)
 	if err != nil {
-		return nil, usageError(fmt.Errorf("addr: %w", err))
+		return nil, usageError(fmt.Errorf("%s: %w", c.name("addr"), err))
 	}
 	return conn, nil
 }
@@ -255,10 +259,12 @@ func (t *tlsFiles) declare(s *settings, group string) {
 }
 
 // load makes the TLS configuration; nil when TLS is off.
-func (t *tlsFiles) load(group string) (*tls.Config, error) {
+func (t *tlsFiles) load(s *settings, group string) (*tls.Config, error) {
 	if !t.On {
-		if t.CAFile+t.CertFile+t.KeyFile+t.ServerName != "" {
-			return nil, fmt.Errorf("%stls: files are given for TLS, but it is off; use --%s", group, flagName(group+"tls"))
+		for _, file := range [][2]string{{"tls_ca_file", t.CAFile}, {"tls_cert_file", t.CertFile}, {"tls_key_file", t.KeyFile}, {"tls_server_name", t.ServerName}} {
+			if key := group + file[0]; file[1] != "" {
+				return nil, fmt.Errorf("%s: is given for TLS, but TLS is off; turn it on with --%s", s.name(key), flagName(group+"tls"))
+			}
 		}
 		return nil, nil
 	}
@@ -266,15 +272,16 @@ func (t *tlsFiles) load(group string) (*tls.Config, error) {
 	if t.CAFile != "" {
 		pool, err := certificates(t.CAFile)
 		if err != nil {
-			return nil, fmt.Errorf("%stls_ca_file: %w", group, err)
+			return nil, fmt.Errorf("%s: %w", s.name(group+"tls_ca_file"), err)
 		}
 		config.RootCAs = pool
 	}
 	if t.CertFile != "" || t.KeyFile != "" {
 		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
 		if err != nil {
-			return nil, fmt.Errorf("%stls_cert_file, %stls_key_file: %w", group, group, err)
+			return nil, fmt.Errorf("%s, %s: %w", s.name(group+"tls_cert_file"), s.name(group+"tls_key_file"), err)
 		}
+		s.warnIfReadable(group+"tls_key_file", t.KeyFile)
 		config.Certificates = []tls.Certificate{pair}
 	}
 	return config, nil

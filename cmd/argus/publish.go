@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -42,8 +44,11 @@ prints the --request-id with which the same file goes on where it stopped.`,
   argus publish --job-id demo-2 --state priority=high
   argus publish --file tasks.jsonl
   generate-tasks | argus publish --file -`,
-		Args: noArgs,
+		Args: noArgsBut("argus publish --job-id %s"),
 	}, func(ctx context.Context, c *client, _ []string) error {
+		if !describesTask(c.flags) {
+			return usageError(errors.New("want a task: name its job with --job-id, say what to do with --scanner, --gcs-uri or --attribute, or publish a file of tasks with --file"))
+		}
 		if f.file != "" {
 			return c.publishFile(ctx, f)
 		}
@@ -75,9 +80,19 @@ prints the --request-id with which the same file goes on where it stopped.`,
 	return command
 }
 
+// describesTask is true when a flag says what to publish.
+func describesTask(flags *pflag.FlagSet) bool {
+	found := false
+	flags.Visit(func(flag *pflag.Flag) {
+		isElsewhere := len(flag.Annotations[envAnnotation]) > 0 // of the connection
+		found = found || !isElsewhere && !slices.Contains([]string{"queue", "wait", "wait-timeout"}, flag.Name)
+	})
+	return found
+}
+
 func (f publishFlags) request() (*argusv1.PublishRequest, error) {
-	attributes, err1 := pairs("attribute", f.attributes)
-	state, err2 := pairs("state", f.state)
+	attributes, err1 := pairs("--attribute", f.attributes)
+	state, err2 := pairs("--state", f.state)
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, usageError(err)
 	}
@@ -97,7 +112,7 @@ func (f publishFlags) request() (*argusv1.PublishRequest, error) {
 	if f.runAt != "" {
 		at, err := time.Parse(time.RFC3339, f.runAt)
 		if err != nil {
-			return nil, usageError(fmt.Errorf("run-at: %q is not a time in RFC 3339, such as 2026-01-02T15:04:05Z", f.runAt))
+			return nil, usageError(fmt.Errorf("--run-at: %q is not a time in RFC 3339, such as 2026-01-02T15:04:05Z", f.runAt))
 		}
 		r.RunAt = timestamppb.New(at)
 	}
@@ -127,7 +142,7 @@ func (c *client) publishOne(ctx context.Context, f publishFlags) error {
 	if response.GetDeduplicated() {
 		where += " (published before)"
 	}
-	if err := c.print(response, []string{"JOB", "MESSAGE"}, []string{response.GetJobId(), where}); err != nil || !f.wait {
+	if err := c.print(response, []string{"JOB", "MESSAGE"}, []string{idText(response.GetJobId()), where}); err != nil || !f.wait {
 		return err
 	}
 	return c.watchJobs(ctx, []string{response.GetJobId()}, watchOptions{timeout: f.waitTimeout})

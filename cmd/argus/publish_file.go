@@ -103,7 +103,7 @@ func openInput(path string) (io.ReadCloser, int64, error) {
 	}
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, 0, usageError(fmt.Errorf("file: %w", err))
+		return nil, 0, usageError(fmt.Errorf("--file: %w", err))
 	}
 	info, err := file.Stat()
 	if err != nil || !info.Mode().IsRegular() {

@@ -31,7 +31,7 @@ else from the YAML file, else its default. redis.pool_size in YAML is
   argus serve --redis-addr redis:6379 --redis-password-file /run/secrets/redis
   argus serve --config argus.yaml
   argus serve --redis-cluster --redis-addr n1:6379,n2:6379 --redis-shards 12`,
-		Args: noArgs,
+		Args: noArgsBut("argus serve --config %s"),
 	}
 	config := newConfig(command.Flags())
 	command.RunE = func(command *cobra.Command, _ []string) error {
@@ -78,13 +78,16 @@ func (p *program) run(ctx context.Context, c *config, started func(addr, store s
 	if err != nil {
 		return err
 	}
+	for _, warning := range c.warnings {
+		log.Warn(warning)
+	}
 	goredis.SetLogger(driverLog{log})
-	listener, err := listen("grpc_addr", c.GRPCAddr)
+	listener, err := c.listen("grpc_addr", c.GRPCAddr)
 	if err != nil {
 		return err
 	}
 	defer listener.Close()
-	warnIfOpen(log, listener.Addr())
+	warnIfOpen(log, listener.Addr(), "listening beyond this machine without authentication and TLS: whatever reaches the port controls the queues")
 
 	client, store, closeStore, err := openStore(c, log)
 	if err != nil {
@@ -98,7 +101,7 @@ func (p *program) run(ctx context.Context, c *config, started func(addr, store s
 	}
 	defer broker.Close()
 
-	stopHTTP, err := serveHTTP(c.HTTPAddr, c.HTTPPprof, broker, log)
+	stopHTTP, err := c.serveHTTP(broker, log)
 	if err != nil {
 		return err
 	}
@@ -132,18 +135,18 @@ func newBroker(ctx context.Context, client *redis.Client, c *config) (broker, er
 	defer cancel()
 	if c.Redis.Shards > 0 {
 		shards, err := redis.NewShards(ctx, client, c.Broker)
-		return shards, inRedis(err)
+		return shards, c.inRedis(err)
 	}
 	if err := client.CheckShards(ctx); err != nil {
-		return nil, inRedis(err)
+		return nil, c.inRedis(err)
 	}
 	return redis.NewBroker(client, c.Broker)
 }
 
-// inRedis tells where the setting is that an error names.
-func inRedis(err error) error {
+// inRedis makes an error name the setting that it is about.
+func (c *config) inRedis(err error) error {
 	if errors.Is(err, redis.ErrInvalid) {
-		return usageError(fmt.Errorf("redis.%w", err))
+		return usageError(c.rename(err, redisKey))
 	}
 	return err
 }
@@ -156,13 +159,13 @@ func addrFlag(addr string) string {
 	return " --addr " + addr
 }
 
-func listen(key, addr string) (net.Listener, error) {
+func (c *config) listen(key, addr string) (net.Listener, error) {
 	listener, err := net.Listen("tcp", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("%s is taken, perhaps by another argus; stop that one or choose another address with --%s", addr, flagName(key))
 	case err != nil:
-		return nil, usageError(fmt.Errorf("%s: %w", key, err))
+		return nil, usageError(fmt.Errorf("%s: %w", c.name(key), err))
 	}
 	return listener, nil
 }
@@ -178,11 +181,17 @@ func displayAddr(asked string, given net.Addr) string {
 	return net.JoinHostPort(host, port)
 }
 
-func warnIfOpen(log *slog.Logger, addr net.Addr) {
-	if tcp, ok := addr.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
-		log.Warn("listening beyond this machine without authentication and TLS: whoever reaches the port controls the queues",
-			"addr", addr.String())
+// warnIfOpen warns of a port that other machines can reach.
+func warnIfOpen(log *slog.Logger, addr net.Addr, warning string) {
+	if !isLocal(addr) {
+		log.Warn(warning, "addr", addr.String())
 	}
+}
+
+// isLocal is true of an address that only this machine can reach.
+func isLocal(addr net.Addr) bool {
+	tcp, ok := addr.(*net.TCPAddr)
+	return !ok || tcp.IP.IsLoopback()
 }
 
 // openStore opens Redis or the embedded store.

@@ -37,7 +37,7 @@ again, and the watch goes on where it stopped.
 		Args: atLeast(1, "a job"),
 	}, func(ctx context.Context, c *client, args []string) error {
 		if after != "" && len(args) > 1 {
-			return usageError(errors.New("after: is for a single job"))
+			return usageError(errors.New("--after: is for a single job"))
 		}
 		return c.watchJobs(ctx, args, watchOptions{after: after, timeout: timeout, state: state})
 	})
@@ -183,7 +183,7 @@ func (c *client) follow(ctx context.Context, r *argusv1.WatchRequest, show func(
 	for {
 		frame, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
-			return nil, codedError{code: exitError, err: fmt.Errorf("the watch of %s ended after its result", r.GetJobId())}
+			return nil, codedError{code: exitError, err: fmt.Errorf("the watch of %s ended after its result", idText(r.GetJobId()))}
 		} else if err != nil {
 			return nil, err
 		}
@@ -209,13 +209,13 @@ func (c *client) printFrame(job string, frame *argusv1.WatchResponse) error {
 		for _, name := range frame.GetStateChange().GetRemoved() {
 			changed += " " + name + " (removed)"
 		}
-		return c.print(frame.GetStateChange(), []string{job, "state", strings.TrimSpace(changed)})
+		return c.print(frame.GetStateChange(), []string{idText(job), "state", strings.TrimSpace(changed)})
 	}
 	return nil
 }
 
 func eventRow(e *argusv1.CompletionEvent) []string {
-	return []string{e.GetJobId(), statusWord(e.GetStatus(), e.GetStatusText()), clock(e.GetCompletedAt()), joined(e.GetFields())}
+	return []string{idText(e.GetJobId()), statusCell(e.GetStatus(), e.GetStatusText()), clock(e.GetCompletedAt()), joined(e.GetFields())}
 }
 
 // jobEnd is a result other than completed.
@@ -239,7 +239,7 @@ func exitOf(e *argusv1.CompletionEvent) error {
 	case code == 0: // a status that this program doesn't know yet
 		code = exitError
 	}
-	text := fmt.Sprintf("the job %s is %s", e.GetJobId(), statusWord(e.GetStatus(), e.GetStatusText()))
+	text := fmt.Sprintf("the job %s is %s", idText(e.GetJobId()), statusWord(e.GetStatus(), e.GetStatusText()))
 	if message := e.GetFields()["error_message"]; message != "" {
 		text += ": " + oneLine(message)
 	}

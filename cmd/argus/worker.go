@@ -79,7 +79,7 @@ On SIGTERM or ^C the worker takes no more tasks and lets the running commands fi
 // run works until ctx ends, then drains.
 func (w *worker) run(ctx context.Context) error {
 	if w.concurrency < 1 {
-		return usageError(errors.New("concurrency: must be at least 1"))
+		return usageError(errors.New("--concurrency: must be at least 1"))
 	}
 	if _, err := exec.LookPath(w.command[0]); err != nil {
 		return usageError(fmt.Errorf("command: %w", err))
