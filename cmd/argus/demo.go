@@ -100,7 +100,7 @@ func (d *demo) start() (stop func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := redis.NewClient(redis.Config{Addr: store.addr(), Prefix: "argus:"})
+	client, err := redis.NewClient(redis.Config{Addr: store.addr(), Password: store.password, Prefix: "argus:"})
 	if err != nil {
 		store.close()
 		return nil, err

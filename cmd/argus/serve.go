@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -81,6 +82,7 @@ func (p *program) run(ctx context.Context, c *config, started func(addr, store s
 	for _, warning := range c.warnings {
 		log.Warn(warning)
 	}
+	defer endWithin(ctx, c.ShutdownTimeout+exitSpare, log)() // first, so that it covers all that is deferred
 	goredis.SetLogger(driverLog{log})
 	listener, err := c.listen("grpc_addr", c.GRPCAddr)
 	if err != nil {
@@ -120,6 +122,29 @@ func (p *program) run(ctx context.Context, c *config, started func(addr, store s
 	defer cancel()
 	s.Shutdown(grace)
 	return err
+}
+
+// exitSpare is how much longer than shutdown_timeout the end of the program may take.
+const exitSpare = 2 * time.Second
+
+// endWithin ends the program some time after ctx ends, whatever it does by then: a script that
+// never ends holds up the embedded store for ever. The returned function takes it back.
+func endWithin(ctx context.Context, d time.Duration, log *slog.Logger) (stop func()) {
+	returned := make(chan struct{})
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-returned:
+			return
+		}
+		select {
+		case <-time.After(d):
+			log.Error("the shutdown takes too long; what still runs is given up", "after", d.String())
+			os.Exit(exitError)
+		case <-returned:
+		}
+	}()
+	return func() { close(returned) }
 }
 
 // broker is what serve and dev run.
@@ -205,9 +230,9 @@ func openStore(c *config, log *slog.Logger) (client *redis.Client, name string, 
 			return nil, "", nil, err
 		}
 		closeEmbedded = e.close
-		config.Addr, config.Username, config.Password, config.DB = e.addr(), "", "", 0
+		config.Addr, config.Username, config.Password, config.DB = e.addr(), "", e.password, 0
 		config.Cluster, config.MasterName, config.TLS = false, "", nil
-		name = fmt.Sprintf("embedded at %s (lost on exit); --redis-addr for a real one", e.addr())
+		name = fmt.Sprintf("embedded at %s (lost on exit); --redis-addr for a real one\n             %s", e.addr(), e.redisCLI())
 	}
 	client, err = redis.NewClient(config)
 	if err != nil {
