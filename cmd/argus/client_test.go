@@ -392,7 +392,7 @@ func TestWorkerThatCannotStartItsCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = w.cmd.Wait()
-	if code := w.cmd.ProcessState.ExitCode(); code != exitError || !strings.Contains(w.said(), "1 completed, 0 failed, 1 to be run again") {
+	if code := w.cmd.ProcessState.ExitCode(); code != exitError || !strings.Contains(w.said(), "1 completed, 0 failed, 1 retried") {
 		t.Error(code, w.said())
 	}
 	if out, _ := c.run(0, "read", "-o", "jsonl"); !strings.Contains(out, `"jobId":"second"`) || !strings.Contains(out, `"deliveryAttempt":1`) {
@@ -461,7 +461,7 @@ func TestWorkerDrains(t *testing.T) {
 		}
 		c.await("the drain", func() bool { return strings.Contains(w.said(), wait) })
 	}
-	if err := w.cmd.Wait(); err != nil || !strings.Contains(w.stderr.String(), "1 to be run again") {
+	if err := w.cmd.Wait(); err != nil || !strings.Contains(w.stderr.String(), "1 retried") {
 		t.Error(err, &w.stderr)
 	}
 	if out, _ := c.run(0, "read", "-o", "jsonl"); !strings.Contains(out, `"jobId":"later"`) {

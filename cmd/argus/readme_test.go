@@ -132,6 +132,8 @@ var unsteady = []struct{ is, as string }{
 	{`\b\d{10}\b`, "SECONDS"},
 	{`"\d+(\.\d+)?s"`, `"DURATION"`},
 	{`(?m)^60\d{4}$`, "SECONDS LEFT"},
+	{`consumer [\w.-]+-\d+\n`, "consumer HOST-PID\n"},
+	{`completed in \d+m?s`, "completed in DURATION"},
 	{`worker-1\n\d+\n`, "worker-1\nMILLISECONDS\n"},
 }
 

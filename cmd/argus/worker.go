@@ -29,7 +29,11 @@ type worker struct {
 	retryDelay             time.Duration
 	drainTimeout           time.Duration
 	killDelay              time.Duration
+	logFormat              string
+	quiet                  bool
 
+	log                                         *workerLog
+	connected                                   sync.Once
 	running                                     atomic.Int64
 	completed, failed, retried, lost, cancelled atomic.Int64
 }
@@ -54,6 +58,13 @@ and that becomes its result. What a command leaves running in the background is 
 ends. If the worker itself is killed, its command may go on; the task is delivered again when
 its lease has run out.
 
+Quote what comes from a task: a command in a shell says "$ARGUS_JOB_ID", with the quotes, and
+puts -- before a value that may begin with a dash: grep -- "$ARGUS_SCANNERS" list. The secrets
+of this program (its token, passwords, and the files that hold them or keys) are not passed on.
+
+The worker says on its standard error when it is connected, and when a task starts and ends;
+--quiet leaves only what went wrong.
+
 On SIGTERM or ^C the worker takes no more tasks and lets the running commands finish; after
 --drain-timeout, or at a second ^C, it stops them and gives their tasks back.`,
 		Example: `  argus worker -- ./scan.sh
@@ -72,6 +83,8 @@ On SIGTERM or ^C the worker takes no more tasks and lets the running commands fi
 	flags.IntVar(&w.concurrency, "concurrency", 1, "how many commands run at once")
 	flags.DurationVar(&w.retryDelay, "retry-delay", 0, "how long to wait before a task is run again; 0 means the queue's back-off")
 	flags.DurationVar(&w.drainTimeout, "drain-timeout", 30*time.Second, "how long running commands may take after SIGTERM")
+	flags.BoolVar(&w.quiet, "quiet", false, "say only what went wrong")
+	flags.StringVar(&w.logFormat, "log-format", "text", "how to say it: text, or json (one object a line)")
 	c.connection()
 	return command
 }
@@ -83,6 +96,10 @@ func (w *worker) run(ctx context.Context) error {
 	}
 	if _, err := exec.LookPath(w.command[0]); err != nil {
 		return usageError(fmt.Errorf("command: %w", err))
+	}
+	var err error
+	if w.log, err = newWorkerLog(w.stderr, w.logFormat, w.quiet); err != nil {
+		return err
 	}
 	// The commands outlive ctx by the drain time-out, or until the next signal.
 	commands, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -99,7 +116,7 @@ func (w *worker) run(ctx context.Context) error {
 			if ctx.Err() == nil {
 				reason = context.Cause(loop).Error() + "; "
 			}
-			fmt.Fprintf(w.stderr, "argus worker: %sfinishing what runs; ^C again stops it\n", reason)
+			w.log.info(reason+"finishing what runs; ^C again stops it", "draining", "running", w.running.Load())
 		}
 	})
 	var slots sync.WaitGroup
@@ -114,28 +131,61 @@ func (w *worker) run(ctx context.Context) error {
 	if !noDrain() {
 		<-draining
 	}
-	some := ""
-	if n := w.cancelled.Load(); n > 0 {
-		some = fmt.Sprintf(", %d cancelled", n)
-	}
-	fmt.Fprintf(w.stderr, "argus worker: %d completed, %d failed, %d to be run again, %d lost%s\n",
-		w.completed.Load(), w.failed.Load(), w.retried.Load(), w.lost.Load(), some)
+	w.summary()
 	if ctx.Err() != nil {
 		return nil
 	}
 	return context.Cause(loop)
 }
 
+// summary says how many tasks ended how.
+func (w *worker) summary() {
+	completed, failed, retried, lost, cancelled := w.completed.Load(), w.failed.Load(), w.retried.Load(), w.lost.Load(), w.cancelled.Load()
+	line := fmt.Sprintf("%d completed, %d failed, %d retried, %d lost", completed, failed, retried, lost)
+	if cancelled > 0 {
+		line += fmt.Sprintf(", %d cancelled", cancelled)
+	}
+	w.log.info(line, "stopped", "completed", completed, "failed", failed, "retried", retried, "lost", lost, "cancelled", cancelled)
+}
+
+// sayConnected says once where the worker takes its tasks from. What it left to the server is
+// asked for; a server that does not answer that leaves it unsaid.
+func (w *worker) sayConnected(ctx context.Context) {
+	queue, group := w.queue, w.group
+	if response, err := w.admin.GetQueue(ctx, &argusv1.GetQueueRequest{Queue: queue}); err == nil {
+		queue = response.GetQueue().GetName()
+	}
+	if consumers, err := w.admin.ListConsumers(ctx, &argusv1.ListConsumersRequest{Queue: w.queue, Group: w.group}); err == nil && group == "" {
+		for _, consumer := range consumers.GetConsumers() {
+			if consumer.GetName() == w.consumer {
+				group = consumer.GetGroup()
+			}
+		}
+	}
+	orDefault := func(name string) string {
+		if name == "" {
+			return "(the server's default)"
+		}
+		return idText(name)
+	}
+	w.log.info(fmt.Sprintf("connected to %s; queue %s, group %s, consumer %s", w.Addr, orDefault(queue), orDefault(group), idText(w.consumer)), "connected",
+		"addr", w.Addr, "queue", queue, "group", group, "consumer", w.consumer, "concurrency", w.concurrency)
+}
+
 // readWait is how long one Read waits: a worker that stops leaves a Read at once, so
 // this only bounds how long a broken connection goes unnoticed.
 const readWait = 20 * time.Second
 
-// loop reads one task at a time and runs the command for it.
+// loop reads one task at a time and runs the command for it. The first Read does not wait: its
+// answer shows that the worker is connected.
 func (w *worker) loop(ctx, commands context.Context) error {
-	for ctx.Err() == nil {
+	for wait := time.Duration(0); ctx.Err() == nil; {
 		response, err := w.client.queue.Read(ctx, &argusv1.ReadRequest{Queue: w.queue, Group: w.group, Consumer: w.consumer,
-			MaxTasks: 1, Wait: durationpb.New(readWait)})
+			MaxTasks: 1, Wait: durationpb.New(wait)})
 		switch {
+		case err == nil:
+			wait = readWait
+			w.connected.Do(func() { w.sayConnected(ctx) })
 		case ctx.Err() != nil && err != nil:
 			return nil
 		case w.transient(err):
@@ -170,6 +220,8 @@ const (
 func (w *worker) work(ctx context.Context, d *argusv1.Delivery) error {
 	w.running.Add(1)
 	defer w.running.Add(-1)
+	w.log.started(d)
+	start := time.Now()
 	how, output, message := w.execute(ctx, d)
 	// Settling must not be cut off by the end of the worker.
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), retryFor)
@@ -180,14 +232,16 @@ func (w *worker) work(ctx context.Context, d *argusv1.Delivery) error {
 		_, err = w.client.queue.Nack(settle, &argusv1.NackRequest{LeaseToken: d.GetLeaseToken(), DeadLetter: true, Reason: clip(message, 4<<10)})
 	}
 	counter := map[outcome]*atomic.Int64{succeeded: &w.completed, failed: &w.failed, tryAgain: &w.retried, givenBack: &w.retried, unfit: &w.retried, leaseGone: &w.lost, cancelled: &w.cancelled}[how]
-	if isReason(err, "LEASE_LOST") {
-		counter, err = &w.lost, nil
-	}
+	ended := how
 	if err != nil {
-		counter = &w.lost
-		fmt.Fprintf(w.stderr, "argus worker: job %s: %v\n", d.GetTask().GetJobId(), w.told(err))
+		ended, counter, message = leaseGone, &w.lost, w.told(err).Error()
+	}
+	if err != nil && !isReason(err, "LEASE_LOST") {
+		job := d.GetTask().GetJobId()
+		w.log.warn(fmt.Sprintf("job %s: %s", idText(job), message), "not settled", "job_id", job, "error", message)
 	}
 	counter.Add(1)
+	w.log.ended(d, ended, time.Since(start), message)
 	if how == unfit {
 		return fmt.Errorf("command: %s", message)
 	}
