@@ -244,13 +244,17 @@ func TestPublishFileInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = p.cmd.Wait()
-	if code := p.cmd.ProcessState.ExitCode(); code != exitInterrupted || !strings.HasPrefix(p.said(), "500 published\nargus publish: stopped before the end: interrupted; ") {
+	if code := p.cmd.ProcessState.ExitCode(); code != exitInterrupted || !strings.Contains(p.said(), "\n500 published\nargus publish: stopped before the end: interrupted; ") {
 		t.Errorf("exit %d: %s", code, p.said())
 	}
 	// What it says goes on where it stopped.
-	_, id, ok := strings.Cut(strings.TrimSpace(p.said()), "--request-id ")
+	id := ""
+	said := saidRequestID.FindStringSubmatch(p.said())
+	if said != nil {
+		id = said[1]
+	}
 	again := writeFile(t, "again.jsonl", strings.Repeat("{}\n", 501))
-	if out, _ := c.run(0, "publish", "--file", again, "--request-id", id); !ok || out != "1 published, 500 published before\n" {
+	if out, _ := c.run(0, "publish", "--file", again, "--request-id", id); said == nil || out != "1 published, 500 published before\n" {
 		t.Errorf("with %q: %s", id, out)
 	}
 }
@@ -292,7 +296,7 @@ func TestPublishFile(t *testing.T) {
 	}
 	// Once more under the same id: nothing is published twice.
 	out, _ = c.run(exitError, "publish", "--file", path, "--request-id", "upload", "-o", "json")
-	if out != `{"published":0,"publishedBefore":1201,"refused":3,"requestId":"upload"}`+"\n" {
+	if out != `{"published":0,"publishedBefore":1201,"refused":3,"requestId":"upload","unknown":0}`+"\n" {
 		t.Error(out)
 	}
 	// So it is with a file whose refused lines were corrected: that is a conflict.
@@ -304,7 +308,7 @@ func TestPublishFile(t *testing.T) {
 	if out, _ := c.run(0, "read", "--wait", "0s", "-o", "jsonl"); out != "" {
 		t.Error("published twice:", out)
 	}
-	if _, text := c.run(exitUsage, "publish", "--file", corrected, "--queue", "bad{"); strings.Count(text, "\n") != 1 || !strings.Contains(text, "argus publish: queue: must not") {
+	if _, text := c.run(exitUsage, "publish", "--file", corrected, "--queue", "bad{"); strings.Count(text, "\n") != 2 || !strings.Contains(text, "argus publish: queue: must not") {
 		t.Error("what is wrong with all lines was not said once:", text)
 	}
 }

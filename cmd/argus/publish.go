@@ -37,8 +37,10 @@ A line that is no task is reported with its number; the others are published, an
 exit code is 1.
 
 A call that failed because the server or its Redis was away is repeated for up to 30
-seconds, under a request id, so that no task is published twice. A --file that ended early
-prints the --request-id with which the same file goes on where it stopped.`,
+seconds, under a request id, so that no task is published twice. A --file prints its
+request id first: with --request-id the same file goes on where it stopped, however it stopped.
+With -o jsonl there is a line for each task, with its line in the file and the ids of its job
+and message.`,
 		Example: `  argus publish --job-id demo-1 --scanner trivy --wait
   argus publish --scanner trivy --scanner clamav --attribute team=red --delay 10m
   argus publish --job-id demo-2 --state priority=high
