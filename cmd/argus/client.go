@@ -37,6 +37,8 @@ type client struct {
 	TokenFile string
 	Output    string
 
+	// path is the command, as in "argus queue ls".
+	path string
 	// reached: the server has answered a call.
 	reached   atomic.Bool
 	transport credentials.TransportCredentials
@@ -51,6 +53,7 @@ type client struct {
 func (p *program) command(c *cobra.Command, do func(ctx context.Context, c *client, args []string) error) (*cobra.Command, *client) {
 	cl := &client{program: p, settings: newSettings(c.Flags(), "context", "YAML file with these settings; default argus/context.yaml in the user's configuration folder")}
 	c.RunE = func(command *cobra.Command, args []string) error {
+		cl.path = command.CommandPath()
 		if err := cl.open(); err != nil {
 			return err
 		}

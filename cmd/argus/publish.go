@@ -147,7 +147,8 @@ func (c *client) publishOne(ctx context.Context, f publishFlags) error {
 	if err := c.print(response, []string{"JOB", "MESSAGE"}, []string{idText(response.GetJobId()), where}); err != nil || !f.wait {
 		return err
 	}
-	return c.watchJobs(ctx, []string{response.GetJobId()}, watchOptions{timeout: f.waitTimeout})
+	return c.watchJobs(ctx, []string{response.GetJobId()}, watchOptions{timeout: f.waitTimeout,
+		hint: func(ctx context.Context) string { return c.namedQueueHint(ctx, f.queue) }})
 }
 
 // How long a call that may be repeated is repeated, and how long between two tries.

@@ -63,8 +63,9 @@ It takes the same settings as serve.`,
 			fmt.Fprintf(p.stdout, `argus dev: no authentication, no TLS: not for production
   gRPC       %s      (reflection, health)
   Store      %s
+  Work       argus worker%s -- echo done
   Try        argus publish --job-id demo-1 --scanner trivy --wait%s
-`, addr, store, addrFlag(addr))
+`, addr, store, addrFlag(addr), addrFlag(addr))
 		})
 	}
 	return command

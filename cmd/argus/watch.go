@@ -39,7 +39,8 @@ again, and the watch goes on where it stopped.
 		if after != "" && len(args) > 1 {
 			return usageError(errors.New("--after: is for a single job"))
 		}
-		return c.watchJobs(ctx, args, watchOptions{after: after, timeout: timeout, state: state})
+		return c.watchJobs(ctx, args, watchOptions{after: after, timeout: timeout, state: state,
+			hint: func(ctx context.Context) string { return c.jobHint(ctx, args[0]) }})
 	})
 	command.Flags().StringVar(&after, "after", "", "only events after this cursor")
 	command.Flags().BoolVar(&state, "state", false, "print changes of the job's state too")
@@ -59,6 +60,7 @@ func (p *program) await() *cobra.Command {
 	}, func(ctx context.Context, c *client, args []string) error {
 		ctx, cancel := withTimeout(ctx, timeout)
 		defer cancel()
+		defer c.hintWhile(ctx, func(ctx context.Context) string { return c.jobHint(ctx, args[0]) })()
 		for {
 			var response *argusv1.AwaitResponse
 			err := c.retry(ctx, func() (err error) {
@@ -109,12 +111,15 @@ type watchOptions struct {
 	after   string
 	timeout time.Duration
 	state   bool
+	// hint says why there is no result, if it can.
+	hint func(context.Context) string
 }
 
 // watchJobs watches jobs until each has its result.
 func (c *client) watchJobs(ctx context.Context, jobs []string, o watchOptions) error {
 	ctx, cancel := withTimeout(ctx, o.timeout)
 	defer cancel()
+	defer c.hintWhile(ctx, o.hint)()
 	var watches sync.WaitGroup
 	var printing sync.Mutex
 	ends := make([]error, len(jobs))
