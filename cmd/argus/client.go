@@ -37,8 +37,7 @@ type client struct {
 	TokenFile string
 	Output    string
 
-	// path is the command, as in "argus queue ls".
-	path string
+	command *cobra.Command
 	// reached: the server has answered a call.
 	reached   atomic.Bool
 	transport credentials.TransportCredentials
@@ -51,9 +50,8 @@ type client struct {
 
 // command makes a client command. do runs with an open connection.
 func (p *program) command(c *cobra.Command, do func(ctx context.Context, c *client, args []string) error) (*cobra.Command, *client) {
-	cl := &client{program: p, settings: newSettings(c.Flags(), "context", "YAML file with these settings; default argus/context.yaml in the user's configuration folder")}
+	cl := &client{program: p, command: c, settings: newSettings(c.Flags(), "context", "YAML file with these settings; default argus/context.yaml in the user's configuration folder")}
 	c.RunE = func(command *cobra.Command, args []string) error {
-		cl.path = command.CommandPath()
 		if err := cl.open(); err != nil {
 			return err
 		}
@@ -82,6 +80,9 @@ func (c *client) connection() {
 	name, help := c.add("output", "table, json (as grpcurl prints) or jsonl (one line each)")
 	c.flags.StringVarP(&c.Output, name, "o", "table", help)
 	c.annotate("output")
+	if c.flags.Lookup("queue") != nil {
+		c.completeQueues(c.command, false)
+	}
 }
 
 // open reads the settings and makes the connection; it is used when a call is made.

@@ -31,7 +31,7 @@ func (c *client) hintWhile(ctx context.Context, find func(context.Context) strin
 			text := find(looking)
 			cancel()
 			if text != "" && ctx.Err() == nil {
-				fmt.Fprintf(c.stderr, "%s: %s\n", c.path, text)
+				fmt.Fprintf(c.stderr, "%s: %s\n", c.command.CommandPath(), text)
 				return
 			}
 		}

@@ -141,6 +141,7 @@ there longest in each group. Without a name it is the server's default queue.`,
 		return c.section(rows)
 	})
 	c.connection()
+	c.completeQueues(command, true)
 	return command
 }
 
@@ -169,6 +170,7 @@ func (p *program) queuePause() *cobra.Command {
 		return c.print(response, []string{"paused; to go on: argus queue resume" + queueArgument(first(args))})
 	})
 	c.connection()
+	c.completeQueues(command, true)
 	return command
 }
 
@@ -186,6 +188,7 @@ func (p *program) queueResume() *cobra.Command {
 		return c.print(response, []string{"resumed"})
 	})
 	c.connection()
+	c.completeQueues(command, true)
 	return command
 }
 
@@ -215,5 +218,6 @@ it only counts.`,
 	})
 	command.Flags().BoolVar(&yes, "yes", false, "remove them")
 	c.connection()
+	c.completeQueues(command, true)
 	return command
 }

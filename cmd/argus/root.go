@@ -96,6 +96,7 @@ func (p *program) root() *cobra.Command {
 	root.AddCommand(p.version())
 	root.Flags().Bool("version", false, "print the version")
 	plainBooleans(root)
+	completeWords(root)
 	return root
 }
 
