@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -183,19 +182,6 @@ func (c *config) positive() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// certificates reads a file of authorities.
-func certificates(path string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificate", path)
-	}
-	return pool, nil
 }
 
 // logger writes logs to w as the settings say.

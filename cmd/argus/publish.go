@@ -16,7 +16,7 @@ import (
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
 )
 
-// publishFlags are what publish is told.
+// publishFlags are the flags of publish.
 type publishFlags struct {
 	queue, jobID, reportID, organizationID, gcsURI string
 	scanners, attributes, state                    []string
@@ -56,6 +56,13 @@ and message.`,
 		}
 		return c.publishOne(ctx, f)
 	})
+	f.declare(command)
+	c.connection()
+	return command
+}
+
+// declare declares the flags.
+func (f *publishFlags) declare(command *cobra.Command) {
 	flags := command.Flags()
 	flags.StringVar(&f.queue, "queue", "", "queue; empty means the server's default")
 	flags.StringVar(&f.jobID, "job-id", "", "job id; empty lets the server make one")
@@ -78,8 +85,6 @@ and message.`,
 	for _, single := range []string{"job-id", "report-id", "organization-id", "gcs-uri", "scanner", "timeout-seconds", "attribute", "part", "init", "state", "delay", "run-at", "wait"} {
 		command.MarkFlagsMutuallyExclusive("file", single)
 	}
-	c.connection()
-	return command
 }
 
 // describesTask is true when a flag says what to publish.

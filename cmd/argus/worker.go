@@ -138,40 +138,6 @@ func (w *worker) run(ctx context.Context) error {
 	return context.Cause(loop)
 }
 
-// summary says how many tasks ended how.
-func (w *worker) summary() {
-	completed, failed, retried, lost, cancelled := w.completed.Load(), w.failed.Load(), w.retried.Load(), w.lost.Load(), w.cancelled.Load()
-	line := fmt.Sprintf("%d completed, %d failed, %d retried, %d lost", completed, failed, retried, lost)
-	if cancelled > 0 {
-		line += fmt.Sprintf(", %d cancelled", cancelled)
-	}
-	w.log.info(line, "stopped", "completed", completed, "failed", failed, "retried", retried, "lost", lost, "cancelled", cancelled)
-}
-
-// sayConnected says once where the worker takes its tasks from. What it left to the server is
-// asked for; a server that does not answer that leaves it unsaid.
-func (w *worker) sayConnected(ctx context.Context) {
-	queue, group := w.queue, w.group
-	if response, err := w.admin.GetQueue(ctx, &argusv1.GetQueueRequest{Queue: queue}); err == nil {
-		queue = response.GetQueue().GetName()
-	}
-	if consumers, err := w.admin.ListConsumers(ctx, &argusv1.ListConsumersRequest{Queue: w.queue, Group: w.group}); err == nil && group == "" {
-		for _, consumer := range consumers.GetConsumers() {
-			if consumer.GetName() == w.consumer {
-				group = consumer.GetGroup()
-			}
-		}
-	}
-	orDefault := func(name string) string {
-		if name == "" {
-			return "(the server's default)"
-		}
-		return idText(name)
-	}
-	w.log.info(fmt.Sprintf("connected to %s; queue %s, group %s, consumer %s", w.Addr, orDefault(queue), orDefault(group), idText(w.consumer)), "connected",
-		"addr", w.Addr, "queue", queue, "group", group, "consumer", w.consumer, "concurrency", w.concurrency)
-}
-
 // readWait is how long one Read waits: a worker that stops leaves a Read at once, so
 // this only bounds how long a broken connection goes unnoticed.
 const readWait = 20 * time.Second

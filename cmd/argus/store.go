@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/hikmaai-io/argus-queue/redis"
+)
+
+// openStore opens Redis or the embedded store.
+func openStore(c *config, log *slog.Logger) (client *redis.Client, name string, closeAll func(), err error) {
+	config := c.Redis.Config
+	name = "Redis at " + config.Addr
+	closeEmbedded := func() {}
+	if !c.useRedis() {
+		e, err := startEmbedded()
+		if err != nil {
+			return nil, "", nil, err
+		}
+		closeEmbedded = e.close
+		config.Addr, config.Username, config.Password, config.DB = e.addr(), "", e.password, 0
+		config.Cluster, config.MasterName, config.TLS = false, "", nil
+		name = fmt.Sprintf("embedded at %s (lost on exit); --redis-addr for a real one\n             %s", e.addr(), e.redisCLI())
+	}
+	client, err = redis.NewClient(config)
+	if err != nil {
+		closeEmbedded()
+		return nil, "", nil, codedError{code: exitUnavailable, err: fmt.Errorf(
+			"can't use Redis at %s (%s). Is it running, and are --redis-addr and the password right? `argus dev` needs no Redis", config.Addr, rootCause(err))}
+	}
+	if c.useRedis() {
+		warnOfEviction(client, log)
+	}
+	return client, name, func() { _ = client.Close(); closeEmbedded() }, nil
+}
+
+// rootCause is what Redis or the network said, without the chain of who noticed it.
+func rootCause(err error) string {
+	text := strings.TrimSuffix(err.Error(), ".")
+	if _, cause, ok := strings.Cut(text, redis.ErrUnavailable.Error()+": "); ok {
+		return cause
+	}
+	return text
+}
+
+// warnOfEviction warns of a Redis that deletes queues when it is full.
+func warnOfEviction(client *redis.Client, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	policy, err := client.EvictionPolicy(ctx)
+	if err != nil {
+		log.Debug("Redis does not tell its eviction policy", "error", err)
+		return
+	}
+	if strings.HasPrefix(policy, "allkeys-") {
+		log.Warn("Redis deletes whole queues when its memory is full: set maxmemory-policy noeviction", "maxmemory-policy", policy)
+	}
+}
+
+// driverLog takes the driver's own log: what matters of it comes as errors anyway.
+type driverLog struct{ log *slog.Logger }
+
+func (d driverLog) Printf(ctx context.Context, format string, args ...any) {
+	d.log.DebugContext(ctx, "redis driver", "message", fmt.Sprintf(format, args...))
+}
