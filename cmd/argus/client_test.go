@@ -590,6 +590,10 @@ func TestConfigCommands(t *testing.T) {
 	if code := run(t.Context(), []string{"config", "validate", printed}, noEnv, &out, &err, nil); code != 0 || !strings.HasSuffix(out.String(), ": ok\n") {
 		t.Error("what was printed is not valid:", &out, &err)
 	}
+	cluster := writeFile(t, "cluster.yaml", "redis: {cluster: true}")
+	if code := run(t.Context(), []string{"config", "validate", cluster}, noEnv, &out, &err, nil); code != exitUsage || !strings.Contains(err.String(), cluster+": redis.prefix: Redis Cluster needs") {
+		t.Error("what a file lacks is not named as in the file:", &err)
+	}
 	bad := writeFile(t, "bad.yaml", "lease: long")
 	if code := run(t.Context(), []string{"config", "validate", bad}, noEnv, &out, &err, nil); code != exitUsage || !strings.Contains(err.String(), "bad.yaml: lease") {
 		t.Error(code, &err)

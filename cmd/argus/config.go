@@ -58,7 +58,7 @@ func newConfig(flags *pflag.FlagSet) *config {
 	c := &config{settings: newSettings(flags, "config", "YAML file with settings")}
 	c.text(&c.GRPCAddr, "grpc_addr", defaultAddr, "address for gRPC, host:port")
 	c.text(&c.HTTPAddr, "http_addr", "", "address for HTTP, host:port: /metrics for Prometheus, /healthz; empty means none")
-	c.toggle(&c.HTTPPprof, "http_pprof", false, "serve Go's profiles on http_addr, under /debug/pprof/")
+	c.toggle(&c.HTTPPprof, "http_pprof", false, "serve Go's profiles on http_addr, under /debug/pprof/; on loopback only")
 	c.number(&c.MaxConnections, "max_connections", 10000, "how many clients may be connected")
 	c.duration(&c.MaxWait, "max_wait", time.Minute, "how long a Read or an Await may wait")
 	c.duration(&c.ShutdownTimeout, "shutdown_timeout", 10*time.Second, "how long calls may take to finish on shutdown")

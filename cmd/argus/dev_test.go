@@ -16,7 +16,7 @@ var (
 	bannerPassword = regexp.MustCompile(`REDISCLI_AUTH=(\S+) redis-cli -p (\d+)`)
 )
 
-// The embedded store lets in who has the password that the banner shows, and no others.
+// The embedded store takes the password that the banner shows, and no other.
 func TestDevStoreHasAPassword(t *testing.T) {
 	t.Parallel()
 	ctx := redistest.Context(t)

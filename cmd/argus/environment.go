@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// workerVariables are what `argus worker` tells its command.
+// workerVariables are what `argus worker` sets for its command.
 var workerVariables = []string{"ARGUS_JOB_ID", "ARGUS_REPORT_ID", "ARGUS_ORGANIZATION_ID", "ARGUS_GCS_URI", "ARGUS_SCANNERS",
 	"ARGUS_PART", "ARGUS_TIMEOUT_SECONDS", "ARGUS_ATTEMPT", "ARGUS_MESSAGE_ID", "ARGUS_LEASE_TOKEN"}
 

@@ -18,7 +18,7 @@ func main() {
 	if len(os.Args) < 2 || !isForShell(os.Args[1]) {
 		warnOfVariables(os.Stderr, os.Environ(), knownVariables((&program{env: os.LookupEnv}).root()))
 	}
-	code := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr, onSignal)
+	code := run(ctx, hideSecrets(os.Args[1:]), os.LookupEnv, os.Stdout, os.Stderr, onSignal)
 	stop()
 	os.Exit(code)
 }

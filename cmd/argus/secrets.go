@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"unsafe"
 )
 
 // isSecret is true of a setting whose value is never printed.
@@ -64,4 +65,34 @@ func withoutSecrets(environ []string) []string {
 		}
 	}
 	return left
+}
+
+// hideSecrets copies the process's own arguments, and overwrites the values of secrets in them:
+// the list of processes then shows x's. Strings of os.Args are the memory that the system reads,
+// and no other string may be passed.
+func hideSecrets(args []string) []string {
+	copies := make([]string, len(args))
+	for i, arg := range args {
+		copies[i] = strings.Clone(arg)
+	}
+	for i, arg := range copies {
+		name, _, isInside := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		switch {
+		case arg == "--":
+			return copies
+		case !strings.HasPrefix(arg, "--") || !isSecret(strings.ReplaceAll(name, "-", "_")):
+		case isInside:
+			overwrite(args[i][len("--")+len(name)+len("="):])
+		case i+1 < len(args):
+			overwrite(args[i+1])
+		}
+	}
+	return copies
+}
+
+func overwrite(text string) {
+	memory := unsafe.Slice(unsafe.StringData(text), len(text))
+	for i := range memory {
+		memory[i] = 'x'
+	}
 }

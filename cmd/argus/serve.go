@@ -47,7 +47,8 @@ func (p *program) dev() *cobra.Command {
 		Use:   "dev",
 		Short: "Try it: gRPC over an in-memory store, nothing to set up",
 		Long: `Serve gRPC over a store in this process's memory, for trying things out. Everything
-is lost on exit. With --redis-addr it uses a Redis instead, as serve does.
+is lost on exit. With --redis-addr it uses a Redis instead, as serve does. The store has a
+password, a new one at each start: the line of the banner with redis-cli has it.
 
 It takes the same settings as serve.`,
 		Example: `  argus dev

@@ -143,7 +143,7 @@ func (s *settings) resolve(env func(string) (string, bool)) error {
 		}
 		errs = append(errs, err)
 		if flag.Changed && isSecret(key) {
-			s.warn("--%s is in the list of processes, which others on this machine can read; put it into a file and give --%s-file", flag.Name, flag.Name)
+			s.warn("--%s: a secret in a flag can be read in the list of processes and in the shell's history; put it into a file and give --%s-file", flag.Name, flag.Name)
 		}
 	}
 	return errors.Join(errs...)

@@ -79,8 +79,8 @@ func TestHelpShowsBooleansAsBooleans(t *testing.T) {
 	}
 }
 
-// The same token is told the same by every command that takes one.
-func TestTokensAreToldAlike(t *testing.T) {
+// A bad token, and one whose lease is lost, ends every command that takes one in the same way.
+func TestBadTokensEndAllCommandsAlike(t *testing.T) {
 	t.Parallel()
 	c := newCLI(t)
 	c.run(0, "publish", "--job-id", "job")

@@ -2,12 +2,15 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -87,7 +90,7 @@ func TestSecretsInFlagsAreWarnedOf(t *testing.T) {
 		env  map[string]string
 		say  []string
 	}{
-		"flag":        {args: []string{"--redis-password", "hunter2"}, say: []string{"--redis-password is in the list of processes, which others on this machine can read; put it into a file and give --redis-password-file"}},
+		"flag":        {args: []string{"--redis-password", "hunter2"}, say: []string{"--redis-password: a secret in a flag can be read in the list of processes and in the shell's history; put it into a file and give --redis-password-file"}},
 		"sentinel":    {args: []string{"--redis-sentinel-password", "hunter2"}, say: []string{"--redis-sentinel-password-file"}},
 		"environment": {env: map[string]string{"ARGUS_REDIS_PASSWORD": "hunter2"}},
 		"closed file": {args: []string{"--redis-password-file", closed}},
@@ -106,13 +109,36 @@ func TestSecretsInFlagsAreWarnedOf(t *testing.T) {
 	}
 	var stdout, stderr bytes.Buffer
 	run(redistest.Context(t), []string{"queue", "ls", "--addr", "localhost:1", "--token", "hunter2"}, noEnv, &stdout, &stderr, nil)
-	if warnings, _ := afterWarnings(stderr.String()); !strings.Contains(warnings, "--token is in the list of processes") || !strings.Contains(warnings, "--token-file") {
+	if warnings, _ := afterWarnings(stderr.String()); !strings.Contains(warnings, "--token: a secret in a flag") || !strings.Contains(warnings, "--token-file") {
 		t.Error("a client:", &stderr)
 	}
 	stderr.Reset()
 	run(redistest.Context(t), []string{"serve", "--redis-addr", "localhost:1", "--redis-password", "hunter2"}, noEnv, &stdout, &stderr, nil)
-	if !strings.Contains(stderr.String(), "--redis-password is in the list of processes") || strings.Contains(stderr.String(), "hunter2") {
+	if !strings.Contains(stderr.String(), "--redis-password: a secret in a flag") || strings.Contains(stderr.String(), "hunter2") {
 		t.Error("a server:", &stderr)
+	}
+}
+
+// The list of processes does not show secrets, as soon as the program runs.
+func TestSecretsInFlagsAreHidden(t *testing.T) {
+	t.Parallel()
+	c := newCLI(t)
+	for _, flags := range [][]string{{"--token", "hunter2"}, {"--token=hunter2"}} {
+		p := &process{cmd: exec.Command(os.Args[0], append([]string{"worker"}, append(flags, "--", "echo", "--token", "stays")...)...)}
+		p.cmd.Env = append(os.Environ(), asArgus+"=true", "ARGUS_ADDR="+c.addr)
+		p.cmd.Stderr = p
+		if err := p.cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = p.cmd.Process.Kill(); _ = p.cmd.Wait() })
+		c.await("the connection", func() bool { return strings.Contains(p.said(), "connected") })
+		line, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "cmdline"))
+		if errors.Is(err, fs.ErrNotExist) {
+			t.Skip("this system has no /proc")
+		}
+		if text := string(line); err != nil || strings.Contains(text, "hunter2") || !strings.Contains(text, "--token") || !strings.Contains(text, "stays") {
+			t.Errorf("%q, %v", line, err)
+		}
 	}
 }
 
@@ -164,7 +190,7 @@ func TestHTTPBeyondThisMachine(t *testing.T) {
 	}
 }
 
-// What a worker's command is told are the task and where the server is, but no secrets.
+// A worker's command gets the task, and where the server is, but no secrets.
 func TestWorkerKeepsItsSecrets(t *testing.T) {
 	t.Parallel()
 	c := newCLI(t)
@@ -198,12 +224,12 @@ func TestWorkerKeepsItsSecrets(t *testing.T) {
 	env := string(text)
 	for _, want := range []string{"ARGUS_JOB_ID=job\n", "ARGUS_LEASE_TOKEN=", "ARGUS_ADDR=", "OTHER_TOKEN=stays\n"} {
 		if !strings.Contains(env, want) {
-			t.Errorf("the command is not told %s", want)
+			t.Errorf("the command lacks %s", want)
 		}
 	}
 	for _, name := range secrets {
 		if strings.Contains(env, name+"=") {
-			t.Errorf("the command is told %s", name)
+			t.Errorf("the command has %s", name)
 		}
 		if left := withoutSecrets([]string{name + "=x"}); len(left) > 0 {
 			t.Error(left)
