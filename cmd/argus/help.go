@@ -12,7 +12,7 @@ type plainBool struct{ pflag.Value }
 func plainBooleans(command *cobra.Command) {
 	command.InitDefaultHelpFlag()
 	command.Flags().VisitAll(func(f *pflag.Flag) {
-		if f.Value.Type() == "bool" {
+		if _, isPlain := f.Value.(plainBool); !isPlain && f.Value.Type() == "bool" {
 			f.Value = plainBool{f.Value}
 		}
 	})

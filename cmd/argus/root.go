@@ -56,6 +56,8 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	p := &program{env: env, stdout: stdout, stderr: stderr, onSignal: onSignal}
 	root := p.root()
 	root.SetArgs(args)
+	root.InitDefaultCompletionCmd(args...)
+	plainBooleans(root) // those of the completion command too
 	command, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK

@@ -35,8 +35,8 @@ else from the YAML file, else its default. redis.pool_size in YAML is
 	}
 	config := newConfig(command.Flags())
 	command.RunE = func(command *cobra.Command, _ []string) error {
-		return p.run(command.Context(), config, func(addr, store string) {
-			fmt.Fprintf(p.stdout, "argus serve: gRPC on %s (reflection, health), store %s\n", addr, store)
+		return p.run(command.Context(), config, func(addr string, s *store) {
+			fmt.Fprintf(p.stdout, "argus serve: gRPC on %s (reflection, health), store %s\n", addr, s.name)
 		})
 	}
 	return command
@@ -59,20 +59,24 @@ It takes the same settings as serve.`,
 	config := newConfig(command.Flags())
 	config.isDev = true
 	command.RunE = func(command *cobra.Command, _ []string) error {
-		return p.run(command.Context(), config, func(addr, store string) {
+		return p.run(command.Context(), config, func(addr string, s *store) {
+			lookIn := ""
+			if s.redisCLI != "" {
+				lookIn = "\n             " + s.redisCLI
+			}
 			fmt.Fprintf(p.stdout, `argus dev: no authentication, no TLS: not for production
   gRPC       %s      (reflection, health)
-  Store      %s
+  Store      %s%s
   Work       argus worker%s -- echo done
   Try        argus publish --job-id demo-1 --scanner trivy --wait%s
-`, addr, store, addrFlag(addr), addrFlag(addr))
+`, addr, s.name, lookIn, addrFlag(addr), addrFlag(addr))
 		})
 	}
 	return command
 }
 
 // run serves until ctx ends. started is called once the server listens.
-func (p *program) run(ctx context.Context, c *config, started func(addr, store string)) (err error) {
+func (p *program) run(ctx context.Context, c *config, started func(addr string, s *store)) (err error) {
 	if err := c.load(p.env); err != nil {
 		return err
 	}
@@ -92,13 +96,13 @@ func (p *program) run(ctx context.Context, c *config, started func(addr, store s
 	defer listener.Close()
 	warnIfOpen(log, listener.Addr(), "listening beyond this machine without authentication and TLS: whatever reaches the port controls the queues")
 
-	client, store, closeStore, err := openStore(c, log)
+	store, err := openStore(c, log)
 	if err != nil {
 		return err
 	}
-	defer closeStore()
+	defer store.close()
 	c.Broker.Logger = log
-	broker, err := newBroker(ctx, client, c)
+	broker, err := newBroker(ctx, store.client, c)
 	if err != nil {
 		return err
 	}

@@ -10,31 +10,41 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis"
 )
 
+// store is Redis, or the embedded store.
+type store struct {
+	client *redis.Client
+	name   string
+	// redisCLI is the command that looks into the embedded store.
+	redisCLI string
+	close    func()
+}
+
 // openStore opens Redis or the embedded store.
-func openStore(c *config, log *slog.Logger) (client *redis.Client, name string, closeAll func(), err error) {
+func openStore(c *config, log *slog.Logger) (*store, error) {
 	config := c.Redis.Config
-	name = "Redis at " + config.Addr
+	s := &store{name: "Redis at " + config.Addr}
 	closeEmbedded := func() {}
 	if !c.useRedis() {
 		e, err := startEmbedded()
 		if err != nil {
-			return nil, "", nil, err
+			return nil, err
 		}
 		closeEmbedded = e.close
 		config.Addr, config.Username, config.Password, config.DB = e.addr(), "", e.password, 0
 		config.Cluster, config.MasterName, config.TLS = false, "", nil
-		name = fmt.Sprintf("embedded at %s (lost on exit); --redis-addr for a real one\n             %s", e.addr(), e.redisCLI())
+		s.name, s.redisCLI = fmt.Sprintf("embedded at %s (lost on exit); --redis-addr for a real one", e.addr()), e.redisCLI()
 	}
-	client, err = redis.NewClient(config)
+	client, err := redis.NewClient(config)
 	if err != nil {
 		closeEmbedded()
-		return nil, "", nil, codedError{code: exitUnavailable, err: fmt.Errorf(
+		return nil, codedError{code: exitUnavailable, err: fmt.Errorf(
 			"can't use Redis at %s (%s). Is it running, and are --redis-addr and the password right? `argus dev` needs no Redis", config.Addr, rootCause(err))}
 	}
 	if c.useRedis() {
 		warnOfEviction(client, log)
 	}
-	return client, name, func() { _ = client.Close(); closeEmbedded() }, nil
+	s.client, s.close = client, func() { _ = client.Close(); closeEmbedded() }
+	return s, nil
 }
 
 // rootCause is what Redis or the network said, without the chain of who noticed it.

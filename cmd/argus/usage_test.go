@@ -63,7 +63,7 @@ func TestUsageErrorsHelp(t *testing.T) {
 
 func TestHelpShowsBooleansAsBooleans(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"--help"}, {"serve", "--help"}, {"publish", "--help"}} {
+	for _, args := range [][]string{{"--help"}, {"serve", "--help"}, {"publish", "--help"}, {"completion", "bash", "--help"}} {
 		var stdout, stderr bytes.Buffer
 		run(redistest.Context(t), args, noEnv, &stdout, &stderr, nil)
 		if text := stdout.String(); strings.Contains(text, "[=true|false]") || !regexp.MustCompile(`-h, --help +help for`).MatchString(text) {

@@ -82,9 +82,17 @@ func (w *worker) summary() {
 	w.log.info(line, "stopped", "completed", completed, "failed", failed, "retried", retried, "lost", lost, "cancelled", cancelled)
 }
 
+// connectedTimeout is how long the server may take to say what its defaults are.
+const connectedTimeout = 2 * time.Second
+
 // sayConnected says once where the worker takes its tasks from. What it left to the server is
 // asked for; a server that does not answer that leaves it unsaid.
 func (w *worker) sayConnected(ctx context.Context) {
+	if w.quiet {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, connectedTimeout)
+	defer cancel()
 	queue, group := w.queue, w.group
 	if response, err := w.admin.GetQueue(ctx, &argusv1.GetQueueRequest{Queue: queue}); err == nil {
 		queue = response.GetQueue().GetName()

@@ -49,8 +49,8 @@ argus worker: 1 completed, 1 failed, 0 retried, 0 lost
 func TestWorkerSaysItInJSON(t *testing.T) {
 	t.Parallel()
 	c := newCLI(t)
+	c.run(0, "publish", "--job-id", "job") // first, so that the group is there when the worker connects
 	w := startWorker(t, c.addr, "--log-format", "json", "--consumer", "w", "--", "true")
-	c.run(0, "publish", "--job-id", "job")
 	c.run(0, "await", "job")
 	var events []string
 	for line := range strings.Lines(w.stop(t)) {
