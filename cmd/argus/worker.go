@@ -185,7 +185,6 @@ const (
 // can't run the command at all.
 func (w *worker) work(ctx context.Context, d *argusv1.Delivery) error {
 	w.running.Add(1)
-	defer w.running.Add(-1)
 	w.log.started(d)
 	start := time.Now()
 	how, output, message := w.execute(ctx, d)
@@ -207,6 +206,7 @@ func (w *worker) work(ctx context.Context, d *argusv1.Delivery) error {
 		w.log.warn(fmt.Sprintf("job %s: %s", idText(job), message), "not settled", "job_id", job, "error", message)
 	}
 	counter.Add(1)
+	w.running.Add(-1) // before its end is said: what is said is over
 	w.log.ended(d, ended, time.Since(start), message)
 	if how == unfit {
 		return fmt.Errorf("command: %s", message)

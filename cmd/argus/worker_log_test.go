@@ -34,6 +34,7 @@ func TestWorkerSaysWhatItDoes(t *testing.T) {
 	c.run(0, "await", "good")
 	c.run(0, "publish", "--job-id", "bad")
 	c.run(exitFailed, "await", "bad")
+	c.await("its end", func() bool { return strings.Contains(w.said(), "job bad: failed") })
 	said := regexp.MustCompile(`in [0-9.]+m?s`).ReplaceAllString(w.stop(t), "in TIME")
 	want := connected + `argus worker: job good: started, attempt 1
 argus worker: job good: completed in TIME
@@ -51,7 +52,7 @@ func TestWorkerSaysItInJSON(t *testing.T) {
 	c := newCLI(t)
 	c.run(0, "publish", "--job-id", "job") // first, so that the group is there when the worker connects
 	w := startWorker(t, c.addr, "--log-format", "json", "--consumer", "w", "--", "true")
-	c.run(0, "await", "job")
+	c.await("its end", func() bool { return strings.Contains(w.said(), `"ended"`) })
 	var events []string
 	for line := range strings.Lines(w.stop(t)) {
 		var e struct {
