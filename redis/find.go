@@ -269,7 +269,11 @@ func (b *Broker) eachMember(ctx context.Context, key, match string, visit func(m
 	var page pageSize
 	seen := make(map[string]bool)
 	for cursor := uint64(0); ; {
-		list, next, err := b.client.commands.ZScan(ctx, key, cursor, match, page.next()).Result()
+		count := int64(maxPage) // few match
+		if match == "*" {
+			count = page.next()
+		}
+		list, next, err := b.client.commands.ZScan(ctx, key, cursor, match, count).Result()
 		if err != nil {
 			return translate("search "+key, err, repeatable)
 		}

@@ -152,8 +152,9 @@ func (b *Broker) DeleteState(ctx context.Context, jobID string) (bool, error) {
 
 // JobSummary is a job in a list.
 type JobSummary struct {
-	JobID  string
-	Status Status
+	JobID       string
+	Status      Status
+	CompletedAt time.Time // zero before it has its result
 }
 
 // scanCount is how many keys one SCAN looks at, scanCalls how many SCANs make a page.
@@ -196,8 +197,8 @@ func (b *Broker) ListJobs(ctx context.Context, after string, count int) (jobs []
 	return jobs, next, b.readStatuses(ctx, jobs)
 }
 
-// readStatuses fills in the jobs' statuses: first those that are stored, then, of jobs that
-// by these are not over, those of results.
+// readStatuses fills in the jobs' statuses, and when they got their results: first what is
+// stored, then, of jobs that by this are not over, what their results say.
 func (b *Broker) readStatuses(ctx context.Context, jobs []JobSummary) error {
 	if len(jobs) == 0 {
 		return nil
@@ -225,7 +226,7 @@ func (b *Broker) readStatuses(ctx context.Context, jobs []JobSummary) error {
 				}
 				if result, err := b.result(ctx, job.JobID); err == nil && result != nil {
 					b.toHeal(*result)
-					job.Status = result.Status
+					job.Status, job.CompletedAt = result.Status, result.CompletedAt
 				}
 			}
 		}
@@ -238,15 +239,20 @@ const resultPage = 50
 
 func (b *Broker) readStoredStatuses(ctx context.Context, jobs []JobSummary) error {
 	pipe := b.client.commands.Pipeline()
-	statuses := make([]*goredis.StringCmd, len(jobs))
+	states := make([]*goredis.SliceCmd, len(jobs))
 	for i, job := range jobs {
-		statuses[i] = pipe.HGet(ctx, b.keys.state(job.JobID), fieldStatus)
+		states[i] = pipe.HMGet(ctx, b.keys.state(job.JobID), fieldStatus, fieldCompletedAt)
 	}
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, goredis.Nil) {
+	if _, err := pipe.Exec(ctx); err != nil {
 		return translate("list jobs", err, repeatable)
 	}
 	for i := range jobs {
-		jobs[i].Status = Status(statuses[i].Val())
+		status, _ := states[i].Val()[0].(string)
+		completed, _ := states[i].Val()[1].(string)
+		jobs[i].Status = Status(status)
+		if at, ok := ParseTime(completed); ok {
+			jobs[i].CompletedAt = at
+		}
 	}
 	return nil
 }

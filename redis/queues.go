@@ -389,7 +389,7 @@ func (b *Broker) Purge(ctx context.Context, queue string) (Purged, error) {
 	// In the order in which tasks move on, so that none escapes.
 	counts := map[Where]*int64{WhereWaiting: &purged.Waiting, WhereDelayed: &purged.Delayed}
 	for _, where := range []Where{WhereDelayed, WhereWaiting} {
-		err := b.eachMember(ctx, Place{Where: where, Queue: queue}.set(b.keys), "*", func(member string, _ float64) bool {
+		err := b.eachMemberNow(ctx, Place{Where: where, Queue: queue}.set(b.keys), func(member string) bool {
 			p, isTask := memberPlace(where, member)
 			d := dropped{place: p}
 			if isTask {
@@ -405,6 +405,29 @@ func (b *Broker) Purge(ctx context.Context, queue string) (Purged, error) {
 		return count(&purged.Waiting, doomed(Place{EntryID: entry.ID}, textFields(entry.Values)))
 	})
 	return purged, errors.Join(err, failed)
+}
+
+// eachMemberNow calls visit, which removes it, for as many members of a sorted set as there are
+// now, until it returns false: where others come all the while, it ends nevertheless.
+func (b *Broker) eachMemberNow(ctx context.Context, key string, visit func(member string) bool) error {
+	left, err := b.client.commands.ZCard(ctx, key).Result()
+	if err != nil {
+		return translate("count tasks", err, repeatable)
+	}
+	for hasFound := true; hasFound && left > 0; {
+		hasFound = false
+		goesOn := true
+		err := b.eachMember(ctx, key, "*", func(member string, _ float64) bool {
+			hasFound = true
+			left--
+			goesOn = visit(member) && left > 0
+			return goesOn
+		})
+		if err != nil || !goesOn {
+			return err
+		}
+	}
+	return nil
 }
 
 // doomed is an entry that is to be dropped.

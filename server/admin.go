@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -96,14 +97,39 @@ func (a *admin) ListPending(ctx context.Context, r *argusv1.ListPendingRequest) 
 	return response, nil
 }
 
+func (a *admin) ListTasks(ctx context.Context, r *argusv1.ListTasksRequest) (*argusv1.ListTasksResponse, error) {
+	size, err := pageSize(r.GetPageSize())
+	if err != nil {
+		return nil, err
+	}
+	where := redis.Where(strings.TrimPrefix(r.GetPlace().String(), "TASK_PLACE_"))
+	tasks, next, err := a.broker.Tasks(ctx, redis.TaskList{Queue: r.GetQueue(), Where: where, Group: r.GetGroup(), After: r.GetPageToken(), Count: size})
+	if err != nil {
+		return nil, err
+	}
+	response, bytes := &argusv1.ListTasksResponse{NextPageToken: next}, 0
+	for i, t := range tasks {
+		info := toTaskInfo(t.Place)
+		if bytes += proto.Size(info) + listOverhead; bytes > maxMessage-frameOverhead && i > 0 {
+			response.NextPageToken = tasks[i-1].Cursor
+			break
+		}
+		response.Tasks = append(response.Tasks, info)
+	}
+	return response, nil
+}
+
+// listOverhead is what a message needs for an entry of a list beside the entry itself.
+const listOverhead = 8
+
 func toTaskInfo(p redis.Place) *argusv1.TaskInfo {
 	return &argusv1.TaskInfo{
 		Place:           argusv1.TaskPlace(argusv1.TaskPlace_value["TASK_PLACE_"+string(p.Where)]),
 		Queue:           p.Queue,
 		MessageId:       p.EntryID,
 		JobId:           p.Task.JobID,
-		Group:           p.Group,
-		Consumer:        p.Consumer,
+		Group:           valid(p.Group),
+		Consumer:        valid(p.Consumer),
 		LeaseExpireTime: toTimestamp(p.LeaseExpires),
 		DueTime:         toTimestamp(p.DueAt),
 		PublishTime:     toTimestamp(p.PublishedAt),
@@ -163,7 +189,6 @@ const deadLetterStep = 20
 
 func toDeadLetter(d redis.DeadLetter) *argusv1.DeadLetter {
 	letter := &argusv1.DeadLetter{Id: d.ID, Info: toTaskInfo(d.Place), SourceMessageId: valid(d.SourceID), DeathTime: toTimestamp(d.DiedAt)}
-	letter.Info.Group = valid(d.Group)
 	if d.IsTask {
 		letter.Task = &argusv1.Task{CreatedAt: toTimestamp(d.Task.CreatedAt)}
 		toTask(&d.Task, letter.Task)

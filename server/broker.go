@@ -43,6 +43,7 @@ type Broker interface {
 	Queue(ctx context.Context, name string) (redis.QueueInfo, error)
 	Consumers(ctx context.Context, queue, group string) ([]redis.ConsumerInfo, error)
 	Pending(ctx context.Context, queue, group, after string, count int) ([]redis.PendingInfo, error)
+	Tasks(ctx context.Context, l redis.TaskList) (tasks []redis.ListedTask, next string, err error)
 	DeadLetters(ctx context.Context, queue, after string, count int) ([]redis.DeadLetter, error)
 	Redrive(ctx context.Context, queue string, all bool, ids []string) (int, error)
 	DeleteDeadLetters(ctx context.Context, queue string, all bool, ids []string) (int, error)

@@ -163,6 +163,7 @@ func (j *jobState) List(ctx context.Context, r *argusv1.ListRequest) (*argusv1.L
 		}
 		response.Jobs = append(response.Jobs, &argusv1.JobSummary{
 			JobId: job.JobID, Status: toStatusEnum(job.Status), StatusText: valid(string(job.Status)),
+			CompletedAt: toTimestamp(job.CompletedAt),
 		})
 	}
 	return response, nil

@@ -134,7 +134,7 @@ func (b *benchRun) meter() *meter {
 
 func (b *benchRun) check(name string) error {
 	if name == "watch" && b.rate < 1 {
-		return usageError(errors.New("rate: must be at least 1"))
+		return usageError(errors.New("--rate: must be at least 1"))
 	}
 	for flag, ok := range map[string]bool{
 		"clients": b.clients >= 1 && b.clients <= 100000, "connections": b.connections >= 1 && b.connections <= 1000,
@@ -142,7 +142,7 @@ func (b *benchRun) check(name string) error {
 		"size": b.size >= 0 && b.size <= 1<<20, "workers": b.workers >= 1, "max-outstanding": b.maxOutstanding >= 1 && b.maxOutstanding <= 1000,
 	} {
 		if !ok && b.flags.Lookup(flag) != nil {
-			return usageError(fmt.Errorf("%s: out of bounds (clients 1 to 100000, connections 1 to 1000, batch and max-outstanding 1 to 1000, size 0 to 1 MiB, the others more than 0)", flag))
+			return usageError(fmt.Errorf("--%s: out of bounds (clients 1 to 100000, connections 1 to 1000, batch and max-outstanding 1 to 1000, size 0 to 1 MiB, the others more than 0)", flag))
 		}
 	}
 	return nil

@@ -192,7 +192,7 @@ const eventsPerJob = 900
 
 func watchLoad(ctx context.Context, b *benchRun) error {
 	if events := float64(b.rate) * b.duration.Seconds() / float64(b.clients); events > eventsPerJob {
-		return usageError(fmt.Errorf("clients: %.0f events for each of %d jobs are too many (%d); use more clients, a lower rate or a shorter duration", events, b.clients, eventsPerJob))
+		return usageError(fmt.Errorf("--clients: %.0f events for each of %d jobs are too many (%d); use more clients, a lower rate or a shorter duration", events, b.clients, eventsPerJob))
 	}
 	run := "bench-" + uuid.NewString()[:8]
 	job := func(i int) string { return fmt.Sprint(run, "-", i) }

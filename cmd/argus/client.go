@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -36,6 +36,7 @@ type client struct {
 	TokenFile string
 	Output    string
 
+	command *cobra.Command
 	// reached: the server has answered a call.
 	reached   atomic.Bool
 	transport credentials.TransportCredentials
@@ -48,7 +49,7 @@ type client struct {
 
 // command makes a client command. do runs with an open connection.
 func (p *program) command(c *cobra.Command, do func(ctx context.Context, c *client, args []string) error) (*cobra.Command, *client) {
-	cl := &client{program: p, settings: newSettings(c.Flags(), "context", "YAML file with these settings; default argus/context.yaml in the user's configuration folder")}
+	cl := &client{program: p, command: c, settings: newSettings(c.Flags(), "context", "YAML file with these settings; default argus/context.yaml in the user's configuration folder")}
 	c.RunE = func(command *cobra.Command, args []string) error {
 		if err := cl.open(); err != nil {
 			return err
@@ -65,6 +66,9 @@ func (p *program) command(c *cobra.Command, do func(ctx context.Context, c *clie
 	return c, cl
 }
 
+// outputs are the values of --output.
+var outputs = []string{"table", "json", "jsonl"}
+
 // connection declares the settings of the connection and the output. It is called after
 // the command's own flags, so that help lists those first.
 func (c *client) connection() {
@@ -74,6 +78,10 @@ func (c *client) connection() {
 	c.text(&c.TokenFile, "token_file", "", "file with the bearer token")
 	name, help := c.add("output", "table, json (as grpcurl prints) or jsonl (one line each)")
 	c.flags.StringVarP(&c.Output, name, "o", "table", help)
+	c.annotate("output")
+	if c.flags.Lookup("queue") != nil {
+		c.completeQueues(c.command, false)
+	}
 }
 
 // open reads the settings and makes the connection; it is used when a call is made.
@@ -84,18 +92,17 @@ func (c *client) open() error {
 	if err := c.resolve(c.env); err != nil {
 		return usageError(err)
 	}
-	if c.Output != "table" && c.Output != "json" && c.Output != "jsonl" {
-		return usageError(fmt.Errorf("output: %q is not one of table, json, jsonl", c.Output))
+	if !slices.Contains(outputs, c.Output) {
+		return usageError(fmt.Errorf("%s: %q is not one of %s", c.name("output"), c.Output, strings.Join(outputs, ", ")))
 	}
-	if err := fromFile(&c.Token, "token", c.TokenFile); err != nil {
-		return usageError(err)
-	}
-	tlsConfig, err := c.TLS.load("")
+	tlsConfig, err1 := c.TLS.load(c.settings, "")
+	err := errors.Join(checkAddr(c.name("addr"), c.Addr, "7233"), c.secretFile(&c.Token, "token", c.TokenFile), err1)
 	if err != nil {
 		return usageError(err)
 	}
+	c.printWarnings(c.settings)
 	if c.Token != "" && tlsConfig == nil && !isLoopback(c.Addr) {
-		return usageError(fmt.Errorf("token: not sent to %s without TLS; use --tls", c.Addr))
+		return usageError(fmt.Errorf("%s: not sent to %s without TLS; use --tls", c.name("token"), c.Addr))
 	}
 	c.transport = insecure.NewCredentials()
 	if tlsConfig != nil {
@@ -118,7 +125,7 @@ func (c *client) dial(options ...grpc.DialOption) (*grpc.ClientConn, error) {
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
 		grpc.WithChainUnaryInterceptor(c.unaryToken), grpc.WithChainStreamInterceptor(c.streamToken))...)
 	if err != nil {
-		return nil, usageError(fmt.Errorf("addr: %w", err))
+		return nil, usageError(fmt.Errorf("%s: %w", c.name("addr"), err))
 	}
 	return conn, nil
 }
@@ -235,47 +242,4 @@ func (c *client) transient(err error) bool {
 		return c.reached.Load()
 	}
 	return status.Code(err) == codes.Unavailable || isReason(err, "SLOW_READER") || isReason(err, "QUEUE_FULL")
-}
-
-// tlsFiles are the settings of a TLS client.
-type tlsFiles struct {
-	On         bool
-	CAFile     string
-	CertFile   string
-	KeyFile    string
-	ServerName string
-}
-
-func (t *tlsFiles) declare(s *settings, group string) {
-	s.toggle(&t.On, group+"tls", false, "use TLS")
-	s.text(&t.CAFile, group+"tls_ca_file", "", "PEM file with the authorities to trust instead of the system's")
-	s.text(&t.CertFile, group+"tls_cert_file", "", "PEM file with the client's certificate")
-	s.text(&t.KeyFile, group+"tls_key_file", "", "PEM file with the client's key")
-	s.text(&t.ServerName, group+"tls_server_name", "", "name that the server's certificate must have")
-}
-
-// load makes the TLS configuration; nil when TLS is off.
-func (t *tlsFiles) load(group string) (*tls.Config, error) {
-	if !t.On {
-		if t.CAFile+t.CertFile+t.KeyFile+t.ServerName != "" {
-			return nil, fmt.Errorf("%stls: files are given for TLS, but it is off; use --%s", group, flagName(group+"tls"))
-		}
-		return nil, nil
-	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
-	if t.CAFile != "" {
-		pool, err := certificates(t.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("%stls_ca_file: %w", group, err)
-		}
-		config.RootCAs = pool
-	}
-	if t.CertFile != "" || t.KeyFile != "" {
-		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("%stls_cert_file, %stls_key_file: %w", group, group, err)
-		}
-		config.Certificates = []tls.Certificate{pair}
-	}
-	return config, nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -40,8 +39,8 @@ type config struct {
 // useRedis says whether to use a Redis. For dev that must be said, by naming it or by
 // redis.enabled.
 func (c *config) useRedis() bool {
-	if c.isDev && !c.given["redis.enabled"] {
-		return c.given["redis.addr"]
+	if c.isDev && !c.given("redis.enabled") {
+		return c.given("redis.addr")
 	}
 	return c.Redis.Enabled
 }
@@ -59,7 +58,7 @@ func newConfig(flags *pflag.FlagSet) *config {
 	c := &config{settings: newSettings(flags, "config", "YAML file with settings")}
 	c.text(&c.GRPCAddr, "grpc_addr", defaultAddr, "address for gRPC, host:port")
 	c.text(&c.HTTPAddr, "http_addr", "", "address for HTTP, host:port: /metrics for Prometheus, /healthz; empty means none")
-	c.toggle(&c.HTTPPprof, "http_pprof", false, "serve Go's profiles on http_addr, under /debug/pprof/")
+	c.toggle(&c.HTTPPprof, "http_pprof", false, "serve Go's profiles on http_addr, under /debug/pprof/; on loopback only")
 	c.number(&c.MaxConnections, "max_connections", 10000, "how many clients may be connected")
 	c.duration(&c.MaxWait, "max_wait", time.Minute, "how long a Read or an Await may wait")
 	c.duration(&c.ShutdownTimeout, "shutdown_timeout", 10*time.Second, "how long calls may take to finish on shutdown")
@@ -117,28 +116,59 @@ func (c *config) load(env func(string) (string, bool)) error {
 		return usageError(err)
 	}
 	c.Broker.Queue.Encoding = redis.Encoding(c.encoding)
+	var err error
 	errs := []error{
-		fromFile(&c.Redis.Password, "redis.password", c.Redis.PasswordFile),
-		fromFile(&c.Redis.SentinelPassword, "redis.sentinel_password", c.Redis.SentinelPasswordFile),
+		c.secretFile(&c.Redis.Password, "redis.password", c.Redis.PasswordFile),
+		c.secretFile(&c.Redis.SentinelPassword, "redis.sentinel_password", c.Redis.SentinelPasswordFile),
+		c.addresses(),
 		c.positive(),
 	}
-	var err error
-	c.Redis.Config.TLS, err = c.Redis.TLS.load("redis.")
-	errs = append(errs, err)
-	if err := c.Redis.Validate(); err != nil {
-		errs = append(errs, errors.New("redis."+strings.ReplaceAll(err.Error(), "\n", "\nredis.")))
-	}
-	errs = append(errs, c.Broker.Validate())
+	c.Redis.Config.TLS, err = c.Redis.TLS.load(c.settings, "redis.")
+	errs = append(errs, err, c.rename(c.Redis.Validate(), redisKey), c.rename(c.Broker.Validate(), brokerKey))
 	if err := errors.Join(errs...); err != nil {
 		return usageError(err)
 	}
 	return nil
 }
 
+// redisKey is the setting of a field of redis.Config.
+func redisKey(field string) string { return "redis." + field }
+
+// brokerKey is the setting of a field of redis.BrokerConfig.
+func brokerKey(field string) string {
+	switch field {
+	case "default_queue", "default_group":
+		return strings.TrimPrefix(field, "default_")
+	}
+	return strings.TrimPrefix(field, "queue.")
+}
+
+// addresses checks the form of the addresses.
+func (c *config) addresses() error {
+	errs := []error{checkAddr(c.name("grpc_addr"), c.GRPCAddr, "7233"), c.redisAddresses()}
+	if c.HTTPAddr != "" {
+		errs = append(errs, checkAddr(c.name("http_addr"), c.HTTPAddr, "7280"))
+	}
+	return errors.Join(errs...)
+}
+
+// redisAddresses checks the addresses of Redis. They are printed and logged, so they hold no
+// password; what is refused is not printed either.
+func (c *config) redisAddresses() error {
+	name := c.name("redis.addr")
+	if strings.Contains(c.Redis.Addr, "@") || strings.Contains(c.Redis.Addr, "://") {
+		return fmt.Errorf("%s: want host:port without a scheme, user and password; write redis.username and redis.password_file instead, and redis.tls for rediss://", name)
+	}
+	var errs []error
+	for addr := range strings.SplitSeq(strings.ReplaceAll(c.Redis.Addr, " ", ""), ",") {
+		errs = append(errs, checkAddr(name, addr, "6379"))
+	}
+	return errors.Join(errs...)
+}
+
 // positive checks the numbers that can't be zero: zero would mean the default.
 func (c *config) positive() error {
-	var errs []error
-	for key, ok := range map[string]bool{
+	positive := map[string]bool{
 		"max_connections": c.MaxConnections > 0, "max_wait": c.MaxWait > 0, "shutdown_timeout": c.ShutdownTimeout > 0,
 		"redis.pool_size": c.Redis.PoolSize > 0, "redis.read_timeout": c.Redis.ReadTimeout > 0, "redis.write_timeout": c.Redis.WriteTimeout > 0,
 		"max_attempts": c.Broker.Queue.MaxAttempts > 0, "max_crashes": c.Broker.Queue.MaxCrashes > 0,
@@ -146,48 +176,21 @@ func (c *config) positive() error {
 		"lease": c.Broker.Queue.Lease > 0, "wait_timeout": c.Broker.Queue.WaitTimeout > 0, "state_ttl": c.Broker.StateTTL > 0, "completion_ttl": c.Broker.CompletionTTL > 0,
 		"event_bytes":    c.Broker.EventBytes > 0,
 		"request_window": c.Broker.RequestWindow > 0, "dead_letter_ttl": c.Broker.DeadLetterTTL > 0,
-	} {
-		if !ok {
-			errs = append(errs, fmt.Errorf("%s: must be more than 0", key))
+	}
+	var errs []error
+	for _, key := range c.keys {
+		if ok, isNumber := positive[key]; isNumber && !ok {
+			errs = append(errs, fmt.Errorf("%s: must be more than 0", c.name(key)))
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// fromFile reads a secret from a file, if one is named.
-func fromFile(secret *string, key, path string) error {
-	if path == "" {
-		return nil
-	}
-	if *secret != "" {
-		return fmt.Errorf("%s: give either it or %s_file", key, key)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("%s_file: %w", key, err)
-	}
-	*secret = strings.TrimRight(string(text), "\r\n")
-	return nil
-}
-
-// certificates reads a file of authorities.
-func certificates(path string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificate", path)
-	}
-	return pool, nil
 }
 
 // logger writes logs to w as the settings say.
 func (c *config) logger(w io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
-		return nil, usageError(fmt.Errorf("log.level: %q is not one of debug, info, warn, error", c.LogLevel))
+		return nil, usageError(fmt.Errorf("%s: %q is not one of debug, info, warn, error", c.name("log.level"), c.LogLevel))
 	}
 	options := &slog.HandlerOptions{Level: level}
 	switch c.LogFormat {
@@ -201,7 +204,7 @@ func (c *config) logger(w io.Writer) (*slog.Logger, error) {
 		}
 		return slog.New(slog.NewJSONHandler(w, options)), nil
 	}
-	return nil, usageError(fmt.Errorf("log.format: %q is not one of text, json, auto", c.LogFormat))
+	return nil, usageError(fmt.Errorf("%s: %q is not one of text, json, auto", c.name("log.format"), c.LogFormat))
 }
 
 func isTerminal(w io.Writer) bool {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -26,13 +27,14 @@ func (p *program) configPrint() *cobra.Command {
 		Short: "Print the settings as serve would use them, as YAML, without secrets",
 		Example: `  argus config print
   ARGUS_REDIS_ADDR=redis:6379 argus config print --config argus.yaml`,
-		Args: noArgs,
+		Args: noArgsBut("argus config print --config %s"),
 	}
 	config := newConfig(command.Flags())
 	command.RunE = func(*cobra.Command, []string) error {
 		if err := config.load(p.env); err != nil {
 			return err
 		}
+		p.printWarnings(config.settings)
 		text, err := config.yaml()
 		if err != nil {
 			return err
@@ -51,10 +53,11 @@ func (p *program) configValidate() *cobra.Command {
 		Args:    exactly(1, "one file"),
 		RunE: func(command *cobra.Command, args []string) error {
 			config := newConfig(command.Flags())
-			config.file = args[0]
+			config.file, config.fileOnly = args[0], true
 			if err := config.load(noEnvironment); err != nil {
 				return err
 			}
+			p.printWarnings(config.settings)
 			_, err := fmt.Fprintf(p.stdout, "%s: ok\n", args[0])
 			return err
 		},
@@ -68,10 +71,7 @@ func noEnvironment(string) (string, bool) { return "", false }
 func (c *config) yaml() (string, error) {
 	tree := yaml.MapSlice{}
 	for _, key := range c.keys {
-		value := c.flags.Lookup(flagName(key)).Value.String()
-		if isSecret(key) && value != "" {
-			value = "(set, not shown)"
-		}
+		value := c.value(key)
 		group, name, grouped := strings.Cut(key, ".")
 		if !grouped {
 			tree = append(tree, yaml.MapItem{Key: key, Value: value})
@@ -90,5 +90,18 @@ func (c *config) yaml() (string, error) {
 	return string(text), err
 }
 
-// isSecret is true of a setting whose value is never printed.
-func isSecret(key string) bool { return strings.HasSuffix(key, "password") || key == "token" }
+// value is a setting's value as YAML has it. A secret is not shown.
+func (c *config) value(key string) any {
+	flag := c.flags.Lookup(flagName(key)).Value
+	text := flag.String()
+	if isSecret(key) && text != "" {
+		return "(set, not shown)"
+	}
+	if on, err := strconv.ParseBool(text); err == nil && flag.Type() == "bool" {
+		return on
+	}
+	if n, err := strconv.Atoi(text); err == nil && flag.Type() == "int" {
+		return n
+	}
+	return text
+}

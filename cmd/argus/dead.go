@@ -25,7 +25,7 @@ func (p *program) deadList() *cobra.Command {
 		Use:     "ls",
 		Short:   "List a queue's dead letters, oldest first",
 		Example: "  argus dead ls\n  argus dead ls --queue nightly -o jsonl",
-		Args:    noArgs,
+		Args:    noArgsBut("argus dead ls --queue %s"),
 	}, func(ctx context.Context, c *client, _ []string) error {
 		rows := [][]string{{"ID", "JOB", "CAUSE", "ATTEMPTS", "DIED", "REASON"}}
 		request := &argusv1.ListDeadLettersRequest{Queue: queue}
@@ -35,7 +35,7 @@ func (p *program) deadList() *cobra.Command {
 				return err
 			}
 			for _, d := range page.GetDeadLetters() {
-				rows = append(rows, []string{d.GetId(), d.GetInfo().GetJobId(), d.GetInfo().GetCause(),
+				rows = append(rows, []string{d.GetId(), idText(d.GetInfo().GetJobId()), d.GetInfo().GetCause(),
 					strconv.Itoa(int(d.GetInfo().GetAttempts())), clock(d.GetDeathTime()), oneLine(d.GetInfo().GetReason())})
 				if c.Output == "table" {
 					continue

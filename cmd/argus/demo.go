@@ -56,7 +56,7 @@ It ends by itself, with a summary. Where the output is no terminal it prints pla
 
 func (d *demo) run(ctx context.Context) error {
 	if d.jobs < 1 || d.workers < 1 || d.pace < 0 {
-		return usageError(errors.New("jobs, workers: must be at least 1; pace: must not be negative"))
+		return usageError(errors.New("--jobs, --workers: must be at least 1; --pace: must not be negative"))
 	}
 	stop, err := d.start()
 	if err != nil {
@@ -100,7 +100,7 @@ func (d *demo) start() (stop func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := redis.NewClient(redis.Config{Addr: store.addr(), Prefix: "argus:"})
+	client, err := redis.NewClient(redis.Config{Addr: store.addr(), Password: store.password, Prefix: "argus:"})
 	if err != nil {
 		store.close()
 		return nil, err

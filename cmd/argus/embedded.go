@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"sync"
 	"time"
@@ -10,23 +11,26 @@ import (
 )
 
 // embedded is the store of `argus dev`: a Redis in this process's memory, on a loopback
-// port, so that redis-cli can look into it.
+// port, so that redis-cli can look into it. Its scripts can read this user's files, so other
+// users of the machine must not reach it: it has a password, a new one at each start.
 type embedded struct {
-	redis *miniredis.Miniredis
-	stop  context.CancelFunc
-	tasks sync.WaitGroup
+	redis    *miniredis.Miniredis
+	password string
+	stop     context.CancelFunc
+	tasks    sync.WaitGroup
 }
 
 // expiryPeriod is how often keys whose time is over are removed.
 const expiryPeriod = time.Second
 
 func startEmbedded() (*embedded, error) {
-	m := miniredis.NewMiniRedis()
+	m, password := miniredis.NewMiniRedis(), rand.Text()
+	m.RequireAuth(password)
 	if err := m.StartAddr("127.0.0.1:0"); err != nil {
 		return nil, fmt.Errorf("start the embedded store: %w", err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	e := &embedded{redis: m, stop: stop}
+	e := &embedded{redis: m, password: password, stop: stop}
 	e.tasks.Go(func() { e.expire(ctx) })
 	return e, nil
 }
@@ -48,6 +52,11 @@ func (e *embedded) expire(ctx context.Context) {
 }
 
 func (e *embedded) addr() string { return e.redis.Addr() }
+
+// redisCLI is the command that looks into the store.
+func (e *embedded) redisCLI() string {
+	return "REDISCLI_AUTH=" + e.password + " redis-cli -p " + e.redis.Port()
+}
 
 func (e *embedded) close() {
 	e.stop()

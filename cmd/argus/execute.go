@@ -51,7 +51,8 @@ func (w *worker) execute(ctx context.Context, d *argusv1.Delivery) (how outcome,
 	case errors.Is(cause, errTimeout):
 		return failed, "", fmt.Sprintf("%v after %d seconds", errTimeout, d.GetTask().GetTimeoutSeconds())
 	case errors.Is(cause, errLeaseGone), errors.Is(cause, errCancelled):
-		fmt.Fprintf(w.stderr, "argus worker: job %s: stopped, %v\n", d.GetTask().GetJobId(), cause)
+		job := d.GetTask().GetJobId()
+		w.log.warn(fmt.Sprintf("job %s: stopped, %v", idText(job), cause), "stopped", "job_id", job, "reason", cause.Error())
 		return map[error]outcome{errLeaseGone: leaseGone, errCancelled: cancelled}[cause], "", ""
 	case cause != nil:
 		return givenBack, "", "the worker was stopped"
@@ -81,7 +82,7 @@ func (w *worker) start(ctx context.Context, d *argusv1.Delivery, stdout, stderr 
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = w.killDelay
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input+"\n"), stdout, stderr
-	cmd.Env = append(os.Environ(),
+	cmd.Env = append(withoutSecrets(os.Environ()),
 		"ARGUS_JOB_ID="+task.GetJobId(), "ARGUS_REPORT_ID="+task.GetReportId(), "ARGUS_ORGANIZATION_ID="+task.GetOrganizationId(),
 		"ARGUS_GCS_URI="+task.GetGcsUri(), "ARGUS_SCANNERS="+strings.Join(task.GetScanners(), ","),
 		"ARGUS_PART="+task.GetPart(), "ARGUS_TIMEOUT_SECONDS="+strconv.Itoa(int(task.GetTimeoutSeconds())), "ARGUS_ATTEMPT="+strconv.Itoa(int(d.GetDeliveryAttempt())),

@@ -11,9 +11,10 @@ import (
 )
 
 func (p *program) jobCommands() *cobra.Command {
-	return group("job", "Find and cancel jobs", `  argus job show demo-1
+	return group("job", "List, find and cancel jobs", `  argus job ls --state waiting
+  argus job show demo-1
   argus job cancel demo-1 --reason "not needed any more"`,
-		p.jobShow(), p.jobCancel())
+		p.jobList(), p.jobShow(), p.jobCancel())
 }
 
 func (p *program) jobShow() *cobra.Command {
@@ -35,14 +36,14 @@ func (p *program) jobShow() *cobra.Command {
 
 // jobRows tells what is known of a job.
 func jobRows(r *argusv1.GetJobResponse) [][]string {
-	rows := [][]string{{"job", r.GetJobId()}}
+	rows := [][]string{{"job", idText(r.GetJobId())}}
 	add := func(name, value string) {
 		if value != "" && value != "0" {
 			rows = append(rows, []string{name, value})
 		}
 	}
 	if r.GetStatusText() != "" {
-		add("status", r.GetStatusText())
+		add("status", statusCell(r.GetStatus(), r.GetStatusText()))
 	}
 	if result := r.GetResult(); result != nil {
 		add("result", fmt.Sprintf("%s at %s  %s", statusWord(result.GetStatus(), result.GetStatusText()), clock(result.GetCompletedAt()), joined(result.GetFields())))
@@ -55,7 +56,7 @@ func jobRows(r *argusv1.GetJobResponse) [][]string {
 		add("task", "none in any queue")
 		return rows
 	}
-	add("task", strings.ToLower(strings.TrimPrefix(t.GetPlace().String(), "TASK_PLACE_"))+" in "+t.GetQueue())
+	add("task", strings.ToLower(strings.TrimPrefix(t.GetPlace().String(), "TASK_PLACE_"))+" in "+idText(t.GetQueue()))
 	add("message", t.GetMessageId())
 	add("published", clock(t.GetPublishTime()))
 	add("due", clock(t.GetDueTime()))
@@ -64,7 +65,7 @@ func jobRows(r *argusv1.GetJobResponse) [][]string {
 		if t.GetPlace() != argusv1.TaskPlace_TASK_PLACE_LEASED {
 			until = "ran out "
 		}
-		add("lease", fmt.Sprintf("of %s in %s, %s%s", t.GetConsumer(), t.GetGroup(), until, clock(t.GetLeaseExpireTime())))
+		add("lease", fmt.Sprintf("of %s in %s, %s%s", idText(t.GetConsumer()), idText(t.GetGroup()), until, clock(t.GetLeaseExpireTime())))
 	}
 	add("attempts", fmt.Sprint(t.GetAttempts()))
 	add("failures", fmt.Sprint(t.GetFailures()))
@@ -78,8 +79,8 @@ func (p *program) jobCancel() *cobra.Command {
 	command, c := p.command(&cobra.Command{
 		Use:   "cancel JOB",
 		Short: "Cancel a job",
-		Long: `Cancel a job. If no worker has it, it ends as cancelled at once. If one has, he is told,
-and what he reports is the result. A job that has its result keeps it.`,
+		Long: `Cancel a job. If no worker has it, it ends as cancelled at once. If one has, it is asked to
+stop, and what it reports is the result. A job that has its result keeps it.`,
 		Example: `  argus job cancel demo-1 --reason "not needed any more"`,
 		Args:    exactly(1, "one job"),
 	}, func(ctx context.Context, c *client, args []string) error {
@@ -92,7 +93,7 @@ and what he reports is the result. A job that has its result keeps it.`,
 		case argusv1.JobStatus_JOB_STATUS_PENDING:
 			text = "cancelled"
 		case argusv1.JobStatus_JOB_STATUS_RUNNING:
-			text = "its worker is told to stop"
+			text = "its worker is asked to stop"
 		}
 		return c.print(response, []string{text})
 	})

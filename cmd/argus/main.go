@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
@@ -14,7 +15,10 @@ func main() {
 	// once, unless a command has something better to do.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	code := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr, onSignal)
+	if len(os.Args) < 2 || !isForShell(os.Args[1]) {
+		warnOfVariables(os.Stderr, os.Environ(), knownVariables((&program{env: os.LookupEnv}).root()))
+	}
+	code := run(ctx, hideSecrets(os.Args[1:]), os.LookupEnv, os.Stdout, os.Stderr, onSignal)
 	stop()
 	os.Exit(code)
 }
@@ -28,4 +32,9 @@ func onSignal(do func()) {
 		do()
 		signal.Stop(signals) // and the one after that ends the program
 	}()
+}
+
+// isForShell is true of the commands whose reader is a shell, not a person.
+func isForShell(command string) bool {
+	return strings.HasPrefix(command, "__complete") || command == "completion"
 }

@@ -265,7 +265,7 @@ func TestServeShards(t *testing.T) {
 	for _, shards := range []string{"4", "0"} {
 		var stdout, stderr bytes.Buffer
 		code := run(redistest.Context(t), append(at, "--grpc-addr", "localhost:0", "--redis-shards", shards), noEnv, &stdout, &stderr, nil)
-		if code != exitUsage || !strings.Contains(stderr.String(), "redis.shards: is "+shards+", and this prefix was first used with 3: set it to that") {
+		if code != exitUsage || !strings.Contains(stderr.String(), "--redis-shards: is "+shards+", and this prefix was first used with 3: set it to that") {
 			t.Errorf("exit %d: %s", code, &stderr)
 		}
 	}

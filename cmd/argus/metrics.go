@@ -47,15 +47,22 @@ func brokerMetrics(broker broker) *prometheus.Registry {
 }
 
 // serveHTTP serves /metrics and /healthz, and profiles if asked to, until the returned
-// function is called. With an empty address it serves nothing.
-func serveHTTP(addr string, profiles bool, broker broker, log *slog.Logger) (stop func(), err error) {
-	if addr == "" {
+// function is called. With an empty address it serves nothing. Profiles show what is in
+// memory, and are served to this machine only.
+func (c *config) serveHTTP(broker broker, log *slog.Logger) (stop func(), err error) {
+	if c.HTTPAddr == "" {
 		return func() {}, nil
 	}
-	listener, err := listen("http_addr", addr)
+	listener, err := c.listen("http_addr", c.HTTPAddr)
 	if err != nil {
 		return nil, err
 	}
+	if c.HTTPPprof && !isLocal(listener.Addr()) {
+		_ = listener.Close()
+		return nil, usageError(fmt.Errorf("%s: profiles show what is in memory, so they are served on loopback only, and %s is %s; use localhost, or turn the profiles off",
+			c.name("http_pprof"), c.name("http_addr"), c.HTTPAddr))
+	}
+	warnIfOpen(log, listener.Addr(), "HTTP beyond this machine without authentication: whatever reaches the port can read the metrics")
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(brokerMetrics(broker), promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
@@ -67,7 +74,7 @@ func serveHTTP(addr string, profiles bool, broker broker, log *slog.Logger) (sto
 		}
 		_, _ = fmt.Fprintln(w, "ok")
 	})
-	if profiles {
+	if c.HTTPPprof {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)

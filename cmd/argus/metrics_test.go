@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/spf13/pflag"
 
 	"github.com/hikmaai-io/argus-queue/redis"
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
@@ -50,11 +51,14 @@ argus_watched_keys 1
 		t.Fatal(err)
 	}
 	addr := l.Addr().String()
-	if _, err := serveHTTP(addr, false, broker, log); err == nil || !strings.Contains(err.Error(), "--http-addr") {
+	flags := pflag.NewFlagSet("argus", pflag.ContinueOnError)
+	c := newConfig(flags)
+	c.HTTPAddr = addr
+	if _, err := c.serveHTTP(broker, log); err == nil || !strings.Contains(err.Error(), "--http-addr") {
 		t.Error("an address that is taken:", err)
 	}
 	_ = l.Close()
-	stop, err := serveHTTP(addr, false, broker, log)
+	stop, err := c.serveHTTP(broker, log)
 	if err != nil {
 		t.Fatal(err)
 	}

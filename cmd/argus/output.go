@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -47,21 +48,38 @@ func toJSON(message proto.Message, indented bool) (string, error) {
 
 // table prints rows in columns.
 func (c *client) table(rows ...[]string) error {
-	var text strings.Builder
-	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	_, err := io.WriteString(c.stdout, layout(rows, c.isColoured(c.stdout)))
+	return err
+}
+
+// columnGap is what parts two columns.
+const columnGap = "  "
+
+// layout is rows in columns, with or without colours.
+func layout(rows [][]string, isColoured bool) string {
+	var widths []int
 	for _, row := range rows {
 		for i, cell := range row {
-			row[i] = printable(cell)
-		}
-		_, _ = fmt.Fprintln(w, strings.Join(row, "\t"))
-	}
-	_ = w.Flush()
-	for line := range strings.Lines(text.String()) {
-		if _, err := fmt.Fprintln(c.stdout, strings.TrimRight(line, " \n")); err != nil {
-			return err
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(strings.TrimPrefix(cell, statusMark)))
 		}
 	}
-	return nil
+	var text strings.Builder
+	for _, row := range rows {
+		var line strings.Builder
+		for i, cell := range row {
+			plain, isStatus := strings.CutPrefix(cell, statusMark)
+			padding := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(plain)) + columnGap
+			if plain = printable(plain); isStatus && isColoured {
+				plain = paint(plain)
+			}
+			line.WriteString(plain + padding)
+		}
+		text.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	}
+	return text.String()
 }
 
 // printable keeps a value from steering the terminal, and from breaking the table.
@@ -123,7 +141,7 @@ func pairs(flag string, list []string) (map[string]string, error) {
 func parseStatus(word string) (argusv1.JobStatus, error) {
 	value, ok := argusv1.JobStatus_value["JOB_STATUS_"+strings.ToUpper(word)]
 	if !ok || value == 0 {
-		return 0, usageError(fmt.Errorf("status: %q is not one of pending, running, completed, partial, failed, cancelled", word))
+		return 0, usageError(fmt.Errorf("--status: %q is not one of pending, running, completed, partial, failed, cancelled", word))
 	}
 	return argusv1.JobStatus(value), nil
 }

@@ -4,17 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
 )
 
-// publishFlags are what publish is told.
+// publishFlags are the flags of publish.
 type publishFlags struct {
 	queue, jobID, reportID, organizationID, gcsURI string
 	scanners, attributes, state                    []string
@@ -35,20 +37,32 @@ A line that is no task is reported with its number; the others are published, an
 exit code is 1.
 
 A call that failed because the server or its Redis was away is repeated for up to 30
-seconds, under a request id, so that no task is published twice. A --file that ended early
-prints the --request-id with which the same file goes on where it stopped.`,
+seconds, under a request id, so that no task is published twice. A --file prints its
+request id first: with --request-id the same file goes on where it stopped, however it stopped.
+With -o jsonl there is a line for each task, with its line in the file and the ids of its job
+and message.`,
 		Example: `  argus publish --job-id demo-1 --scanner trivy --wait
   argus publish --scanner trivy --scanner clamav --attribute team=red --delay 10m
   argus publish --job-id demo-2 --state priority=high
   argus publish --file tasks.jsonl
   generate-tasks | argus publish --file -`,
-		Args: noArgs,
+		Args: noArgsBut("argus publish --job-id %s"),
 	}, func(ctx context.Context, c *client, _ []string) error {
+		if !describesTask(c.flags) {
+			return usageError(errors.New("want a task: name its job with --job-id, say what to do with --scanner, --gcs-uri or --attribute, or publish a file of tasks with --file"))
+		}
 		if f.file != "" {
 			return c.publishFile(ctx, f)
 		}
 		return c.publishOne(ctx, f)
 	})
+	f.declare(command)
+	c.connection()
+	return command
+}
+
+// declare declares the flags.
+func (f *publishFlags) declare(command *cobra.Command) {
 	flags := command.Flags()
 	flags.StringVar(&f.queue, "queue", "", "queue; empty means the server's default")
 	flags.StringVar(&f.jobID, "job-id", "", "job id; empty lets the server make one")
@@ -71,13 +85,21 @@ prints the --request-id with which the same file goes on where it stopped.`,
 	for _, single := range []string{"job-id", "report-id", "organization-id", "gcs-uri", "scanner", "timeout-seconds", "attribute", "part", "init", "state", "delay", "run-at", "wait"} {
 		command.MarkFlagsMutuallyExclusive("file", single)
 	}
-	c.connection()
-	return command
+}
+
+// describesTask is true when a flag says what to publish.
+func describesTask(flags *pflag.FlagSet) bool {
+	found := false
+	flags.Visit(func(flag *pflag.Flag) {
+		isElsewhere := len(flag.Annotations[envAnnotation]) > 0 // of the connection
+		found = found || !isElsewhere && !slices.Contains([]string{"queue", "wait", "wait-timeout"}, flag.Name)
+	})
+	return found
 }
 
 func (f publishFlags) request() (*argusv1.PublishRequest, error) {
-	attributes, err1 := pairs("attribute", f.attributes)
-	state, err2 := pairs("state", f.state)
+	attributes, err1 := pairs("--attribute", f.attributes)
+	state, err2 := pairs("--state", f.state)
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, usageError(err)
 	}
@@ -97,7 +119,7 @@ func (f publishFlags) request() (*argusv1.PublishRequest, error) {
 	if f.runAt != "" {
 		at, err := time.Parse(time.RFC3339, f.runAt)
 		if err != nil {
-			return nil, usageError(fmt.Errorf("run-at: %q is not a time in RFC 3339, such as 2026-01-02T15:04:05Z", f.runAt))
+			return nil, usageError(fmt.Errorf("--run-at: %q is not a time in RFC 3339, such as 2026-01-02T15:04:05Z", f.runAt))
 		}
 		r.RunAt = timestamppb.New(at)
 	}
@@ -127,10 +149,11 @@ func (c *client) publishOne(ctx context.Context, f publishFlags) error {
 	if response.GetDeduplicated() {
 		where += " (published before)"
 	}
-	if err := c.print(response, []string{"JOB", "MESSAGE"}, []string{response.GetJobId(), where}); err != nil || !f.wait {
+	if err := c.print(response, []string{"JOB", "MESSAGE"}, []string{idText(response.GetJobId()), where}); err != nil || !f.wait {
 		return err
 	}
-	return c.watchJobs(ctx, []string{response.GetJobId()}, watchOptions{timeout: f.waitTimeout})
+	return c.watchJobs(ctx, []string{response.GetJobId()}, watchOptions{timeout: f.waitTimeout,
+		hint: func(ctx context.Context) string { return c.namedQueueHint(ctx, f.queue) }})
 }
 
 // How long a call that may be repeated is repeated, and how long between two tries.

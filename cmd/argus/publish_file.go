@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -44,6 +44,7 @@ type upload struct {
 	published int
 	before    int // published under the same request ids before
 	refused   int
+	unknown   []int // lines that may be published or not
 }
 
 func (c *client) publishFile(ctx context.Context, f publishFlags) error {
@@ -56,12 +57,14 @@ func (c *client) publishFile(ctx context.Context, f publishFlags) error {
 	if u.id == "" {
 		u.id = uuid.NewString()
 	}
+	// First, so that it is known however this ends.
+	fmt.Fprintf(c.stderr, "argus publish: the request id is %s; if this stops early, the same file goes on with --request-id %s\n", u.id, shellWord(u.id))
 	err = u.run(ctx, bufio.NewReaderSize(input, 1<<16))
-	u.progress.end()
+	u.progress.clear()
 	if printErr := u.summary(); printErr != nil {
 		return printErr
 	}
-	again := fmt.Sprintf("; the same command goes on with --request-id %s", u.id)
+	again := "; the same command goes on with --request-id " + shellWord(u.id)
 	switch {
 	case ctx.Err() != nil:
 		return codedError{code: exitInterrupted, err: errors.New("stopped before the end: interrupted" + again)}
@@ -78,24 +81,6 @@ func (c *client) publishFile(ctx context.Context, f publishFlags) error {
 	return nil
 }
 
-// summary prints the counts.
-func (u *upload) summary() error {
-	if u.Output != "table" {
-		return json.NewEncoder(u.stdout).Encode(map[string]any{
-			"published": u.published, "publishedBefore": u.before, "refused": u.refused, "requestId": u.id,
-		})
-	}
-	text := fmt.Sprintf("%d published", u.published)
-	if u.before > 0 {
-		text += fmt.Sprintf(", %d published before", u.before)
-	}
-	if u.refused > 0 {
-		text += fmt.Sprintf(", %d refused", u.refused)
-	}
-	_, err := fmt.Fprintln(u.stdout, text)
-	return err
-}
-
 // openInput opens a file, or the standard input; its size is 0 when it is not known.
 func openInput(path string) (io.ReadCloser, int64, error) {
 	if path == "-" {
@@ -103,7 +88,7 @@ func openInput(path string) (io.ReadCloser, int64, error) {
 	}
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, 0, usageError(fmt.Errorf("file: %w", err))
+		return nil, 0, usageError(fmt.Errorf("--file: %w", err))
 	}
 	info, err := file.Stat()
 	if err != nil || !info.Mode().IsRegular() {
@@ -208,12 +193,18 @@ func (u *upload) add(ctx context.Context, number int, line []byte) error {
 func (u *upload) flush(ctx context.Context) error {
 	id := fmt.Sprintf("%s-%d.%d", u.id, u.block, u.part)
 	for len(u.batch) > 0 {
-		err := u.send(ctx, id)
+		response, err := u.send(ctx, id)
 		if err == nil {
+			if err := u.sent(response); err != nil {
+				return err
+			}
 			break
 		}
 		bad, ok := u.badTask(err)
 		if !ok || bad >= len(u.batch) {
+			if u.mayHaveHappened(err) {
+				u.unknown = u.lines
+			}
 			return err
 		}
 		u.refuse(u.lines[bad], errors.New(oneLine(status.Convert(err).Message())))
@@ -240,70 +231,38 @@ func (u *upload) badTask(err error) (index int, ok bool) {
 	return 0, false
 }
 
-func (u *upload) send(ctx context.Context, id string) error {
+// finishFor is how long a batch that is on its way may take after ^C.
+const finishFor = 5 * time.Second
+
+// send publishes the batch. ^C does not cut it off at once: it is better to know what became
+// of it.
+func (u *upload) send(ctx context.Context, id string) (*argusv1.PublishBatchResponse, error) {
+	call, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(finishFor, cancel) })()
 	request := &argusv1.PublishBatchRequest{Queue: u.flags.queue, Tasks: u.batch, RequestId: id}
 	var response *argusv1.PublishBatchResponse
 	err := u.retry(ctx, func() (err error) {
-		response, err = u.queue.PublishBatch(ctx, request)
+		response, err = u.queue.PublishBatch(call, request)
 		return err
 	})
-	switch {
-	case err != nil:
-		return err
-	case response.GetDeduplicated():
-		u.before += len(u.batch)
-	default:
-		u.published += len(u.batch)
+	return response, err
+}
+
+// mayHaveHappened is true of an error after which a batch may be published or not.
+func (u *upload) mayHaveHappened(err error) bool {
+	if isUnreachable(err) && !u.reached.Load() {
+		return false
 	}
-	return nil
+	switch status.Code(err) {
+	case codes.InvalidArgument, codes.AlreadyExists, codes.ResourceExhausted, codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented:
+		return false
+	}
+	return true
 }
 
 func (u *upload) refuse(number int, err error) {
 	u.refused++
 	u.progress.clear()
 	fmt.Fprintf(u.stderr, "%s:%d: %v\n", u.flags.file, number, err)
-}
-
-// progress shows how far a long work is, on a terminal only.
-type progress struct {
-	to    io.Writer // nil when there is no terminal
-	total int64
-	read  int64
-	last  time.Time
-}
-
-func newProgress(to io.Writer, total int64) *progress {
-	if !isTerminal(to) {
-		to = nil
-	}
-	return &progress{to: to, total: total}
-}
-
-const progressPeriod = 100 * time.Millisecond
-
-func (p *progress) show(done int) {
-	if p.to == nil || time.Since(p.last) < progressPeriod {
-		return
-	}
-	p.last = time.Now()
-	if p.total == 0 {
-		fmt.Fprintf(p.to, "\r%d published", done)
-		return
-	}
-	const width = 30
-	share := min(1, float64(p.read)/float64(p.total))
-	bar := bytes.Repeat([]byte("#"), int(share*width))
-	fmt.Fprintf(p.to, "\r[%-*s] %3.0f%%  %d published", width, bar, share*100, done)
-}
-
-// clear makes room for a line of text.
-func (p *progress) clear() {
-	if p.to != nil && !p.last.IsZero() {
-		fmt.Fprint(p.to, "\r\x1b[K")
-	}
-}
-
-func (p *progress) end() {
-	p.last = time.Unix(1, 0)
-	p.clear()
 }

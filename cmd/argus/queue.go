@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -43,11 +42,19 @@ func first(args []string) string {
 	return args[0]
 }
 
+// queueArgument is a queue as an argument of a command line, "" for the default queue.
+func queueArgument(queue string) string {
+	if queue == "" {
+		return ""
+	}
+	return " " + shellWord(queue)
+}
+
 var queueHeads = []string{"QUEUE", "WAITING", "LEASED", "DELAYED", "DEAD", "OLDEST", "PAUSED SINCE"}
 
 func queueRow(q *argusv1.Queue) []string {
 	count := func(n int64) string { return strconv.FormatInt(n, 10) }
-	return []string{q.GetName(), count(q.GetWaiting()), count(q.GetLeased()), count(q.GetDelayed()), count(q.GetDead()),
+	return []string{idText(q.GetName()), count(q.GetWaiting()), count(q.GetLeased()), count(q.GetDelayed()), count(q.GetDead()),
 		age(q.GetOldestPublishTime()), clock(q.GetPauseTime())}
 }
 
@@ -64,7 +71,7 @@ func (p *program) queueList() *cobra.Command {
 		Use:     "ls",
 		Short:   "List the queues and what they hold",
 		Example: "  argus queue ls",
-		Args:    noArgs,
+		Args:    noArgsBut("argus queue describe %s"),
 	}, func(ctx context.Context, c *client, _ []string) error {
 		response, err := c.admin.ListQueues(ctx, &argusv1.ListQueuesRequest{})
 		if err != nil {
@@ -111,7 +118,7 @@ there longest in each group. Without a name it is the server's default queue.`,
 		}
 		rows := [][]string{{"GROUP", "CONSUMER", "HAS", "LAST ASKED"}}
 		for _, consumer := range consumers.GetConsumers() {
-			rows = append(rows, []string{consumer.GetGroup(), consumer.GetName(), strconv.FormatInt(consumer.GetPending(), 10),
+			rows = append(rows, []string{idText(consumer.GetGroup()), idText(consumer.GetName()), strconv.FormatInt(consumer.GetPending(), 10),
 				consumer.GetIdle().AsDuration().Round(time.Second).String() + " ago"})
 		}
 		if err := c.section(rows); err != nil {
@@ -128,12 +135,13 @@ there longest in each group. Without a name it is the server's default queue.`,
 				if t.GetPlace() == argusv1.TaskPlace_TASK_PLACE_WAITING {
 					until += " (ran out)"
 				}
-				rows = append(rows, []string{t.GetJobId(), t.GetMessageId(), t.GetConsumer(), strconv.Itoa(int(t.GetAttempts())), until})
+				rows = append(rows, []string{idText(t.GetJobId()), t.GetMessageId(), idText(t.GetConsumer()), strconv.Itoa(int(t.GetAttempts())), until})
 			}
 		}
 		return c.section(rows)
 	})
 	c.connection()
+	c.completeQueues(command, true)
 	return command
 }
 
@@ -159,9 +167,10 @@ func (p *program) queuePause() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return c.print(response, []string{strings.TrimSpace("paused; to go on: argus queue resume " + first(args))})
+		return c.print(response, []string{"paused; to go on: argus queue resume" + queueArgument(first(args))})
 	})
 	c.connection()
+	c.completeQueues(command, true)
 	return command
 }
 
@@ -179,6 +188,7 @@ func (p *program) queueResume() *cobra.Command {
 		return c.print(response, []string{"resumed"})
 	})
 	c.connection()
+	c.completeQueues(command, true)
 	return command
 }
 
@@ -208,5 +218,6 @@ it only counts.`,
 	})
 	command.Flags().BoolVar(&yes, "yes", false, "remove them")
 	c.connection()
+	c.completeQueues(command, true)
 	return command
 }

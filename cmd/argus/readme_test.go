@@ -43,19 +43,19 @@ func TestReadme(t *testing.T) {
 	}
 	t.Run("make run", func(t *testing.T) {
 		p := startMake(t, root)
-		store := regexp.MustCompile(`embedded at (\S+)`).FindStringSubmatch(p.banner)
-		if store == nil {
+		store, shown := bannerStore.FindStringSubmatch(p.banner), bannerPassword.FindStringSubmatch(p.banner)
+		if store == nil || shown == nil {
 			t.Fatal("no store in the banner:", p.banner)
 		}
 		for _, page := range pages {
-			walk(t, filepath.Join(root, page), tools, p.addr, store[1])
+			walk(t, filepath.Join(root, page), tools, p.addr, store[1], shown[1])
 		}
 	})
 	t.Run("argus serve", func(t *testing.T) {
 		server := redistest.Own(t)
 		p := start(t, "serve", "--redis-addr", server.Addr)
 		for _, page := range pages {
-			updated := walk(t, filepath.Join(root, page), tools, p.addr, server.Addr)
+			updated := walk(t, filepath.Join(root, page), tools, p.addr, server.Addr, "")
 			if os.Getenv("UPDATE") == "true" {
 				if err := os.WriteFile(filepath.Join(root, page), []byte(updated), 0o644); err != nil {
 					t.Fatal(err)
@@ -78,7 +78,7 @@ func startMake(t *testing.T, root string) *process {
 
 // walk runs the console blocks of a page in one shell, and returns the page with the
 // real output.
-func walk(t *testing.T, page, tools, addr, store string) string {
+func walk(t *testing.T, page, tools, addr, store, password string) string {
 	t.Helper()
 	content, err := os.ReadFile(page)
 	if err != nil {
@@ -86,7 +86,11 @@ func walk(t *testing.T, page, tools, addr, store string) string {
 	}
 	text := string(content)
 	_, port, _ := net.SplitHostPort(store)
-	bash := newShell(t, tools, "export ARGUS_ADDR="+addr+"; redis-cli() { command redis-cli -p "+port+` "$@"; }`)
+	auth := ""
+	if password != "" {
+		auth = "; export REDISCLI_AUTH=" + password
+	}
+	bash := newShell(t, tools, "export ARGUS_ADDR="+addr+auth+"; redis-cli() { command redis-cli -p "+port+` "$@"; }`)
 	var updated strings.Builder
 	var want []string // of the last command
 	got, inBlock := "", false
@@ -128,6 +132,8 @@ var unsteady = []struct{ is, as string }{
 	{`\b\d{10}\b`, "SECONDS"},
 	{`"\d+(\.\d+)?s"`, `"DURATION"`},
 	{`(?m)^60\d{4}$`, "SECONDS LEFT"},
+	{`consumer [\w.-]+-\d+\n`, "consumer HOST-PID\n"},
+	{`completed in \d+m?s`, "completed in DURATION"},
 	{`worker-1\n\d+\n`, "worker-1\nMILLISECONDS\n"},
 }
 

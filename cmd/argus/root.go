@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Exit codes.
@@ -55,6 +56,8 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	p := &program{env: env, stdout: stdout, stderr: stderr, onSignal: onSignal}
 	root := p.root()
 	root.SetArgs(args)
+	root.InitDefaultCompletionCmd(args...)
+	plainBooleans(root) // those of the completion command too
 	command, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
@@ -65,8 +68,9 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 // root is the command with all others below it.
 func (p *program) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "argus",
-		Short: "A task queue, job state and completion events over Redis, by gRPC",
+		Use:     "argus",
+		Version: version(),
+		Short:   "A task queue, job state and completion events over Redis, by gRPC",
 		Example: `  argus demo                              see it work, in one terminal
   argus dev                               try it: an in-memory store, nothing to set up
   argus serve --redis-addr redis:6379     run it on a Redis
@@ -75,9 +79,10 @@ func (p *program) root() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	root.SetVersionTemplate("argus {{.Version}}\n")
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
+	root.SetFlagErrorFunc(flagError)
 	grouped := func(id, title string, commands ...*cobra.Command) {
 		root.AddGroup(&cobra.Group{ID: id, Title: title})
 		for _, command := range commands {
@@ -91,7 +96,19 @@ func (p *program) root() *cobra.Command {
 	grouped("job", "Jobs and queues:", p.stateCommands(), p.jobCommands(), p.queueCommands(), p.deadCommands())
 	root.AddCommand(p.bench())
 	root.AddCommand(p.version())
+	root.Flags().Bool("version", false, "print the version")
+	plainBooleans(root)
+	completeWords(root)
 	return root
+}
+
+// flagError is the error of flags that can't be read.
+func flagError(_ *cobra.Command, err error) error {
+	var bad *pflag.InvalidValueError
+	if errors.As(err, &bad) {
+		err = badValue("--"+bad.GetFlag().Name, bad.GetValue(), bad.GetFlag())
+	}
+	return usageError(err)
 }
 
 // fail reports an error, in one line where it is one, and says the exit code.
@@ -133,23 +150,43 @@ func (p *program) version() *cobra.Command {
 // release is the version of the product.
 const release = "0.1.0"
 
-// version is the release, and the commit where the build knows it.
+// version is the release, and the commit that it was built from.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return release
+		info = &debug.BuildInfo{}
 	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			return release + " (" + s.Value + ")"
-		}
-	}
-	return release
+	return release + " (" + commit(info.Settings) + ")"
 }
 
-func noArgs(command *cobra.Command, args []string) error {
-	if err := cobra.NoArgs(command, args); err != nil {
-		return usageError(err)
+// commit is the commit of a build, as far as the build knows it.
+func commit(settings []debug.BuildSetting) string {
+	values := make(map[string]string, len(settings))
+	for _, s := range settings {
+		values[s.Key] = s.Value
 	}
-	return nil
+	switch {
+	case values["vcs.revision"] == "":
+		return "commit unknown: built without version control"
+	case values["vcs.modified"] == "true":
+		return "commit " + values["vcs.revision"] + ", with changes"
+	}
+	return "commit " + values["vcs.revision"]
+}
+
+func noArgs(command *cobra.Command, args []string) error { return noArgsBut("")(command, args) }
+
+// noArgsBut is for a command without arguments. instead is how to write what a person who
+// gives one may mean, with %s for the argument.
+func noArgsBut(instead string) cobra.PositionalArgs {
+	return func(command *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		hint := ""
+		if instead != "" {
+			hint = "; write " + fmt.Sprintf(instead, shellWord(args[0]))
+		}
+		return usageError(fmt.Errorf("it takes no arguments, got %q%s", args[0], hint))
+	}
 }

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"strings"
+	"os"
 	"syscall"
 	"time"
 
@@ -31,12 +31,12 @@ else from the YAML file, else its default. redis.pool_size in YAML is
   argus serve --redis-addr redis:6379 --redis-password-file /run/secrets/redis
   argus serve --config argus.yaml
   argus serve --redis-cluster --redis-addr n1:6379,n2:6379 --redis-shards 12`,
-		Args: noArgs,
+		Args: noArgsBut("argus serve --config %s"),
 	}
 	config := newConfig(command.Flags())
 	command.RunE = func(command *cobra.Command, _ []string) error {
-		return p.run(command.Context(), config, func(addr, store string) {
-			fmt.Fprintf(p.stdout, "argus serve: gRPC on %s (reflection, health), store %s\n", addr, store)
+		return p.run(command.Context(), config, func(addr string, s *store) {
+			fmt.Fprintf(p.stdout, "argus serve: gRPC on %s (reflection, health), store %s\n", addr, s.name)
 		})
 	}
 	return command
@@ -47,7 +47,8 @@ func (p *program) dev() *cobra.Command {
 		Use:   "dev",
 		Short: "Try it: gRPC over an in-memory store, nothing to set up",
 		Long: `Serve gRPC over a store in this process's memory, for trying things out. Everything
-is lost on exit. With --redis-addr it uses a Redis instead, as serve does.
+is lost on exit. With --redis-addr it uses a Redis instead, as serve does. The store has a
+password, a new one at each start: the line of the banner with redis-cli has it.
 
 It takes the same settings as serve.`,
 		Example: `  argus dev
@@ -58,19 +59,24 @@ It takes the same settings as serve.`,
 	config := newConfig(command.Flags())
 	config.isDev = true
 	command.RunE = func(command *cobra.Command, _ []string) error {
-		return p.run(command.Context(), config, func(addr, store string) {
+		return p.run(command.Context(), config, func(addr string, s *store) {
+			lookIn := ""
+			if s.redisCLI != "" {
+				lookIn = "\n             " + s.redisCLI
+			}
 			fmt.Fprintf(p.stdout, `argus dev: no authentication, no TLS: not for production
   gRPC       %s      (reflection, health)
-  Store      %s
+  Store      %s%s
+  Work       argus worker%s -- echo done
   Try        argus publish --job-id demo-1 --scanner trivy --wait%s
-`, addr, store, addrFlag(addr))
+`, addr, s.name, lookIn, addrFlag(addr), addrFlag(addr))
 		})
 	}
 	return command
 }
 
 // run serves until ctx ends. started is called once the server listens.
-func (p *program) run(ctx context.Context, c *config, started func(addr, store string)) (err error) {
+func (p *program) run(ctx context.Context, c *config, started func(addr string, s *store)) (err error) {
 	if err := c.load(p.env); err != nil {
 		return err
 	}
@@ -78,27 +84,31 @@ func (p *program) run(ctx context.Context, c *config, started func(addr, store s
 	if err != nil {
 		return err
 	}
+	for _, warning := range c.warnings {
+		log.Warn(warning)
+	}
+	defer endWithin(ctx, c.ShutdownTimeout+exitSpare, log)() // first, so that it covers all that is deferred
 	goredis.SetLogger(driverLog{log})
-	listener, err := listen("grpc_addr", c.GRPCAddr)
+	listener, err := c.listen("grpc_addr", c.GRPCAddr)
 	if err != nil {
 		return err
 	}
 	defer listener.Close()
-	warnIfOpen(log, listener.Addr())
+	warnIfOpen(log, listener.Addr(), "listening beyond this machine without authentication and TLS: whatever reaches the port controls the queues")
 
-	client, store, closeStore, err := openStore(c, log)
+	store, err := openStore(c, log)
 	if err != nil {
 		return err
 	}
-	defer closeStore()
+	defer store.close()
 	c.Broker.Logger = log
-	broker, err := newBroker(ctx, client, c)
+	broker, err := newBroker(ctx, store.client, c)
 	if err != nil {
 		return err
 	}
 	defer broker.Close()
 
-	stopHTTP, err := serveHTTP(c.HTTPAddr, c.HTTPPprof, broker, log)
+	stopHTTP, err := c.serveHTTP(broker, log)
 	if err != nil {
 		return err
 	}
@@ -119,6 +129,29 @@ func (p *program) run(ctx context.Context, c *config, started func(addr, store s
 	return err
 }
 
+// exitSpare is how much longer than shutdown_timeout the end of the program may take.
+const exitSpare = 2 * time.Second
+
+// endWithin ends the program some time after ctx ends, whatever it does by then: a script that
+// never ends holds up the embedded store for ever. The returned function takes it back.
+func endWithin(ctx context.Context, d time.Duration, log *slog.Logger) (stop func()) {
+	returned := make(chan struct{})
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-returned:
+			return
+		}
+		select {
+		case <-time.After(d):
+			log.Error("the shutdown takes too long; what still runs is given up", "after", d.String())
+			os.Exit(exitError)
+		case <-returned:
+		}
+	}()
+	return func() { close(returned) }
+}
+
 // broker is what serve and dev run.
 type broker interface {
 	server.Broker
@@ -132,18 +165,18 @@ func newBroker(ctx context.Context, client *redis.Client, c *config) (broker, er
 	defer cancel()
 	if c.Redis.Shards > 0 {
 		shards, err := redis.NewShards(ctx, client, c.Broker)
-		return shards, inRedis(err)
+		return shards, c.inRedis(err)
 	}
 	if err := client.CheckShards(ctx); err != nil {
-		return nil, inRedis(err)
+		return nil, c.inRedis(err)
 	}
 	return redis.NewBroker(client, c.Broker)
 }
 
-// inRedis tells where the setting is that an error names.
-func inRedis(err error) error {
+// inRedis makes an error name the setting that it is about.
+func (c *config) inRedis(err error) error {
 	if errors.Is(err, redis.ErrInvalid) {
-		return usageError(fmt.Errorf("redis.%w", err))
+		return usageError(c.rename(err, redisKey))
 	}
 	return err
 }
@@ -156,13 +189,13 @@ func addrFlag(addr string) string {
 	return " --addr " + addr
 }
 
-func listen(key, addr string) (net.Listener, error) {
+func (c *config) listen(key, addr string) (net.Listener, error) {
 	listener, err := net.Listen("tcp", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("%s is taken, perhaps by another argus; stop that one or choose another address with --%s", addr, flagName(key))
 	case err != nil:
-		return nil, usageError(fmt.Errorf("%s: %w", key, err))
+		return nil, usageError(fmt.Errorf("%s: %w", c.name(key), err))
 	}
 	return listener, nil
 }
@@ -178,66 +211,15 @@ func displayAddr(asked string, given net.Addr) string {
 	return net.JoinHostPort(host, port)
 }
 
-func warnIfOpen(log *slog.Logger, addr net.Addr) {
-	if tcp, ok := addr.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
-		log.Warn("listening beyond this machine without authentication and TLS: whoever reaches the port controls the queues",
-			"addr", addr.String())
+// warnIfOpen warns of a port that other machines can reach.
+func warnIfOpen(log *slog.Logger, addr net.Addr, warning string) {
+	if !isLocal(addr) {
+		log.Warn(warning, "addr", addr.String())
 	}
 }
 
-// openStore opens Redis or the embedded store.
-func openStore(c *config, log *slog.Logger) (client *redis.Client, name string, closeAll func(), err error) {
-	config := c.Redis.Config
-	name = "Redis at " + config.Addr
-	closeEmbedded := func() {}
-	if !c.useRedis() {
-		e, err := startEmbedded()
-		if err != nil {
-			return nil, "", nil, err
-		}
-		closeEmbedded = e.close
-		config.Addr, config.Username, config.Password, config.DB = e.addr(), "", "", 0
-		config.Cluster, config.MasterName, config.TLS = false, "", nil
-		name = fmt.Sprintf("embedded at %s (lost on exit); --redis-addr for a real one", e.addr())
-	}
-	client, err = redis.NewClient(config)
-	if err != nil {
-		closeEmbedded()
-		return nil, "", nil, codedError{code: exitUnavailable, err: fmt.Errorf(
-			"can't use Redis at %s (%s). Is it running, and are --redis-addr and the password right? `argus dev` needs no Redis", config.Addr, rootCause(err))}
-	}
-	if c.useRedis() {
-		warnOfEviction(client, log)
-	}
-	return client, name, func() { _ = client.Close(); closeEmbedded() }, nil
-}
-
-// rootCause is what Redis or the network said, without the chain of who noticed it.
-func rootCause(err error) string {
-	text := strings.TrimSuffix(err.Error(), ".")
-	if _, cause, ok := strings.Cut(text, redis.ErrUnavailable.Error()+": "); ok {
-		return cause
-	}
-	return text
-}
-
-// warnOfEviction warns of a Redis that deletes queues when it is full.
-func warnOfEviction(client *redis.Client, log *slog.Logger) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	policy, err := client.EvictionPolicy(ctx)
-	if err != nil {
-		log.Debug("Redis does not tell its eviction policy", "error", err)
-		return
-	}
-	if strings.HasPrefix(policy, "allkeys-") {
-		log.Warn("Redis deletes whole queues when its memory is full: set maxmemory-policy noeviction", "maxmemory-policy", policy)
-	}
-}
-
-// driverLog takes the driver's own log: what matters of it comes as errors anyway.
-type driverLog struct{ log *slog.Logger }
-
-func (d driverLog) Printf(ctx context.Context, format string, args ...any) {
-	d.log.DebugContext(ctx, "redis driver", "message", fmt.Sprintf(format, args...))
+// isLocal is true of an address that only this machine can reach.
+func isLocal(addr net.Addr) bool {
+	tcp, ok := addr.(*net.TCPAddr)
+	return !ok || tcp.IP.IsLoopback()
 }

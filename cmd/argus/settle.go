@@ -35,7 +35,7 @@ with complete, ack or nack, or keep it with extend. No task is no error.`,
 		Example: `  argus read --consumer worker-1
   argus read --consumer worker-1 --max 10 --wait 30s -o jsonl
   argus read --consumer worker-1 --own-pending`,
-		Args: noArgs,
+		Args: noArgsBut("argus read --queue %s"),
 	}, func(ctx context.Context, c *client, _ []string) error {
 		r.Wait = durationpb.New(wait)
 		response, err := c.queue.Read(ctx, r)
@@ -52,7 +52,7 @@ with complete, ack or nack, or keep it with extend. No task is no error.`,
 		}
 		rows := [][]string{{"JOB", "ATTEMPT", "LEASED UNTIL", "SCANNERS", "TOKEN"}}
 		for _, d := range response.GetDeliveries() {
-			rows = append(rows, []string{d.GetTask().GetJobId(), strconv.Itoa(int(d.GetDeliveryAttempt())),
+			rows = append(rows, []string{idText(d.GetTask().GetJobId()), strconv.Itoa(int(d.GetDeliveryAttempt())),
 				clock(d.GetLeaseExpireTime()), strings.Join(d.GetTask().GetScanners(), ","), d.GetLeaseToken()})
 		}
 		return c.table(rows...)
@@ -79,20 +79,35 @@ func (p *program) ack() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		rows, bad := [][]string{{"MESSAGE", "OUTCOME"}}, 0
+		rows := [][]string{{"MESSAGE", "OUTCOME"}}
 		for _, r := range response.GetResults() {
 			rows = append(rows, []string{r.GetMessageId(), strings.TrimPrefix(r.GetOutcome().String(), "ACK_OUTCOME_")})
-			if r.GetOutcome() != argusv1.AckOutcome_ACK_OUTCOME_ACKED {
-				bad++
-			}
 		}
-		if err := c.print(response, rows...); err != nil || bad == 0 {
+		if err := c.print(response, rows...); err != nil {
 			return err
 		}
-		return fmt.Errorf("%d of %d were not acknowledged", bad, len(args))
+		return notAcked(response.GetResults())
 	})
 	c.connection()
 	return command
+}
+
+// notAcked is the error of tasks that were not acknowledged: with the exit code and the reason
+// that other commands have for such a token.
+func notAcked(results []*argusv1.AckResult) error {
+	bad, code, reason := 0, exitError, argusv1.ErrorReason_ERROR_REASON_LEASE_LOST
+	for _, r := range results {
+		if r.GetOutcome() != argusv1.AckOutcome_ACK_OUTCOME_ACKED {
+			bad++
+		}
+		if r.GetOutcome() == argusv1.AckOutcome_ACK_OUTCOME_INVALID {
+			code, reason = exitUsage, argusv1.ErrorReason_ERROR_REASON_LEASE_TOKEN_INVALID
+		}
+	}
+	if bad == 0 {
+		return nil
+	}
+	return codedError{code: code, err: fmt.Errorf("%d of %d were not acknowledged (%s)", bad, len(results), strings.TrimPrefix(reason.String(), "ERROR_REASON_"))}
 }
 
 func (p *program) nack() *cobra.Command {
@@ -141,7 +156,7 @@ func (p *program) extend() *cobra.Command {
 		Example: `  argus extend "$TOKEN" --field progress=50`,
 		Args:    exactly(1, "one lease token"),
 	}, func(ctx context.Context, c *client, args []string) error {
-		progress, err := pairs("field", fields)
+		progress, err := pairs("--field", fields)
 		if err != nil {
 			return err
 		}
@@ -171,7 +186,7 @@ func (p *program) complete() *cobra.Command {
 		Args: exactly(1, "one lease token"),
 	}, func(ctx context.Context, c *client, args []string) error {
 		result, err1 := parseStatus(word)
-		values, err2 := pairs("field", fields)
+		values, err2 := pairs("--field", fields)
 		if err := errors.Join(err1, err2); err != nil {
 			return usageError(err)
 		}

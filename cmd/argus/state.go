@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -46,9 +48,9 @@ func (p *program) stateInit() *cobra.Command {
 	}, func(ctx context.Context, c *client, args []string) error {
 		on, ok := conflicts[conflict]
 		if !ok {
-			return usageError(fmt.Errorf("on-conflict: %q is not one of fail, keep, replace", conflict))
+			return usageError(fmt.Errorf("--on-conflict: %q is not one of fail, keep, replace", conflict))
 		}
-		values, err := pairs("field", fields)
+		values, err := pairs("--field", fields)
 		if err != nil {
 			return err
 		}
@@ -87,10 +89,29 @@ func (p *program) stateGet() *cobra.Command {
 		for name, value := range response.GetBinaryFields() {
 			rows = append(rows, []string{name, fmt.Sprintf("%q", value)})
 		}
-		return c.print(response, rows...)
+		if err := c.print(response, rows...); err != nil {
+			return err
+		}
+		return missingFields(args[0], args[1:], response)
 	})
 	c.connection()
 	return command
+}
+
+// missingFields is the error of fields that were asked for and are not there.
+func missingFields(job string, asked []string, r *argusv1.GetAllResponse) error {
+	var missing []string
+	for _, name := range asked {
+		_, isText := r.GetFields()[name]
+		_, isBinary := r.GetBinaryFields()[name]
+		if !isText && !isBinary {
+			missing = append(missing, strconv.Quote(name))
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return codedError{code: exitNotFound, err: fmt.Errorf("the state of the job %s has no field %s (FIELD_NOT_FOUND)", idText(job), strings.Join(missing, ", "))}
 }
 
 func (p *program) stateSet() *cobra.Command {
@@ -102,7 +123,7 @@ func (p *program) stateSet() *cobra.Command {
   argus state set demo-1 progress=60 --lease-token "$TOKEN"`,
 		Args: atLeast(2, "a job and name=value"),
 	}, func(ctx context.Context, c *client, args []string) error {
-		fields, err := pairs("argument", args[1:])
+		fields, err := pairs("field", args[1:])
 		if err != nil {
 			return err
 		}
@@ -149,7 +170,7 @@ func (p *program) stateRemove() *cobra.Command {
 			return err
 		}
 		if !response.GetDeleted() {
-			return codedError{code: exitNotFound, err: fmt.Errorf("no state is known of the job %s (JOB_NOT_FOUND)", args[0])}
+			return codedError{code: exitNotFound, err: fmt.Errorf("no state is known of the job %s (JOB_NOT_FOUND)", idText(args[0]))}
 		}
 		return c.print(response)
 	})
@@ -162,7 +183,7 @@ func (p *program) stateList() *cobra.Command {
 		Use:     "ls",
 		Short:   "List the jobs that have a state",
 		Example: "  argus state ls -o jsonl",
-		Args:    noArgs,
+		Args:    noArgsBut("argus state get %s"),
 	}, func(ctx context.Context, c *client, _ []string) error {
 		if c.Output == "table" {
 			if err := c.table([]string{fmt.Sprintf("%-9s", "STATUS"), "JOB"}); err != nil {
@@ -181,7 +202,7 @@ func (p *program) stateList() *cobra.Command {
 					continue
 				}
 				seen[job.GetJobId()] = true
-				row := []string{fmt.Sprintf("%-9s", statusWord(job.GetStatus(), job.GetStatusText())), job.GetJobId()}
+				row := []string{fmt.Sprintf("%-10s", statusCell(job.GetStatus(), job.GetStatusText())), idText(job.GetJobId())}
 				if err := c.print(job, row); err != nil {
 					return err
 				}

@@ -37,9 +37,10 @@ again, and the watch goes on where it stopped.
 		Args: atLeast(1, "a job"),
 	}, func(ctx context.Context, c *client, args []string) error {
 		if after != "" && len(args) > 1 {
-			return usageError(errors.New("after: is for a single job"))
+			return usageError(errors.New("--after: is for a single job"))
 		}
-		return c.watchJobs(ctx, args, watchOptions{after: after, timeout: timeout, state: state})
+		return c.watchJobs(ctx, args, watchOptions{after: after, timeout: timeout, state: state,
+			hint: func(ctx context.Context) string { return c.jobHint(ctx, args[0]) }})
 	})
 	command.Flags().StringVar(&after, "after", "", "only events after this cursor")
 	command.Flags().BoolVar(&state, "state", false, "print changes of the job's state too")
@@ -59,6 +60,7 @@ func (p *program) await() *cobra.Command {
 	}, func(ctx context.Context, c *client, args []string) error {
 		ctx, cancel := withTimeout(ctx, timeout)
 		defer cancel()
+		defer c.hintWhile(ctx, func(ctx context.Context) string { return c.jobHint(ctx, args[0]) })()
 		for {
 			var response *argusv1.AwaitResponse
 			err := c.retry(ctx, func() (err error) {
@@ -109,12 +111,15 @@ type watchOptions struct {
 	after   string
 	timeout time.Duration
 	state   bool
+	// hint says why there is no result, if it can.
+	hint func(context.Context) string
 }
 
 // watchJobs watches jobs until each has its result.
 func (c *client) watchJobs(ctx context.Context, jobs []string, o watchOptions) error {
 	ctx, cancel := withTimeout(ctx, o.timeout)
 	defer cancel()
+	defer c.hintWhile(ctx, o.hint)()
 	var watches sync.WaitGroup
 	var printing sync.Mutex
 	ends := make([]error, len(jobs))
@@ -183,7 +188,7 @@ func (c *client) follow(ctx context.Context, r *argusv1.WatchRequest, show func(
 	for {
 		frame, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
-			return nil, codedError{code: exitError, err: fmt.Errorf("the watch of %s ended after its result", r.GetJobId())}
+			return nil, codedError{code: exitError, err: fmt.Errorf("the watch of %s ended after its result", idText(r.GetJobId()))}
 		} else if err != nil {
 			return nil, err
 		}
@@ -209,13 +214,13 @@ func (c *client) printFrame(job string, frame *argusv1.WatchResponse) error {
 		for _, name := range frame.GetStateChange().GetRemoved() {
 			changed += " " + name + " (removed)"
 		}
-		return c.print(frame.GetStateChange(), []string{job, "state", strings.TrimSpace(changed)})
+		return c.print(frame.GetStateChange(), []string{idText(job), "state", strings.TrimSpace(changed)})
 	}
 	return nil
 }
 
 func eventRow(e *argusv1.CompletionEvent) []string {
-	return []string{e.GetJobId(), statusWord(e.GetStatus(), e.GetStatusText()), clock(e.GetCompletedAt()), joined(e.GetFields())}
+	return []string{idText(e.GetJobId()), statusCell(e.GetStatus(), e.GetStatusText()), clock(e.GetCompletedAt()), joined(e.GetFields())}
 }
 
 // jobEnd is a result other than completed.
@@ -239,7 +244,7 @@ func exitOf(e *argusv1.CompletionEvent) error {
 	case code == 0: // a status that this program doesn't know yet
 		code = exitError
 	}
-	text := fmt.Sprintf("the job %s is %s", e.GetJobId(), statusWord(e.GetStatus(), e.GetStatusText()))
+	text := fmt.Sprintf("the job %s is %s", idText(e.GetJobId()), statusWord(e.GetStatus(), e.GetStatusText()))
 	if message := e.GetFields()["error_message"]; message != "" {
 		text += ": " + oneLine(message)
 	}

@@ -29,7 +29,11 @@ type worker struct {
 	retryDelay             time.Duration
 	drainTimeout           time.Duration
 	killDelay              time.Duration
+	logFormat              string
+	quiet                  bool
 
+	log                                         *workerLog
+	connected                                   sync.Once
 	running                                     atomic.Int64
 	completed, failed, retried, lost, cancelled atomic.Int64
 }
@@ -54,6 +58,13 @@ and that becomes its result. What a command leaves running in the background is 
 ends. If the worker itself is killed, its command may go on; the task is delivered again when
 its lease has run out.
 
+Quote what comes from a task: a command in a shell says "$ARGUS_JOB_ID", with the quotes, and
+puts -- before a value that may begin with a dash: grep -- "$ARGUS_SCANNERS" list. The secrets
+of this program (its token, passwords, and the files that hold them or keys) are not passed on.
+
+The worker says on its standard error when it is connected, and when a task starts and ends;
+--quiet leaves only what went wrong.
+
 On SIGTERM or ^C the worker takes no more tasks and lets the running commands finish; after
 --drain-timeout, or at a second ^C, it stops them and gives their tasks back.`,
 		Example: `  argus worker -- ./scan.sh
@@ -72,6 +83,8 @@ On SIGTERM or ^C the worker takes no more tasks and lets the running commands fi
 	flags.IntVar(&w.concurrency, "concurrency", 1, "how many commands run at once")
 	flags.DurationVar(&w.retryDelay, "retry-delay", 0, "how long to wait before a task is run again; 0 means the queue's back-off")
 	flags.DurationVar(&w.drainTimeout, "drain-timeout", 30*time.Second, "how long running commands may take after SIGTERM")
+	flags.BoolVar(&w.quiet, "quiet", false, "say only what went wrong")
+	flags.StringVar(&w.logFormat, "log-format", "text", "how to say it: text, or json (one object a line)")
 	c.connection()
 	return command
 }
@@ -79,10 +92,14 @@ On SIGTERM or ^C the worker takes no more tasks and lets the running commands fi
 // run works until ctx ends, then drains.
 func (w *worker) run(ctx context.Context) error {
 	if w.concurrency < 1 {
-		return usageError(errors.New("concurrency: must be at least 1"))
+		return usageError(errors.New("--concurrency: must be at least 1"))
 	}
 	if _, err := exec.LookPath(w.command[0]); err != nil {
 		return usageError(fmt.Errorf("command: %w", err))
+	}
+	var err error
+	if w.log, err = newWorkerLog(w.stderr, w.logFormat, w.quiet); err != nil {
+		return err
 	}
 	// The commands outlive ctx by the drain time-out, or until the next signal.
 	commands, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -99,7 +116,7 @@ func (w *worker) run(ctx context.Context) error {
 			if ctx.Err() == nil {
 				reason = context.Cause(loop).Error() + "; "
 			}
-			fmt.Fprintf(w.stderr, "argus worker: %sfinishing what runs; ^C again stops it\n", reason)
+			w.log.info(reason+"finishing what runs; ^C again stops it", "draining", "running", w.running.Load())
 		}
 	})
 	var slots sync.WaitGroup
@@ -114,12 +131,7 @@ func (w *worker) run(ctx context.Context) error {
 	if !noDrain() {
 		<-draining
 	}
-	some := ""
-	if n := w.cancelled.Load(); n > 0 {
-		some = fmt.Sprintf(", %d cancelled", n)
-	}
-	fmt.Fprintf(w.stderr, "argus worker: %d completed, %d failed, %d to be run again, %d lost%s\n",
-		w.completed.Load(), w.failed.Load(), w.retried.Load(), w.lost.Load(), some)
+	w.summary()
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -130,12 +142,16 @@ func (w *worker) run(ctx context.Context) error {
 // this only bounds how long a broken connection goes unnoticed.
 const readWait = 20 * time.Second
 
-// loop reads one task at a time and runs the command for it.
+// loop reads one task at a time and runs the command for it. The first Read does not wait: its
+// answer shows that the worker is connected.
 func (w *worker) loop(ctx, commands context.Context) error {
-	for ctx.Err() == nil {
+	for wait := time.Duration(0); ctx.Err() == nil; {
 		response, err := w.client.queue.Read(ctx, &argusv1.ReadRequest{Queue: w.queue, Group: w.group, Consumer: w.consumer,
-			MaxTasks: 1, Wait: durationpb.New(readWait)})
+			MaxTasks: 1, Wait: durationpb.New(wait)})
 		switch {
+		case err == nil:
+			wait = readWait
+			w.connected.Do(func() { w.sayConnected(ctx) })
 		case ctx.Err() != nil && err != nil:
 			return nil
 		case w.transient(err):
@@ -169,7 +185,8 @@ const (
 // can't run the command at all.
 func (w *worker) work(ctx context.Context, d *argusv1.Delivery) error {
 	w.running.Add(1)
-	defer w.running.Add(-1)
+	w.log.started(d)
+	start := time.Now()
 	how, output, message := w.execute(ctx, d)
 	// Settling must not be cut off by the end of the worker.
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), retryFor)
@@ -180,14 +197,17 @@ func (w *worker) work(ctx context.Context, d *argusv1.Delivery) error {
 		_, err = w.client.queue.Nack(settle, &argusv1.NackRequest{LeaseToken: d.GetLeaseToken(), DeadLetter: true, Reason: clip(message, 4<<10)})
 	}
 	counter := map[outcome]*atomic.Int64{succeeded: &w.completed, failed: &w.failed, tryAgain: &w.retried, givenBack: &w.retried, unfit: &w.retried, leaseGone: &w.lost, cancelled: &w.cancelled}[how]
-	if isReason(err, "LEASE_LOST") {
-		counter, err = &w.lost, nil
-	}
+	ended := how
 	if err != nil {
-		counter = &w.lost
-		fmt.Fprintf(w.stderr, "argus worker: job %s: %v\n", d.GetTask().GetJobId(), w.told(err))
+		ended, counter, message = leaseGone, &w.lost, w.told(err).Error()
+	}
+	if err != nil && !isReason(err, "LEASE_LOST") {
+		job := d.GetTask().GetJobId()
+		w.log.warn(fmt.Sprintf("job %s: %s", idText(job), message), "not settled", "job_id", job, "error", message)
 	}
 	counter.Add(1)
+	w.running.Add(-1) // before its end is said: what is said is over
+	w.log.ended(d, ended, time.Since(start), message)
 	if how == unfit {
 		return fmt.Errorf("command: %s", message)
 	}

@@ -911,6 +911,147 @@ func (x *ListPendingResponse) GetNextPageToken() string {
 	return ""
 }
 
+// ListTasksRequest asks for the tasks of a queue that are in one place.
+type ListTasksRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The queue; empty means the default queue.
+	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
+	// The place: WAITING for what a group has not read yet, LEASED for what was delivered
+	// and is not settled, DELAYED, or DEAD. Required.
+	Place TaskPlace `protobuf:"varint,2,opt,name=place,proto3,enum=argus.v1.TaskPlace" json:"place,omitempty"`
+	// Only what this consumer group has not read, or what its consumers have; empty means
+	// any group. DELAYED and DEAD take no notice of it.
+	Group string `protobuf:"bytes,3,opt,name=group,proto3" json:"group,omitempty"`
+	// How many tasks at most, 1 to 1000; 0 means 100. A page also ends when it is large,
+	// and may be empty: only an empty `next_page_token` is the end.
+	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The `next_page_token` of the page before; empty for the first.
+	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTasksRequest) Reset() {
+	*x = ListTasksRequest{}
+	mi := &file_argus_v1_admin_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTasksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTasksRequest) ProtoMessage() {}
+
+func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_argus_v1_admin_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
+func (*ListTasksRequest) Descriptor() ([]byte, []int) {
+	return file_argus_v1_admin_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListTasksRequest) GetQueue() string {
+	if x != nil {
+		return x.Queue
+	}
+	return ""
+}
+
+func (x *ListTasksRequest) GetPlace() TaskPlace {
+	if x != nil {
+		return x.Place
+	}
+	return TaskPlace_TASK_PLACE_UNSPECIFIED
+}
+
+func (x *ListTasksRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *ListTasksRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListTasksRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListTasksResponse is a page of tasks.
+type ListTasksResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tasks. Among the LEASED are those whose lease ran out: their place is WAITING. An
+	// entry that is no task has no `job_id`. A long `reason` is cut off.
+	Tasks []*TaskInfo `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	// For the next page; empty at the end.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTasksResponse) Reset() {
+	*x = ListTasksResponse{}
+	mi := &file_argus_v1_admin_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTasksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTasksResponse) ProtoMessage() {}
+
+func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_argus_v1_admin_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
+func (*ListTasksResponse) Descriptor() ([]byte, []int) {
+	return file_argus_v1_admin_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ListTasksResponse) GetTasks() []*TaskInfo {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+func (x *ListTasksResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 // GetJobRequest names a job.
 type GetJobRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -922,7 +1063,7 @@ type GetJobRequest struct {
 
 func (x *GetJobRequest) Reset() {
 	*x = GetJobRequest{}
-	mi := &file_argus_v1_admin_proto_msgTypes[12]
+	mi := &file_argus_v1_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -934,7 +1075,7 @@ func (x *GetJobRequest) String() string {
 func (*GetJobRequest) ProtoMessage() {}
 
 func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argus_v1_admin_proto_msgTypes[12]
+	mi := &file_argus_v1_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -947,7 +1088,7 @@ func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobRequest.ProtoReflect.Descriptor instead.
 func (*GetJobRequest) Descriptor() ([]byte, []int) {
-	return file_argus_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_argus_v1_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetJobRequest) GetJobId() string {
@@ -978,7 +1119,7 @@ type GetJobResponse struct {
 
 func (x *GetJobResponse) Reset() {
 	*x = GetJobResponse{}
-	mi := &file_argus_v1_admin_proto_msgTypes[13]
+	mi := &file_argus_v1_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -990,7 +1131,7 @@ func (x *GetJobResponse) String() string {
 func (*GetJobResponse) ProtoMessage() {}
 
 func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argus_v1_admin_proto_msgTypes[13]
+	mi := &file_argus_v1_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1003,7 +1144,7 @@ func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobResponse.ProtoReflect.Descriptor instead.
 func (*GetJobResponse) Descriptor() ([]byte, []int) {
-	return file_argus_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_argus_v1_admin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetJobResponse) GetJobId() string {
@@ -1071,7 +1212,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_argus_v1_admin_proto_msgTypes[14]
+	mi := &file_argus_v1_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1083,7 +1224,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_argus_v1_admin_proto_msgTypes[14]
+	mi := &file_argus_v1_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1096,7 +1237,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_argus_v1_admin_proto_rawDescGZIP(), []int{14}
+	return file_argus_v1_admin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DeadLetter) GetId() string {
@@ -1163,7 +1304,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_argus_v1_admin_proto_msgTypes[15]
+	mi := &file_argus_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1175,7 +1316,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argus_v1_admin_proto_msgTypes[15]
+	mi := &file_argus_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1188,7 +1329,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_argus_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_argus_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListDeadLettersRequest) GetQueue() string {
@@ -1225,7 +1366,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_argus_v1_admin_proto_msgTypes[16]
+	mi := &file_argus_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1237,7 +1378,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argus_v1_admin_proto_msgTypes[16]
+	mi := &file_argus_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1250,7 +1391,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_argus_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_argus_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListDeadLettersResponse) GetDeadLetters() []*DeadLetter {
@@ -1282,7 +1423,7 @@ type RedriveDeadLettersRequest struct {
 
 func (x *RedriveDeadLettersRequest) Reset() {
 	*x = RedriveDeadLettersRequest{}
-	mi := &file_argus_v1_admin_proto_msgTypes[17]
+	mi := &file_argus_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1294,7 +1435,7 @@ func (x *RedriveDeadLettersRequest) String() string {
 func (*RedriveDeadLettersRequest) ProtoMessage() {}
 
 func (x *RedriveDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argus_v1_admin_proto_msgTypes[17]
+	mi := &file_argus_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1307,7 +1448,7 @@ func (x *RedriveDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*RedriveDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_argus_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_argus_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RedriveDeadLettersRequest) GetQueue() string {
@@ -1343,7 +1484,7 @@ type RedriveDeadLettersResponse struct {
 
 func (x *RedriveDeadLettersResponse) Reset() {
 	*x = RedriveDeadLettersResponse{}
-	mi := &file_argus_v1_admin_proto_msgTypes[18]
+	mi := &file_argus_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1355,7 +1496,7 @@ func (x *RedriveDeadLettersResponse) String() string {
 func (*RedriveDeadLettersResponse) ProtoMessage() {}
 
 func (x *RedriveDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argus_v1_admin_proto_msgTypes[18]
+	mi := &file_argus_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1368,7 +1509,7 @@ func (x *RedriveDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*RedriveDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_argus_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_argus_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RedriveDeadLettersResponse) GetRedriven() int32 {
@@ -1393,7 +1534,7 @@ type DeleteDeadLettersRequest struct {
 
 func (x *DeleteDeadLettersRequest) Reset() {
 	*x = DeleteDeadLettersRequest{}
-	mi := &file_argus_v1_admin_proto_msgTypes[19]
+	mi := &file_argus_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1405,7 +1546,7 @@ func (x *DeleteDeadLettersRequest) String() string {
 func (*DeleteDeadLettersRequest) ProtoMessage() {}
 
 func (x *DeleteDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argus_v1_admin_proto_msgTypes[19]
+	mi := &file_argus_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1418,7 +1559,7 @@ func (x *DeleteDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*DeleteDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_argus_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_argus_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DeleteDeadLettersRequest) GetQueue() string {
@@ -1453,7 +1594,7 @@ type DeleteDeadLettersResponse struct {
 
 func (x *DeleteDeadLettersResponse) Reset() {
 	*x = DeleteDeadLettersResponse{}
-	mi := &file_argus_v1_admin_proto_msgTypes[20]
+	mi := &file_argus_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1465,7 +1606,7 @@ func (x *DeleteDeadLettersResponse) String() string {
 func (*DeleteDeadLettersResponse) ProtoMessage() {}
 
 func (x *DeleteDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argus_v1_admin_proto_msgTypes[20]
+	mi := &file_argus_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1478,7 +1619,7 @@ func (x *DeleteDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*DeleteDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_argus_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_argus_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DeleteDeadLettersResponse) GetDeleted() int32 {
@@ -1502,7 +1643,7 @@ type PurgeQueueRequest struct {
 
 func (x *PurgeQueueRequest) Reset() {
 	*x = PurgeQueueRequest{}
-	mi := &file_argus_v1_admin_proto_msgTypes[21]
+	mi := &file_argus_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1514,7 +1655,7 @@ func (x *PurgeQueueRequest) String() string {
 func (*PurgeQueueRequest) ProtoMessage() {}
 
 func (x *PurgeQueueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argus_v1_admin_proto_msgTypes[21]
+	mi := &file_argus_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1527,7 +1668,7 @@ func (x *PurgeQueueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeQueueRequest.ProtoReflect.Descriptor instead.
 func (*PurgeQueueRequest) Descriptor() ([]byte, []int) {
-	return file_argus_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_argus_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PurgeQueueRequest) GetQueue() string {
@@ -1559,7 +1700,7 @@ type PurgeQueueResponse struct {
 
 func (x *PurgeQueueResponse) Reset() {
 	*x = PurgeQueueResponse{}
-	mi := &file_argus_v1_admin_proto_msgTypes[22]
+	mi := &file_argus_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1571,7 +1712,7 @@ func (x *PurgeQueueResponse) String() string {
 func (*PurgeQueueResponse) ProtoMessage() {}
 
 func (x *PurgeQueueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argus_v1_admin_proto_msgTypes[22]
+	mi := &file_argus_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1584,7 +1725,7 @@ func (x *PurgeQueueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeQueueResponse.ProtoReflect.Descriptor instead.
 func (*PurgeQueueResponse) Descriptor() ([]byte, []int) {
-	return file_argus_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_argus_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PurgeQueueResponse) GetWaiting() int64 {
@@ -1619,7 +1760,7 @@ type PauseQueueRequest struct {
 
 func (x *PauseQueueRequest) Reset() {
 	*x = PauseQueueRequest{}
-	mi := &file_argus_v1_admin_proto_msgTypes[23]
+	mi := &file_argus_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1631,7 +1772,7 @@ func (x *PauseQueueRequest) String() string {
 func (*PauseQueueRequest) ProtoMessage() {}
 
 func (x *PauseQueueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argus_v1_admin_proto_msgTypes[23]
+	mi := &file_argus_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1644,7 +1785,7 @@ func (x *PauseQueueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseQueueRequest.ProtoReflect.Descriptor instead.
 func (*PauseQueueRequest) Descriptor() ([]byte, []int) {
-	return file_argus_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_argus_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PauseQueueRequest) GetQueue() string {
@@ -1663,7 +1804,7 @@ type PauseQueueResponse struct {
 
 func (x *PauseQueueResponse) Reset() {
 	*x = PauseQueueResponse{}
-	mi := &file_argus_v1_admin_proto_msgTypes[24]
+	mi := &file_argus_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1675,7 +1816,7 @@ func (x *PauseQueueResponse) String() string {
 func (*PauseQueueResponse) ProtoMessage() {}
 
 func (x *PauseQueueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argus_v1_admin_proto_msgTypes[24]
+	mi := &file_argus_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1688,7 +1829,7 @@ func (x *PauseQueueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseQueueResponse.ProtoReflect.Descriptor instead.
 func (*PauseQueueResponse) Descriptor() ([]byte, []int) {
-	return file_argus_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_argus_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 // ResumeQueueRequest names a queue.
@@ -1702,7 +1843,7 @@ type ResumeQueueRequest struct {
 
 func (x *ResumeQueueRequest) Reset() {
 	*x = ResumeQueueRequest{}
-	mi := &file_argus_v1_admin_proto_msgTypes[25]
+	mi := &file_argus_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1714,7 +1855,7 @@ func (x *ResumeQueueRequest) String() string {
 func (*ResumeQueueRequest) ProtoMessage() {}
 
 func (x *ResumeQueueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argus_v1_admin_proto_msgTypes[25]
+	mi := &file_argus_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1727,7 +1868,7 @@ func (x *ResumeQueueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeQueueRequest.ProtoReflect.Descriptor instead.
 func (*ResumeQueueRequest) Descriptor() ([]byte, []int) {
-	return file_argus_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_argus_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ResumeQueueRequest) GetQueue() string {
@@ -1746,7 +1887,7 @@ type ResumeQueueResponse struct {
 
 func (x *ResumeQueueResponse) Reset() {
 	*x = ResumeQueueResponse{}
-	mi := &file_argus_v1_admin_proto_msgTypes[26]
+	mi := &file_argus_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1758,7 +1899,7 @@ func (x *ResumeQueueResponse) String() string {
 func (*ResumeQueueResponse) ProtoMessage() {}
 
 func (x *ResumeQueueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argus_v1_admin_proto_msgTypes[26]
+	mi := &file_argus_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1771,7 +1912,7 @@ func (x *ResumeQueueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeQueueResponse.ProtoReflect.Descriptor instead.
 func (*ResumeQueueResponse) Descriptor() ([]byte, []int) {
-	return file_argus_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_argus_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 var File_argus_v1_admin_proto protoreflect.FileDescriptor
@@ -1835,6 +1976,16 @@ const file_argus_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"page_token\x18\x04 \x01(\tR\tpageToken\"g\n" +
 	"\x13ListPendingResponse\x12(\n" +
+	"\x05tasks\x18\x01 \x03(\v2\x12.argus.v1.TaskInfoR\x05tasks\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa5\x01\n" +
+	"\x10ListTasksRequest\x12\x14\n" +
+	"\x05queue\x18\x01 \x01(\tR\x05queue\x12)\n" +
+	"\x05place\x18\x02 \x01(\x0e2\x13.argus.v1.TaskPlaceR\x05place\x12\x14\n" +
+	"\x05group\x18\x03 \x01(\tR\x05group\x12\x1b\n" +
+	"\tpage_size\x18\x04 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x05 \x01(\tR\tpageToken\"e\n" +
+	"\x11ListTasksResponse\x12(\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x12.argus.v1.TaskInfoR\x05tasks\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"&\n" +
 	"\rGetJobRequest\x12\x15\n" +
@@ -1901,13 +2052,14 @@ const file_argus_v1_admin_proto_rawDesc = "" +
 	"\x12TASK_PLACE_WAITING\x10\x01\x12\x15\n" +
 	"\x11TASK_PLACE_LEASED\x10\x02\x12\x16\n" +
 	"\x12TASK_PLACE_DELAYED\x10\x03\x12\x13\n" +
-	"\x0fTASK_PLACE_DEAD\x10\x042\xe3\x06\n" +
+	"\x0fTASK_PLACE_DEAD\x10\x042\xa9\a\n" +
 	"\x05Admin\x12G\n" +
 	"\n" +
 	"ListQueues\x12\x1b.argus.v1.ListQueuesRequest\x1a\x1c.argus.v1.ListQueuesResponse\x12A\n" +
 	"\bGetQueue\x12\x19.argus.v1.GetQueueRequest\x1a\x1a.argus.v1.GetQueueResponse\x12P\n" +
 	"\rListConsumers\x12\x1e.argus.v1.ListConsumersRequest\x1a\x1f.argus.v1.ListConsumersResponse\x12J\n" +
-	"\vListPending\x12\x1c.argus.v1.ListPendingRequest\x1a\x1d.argus.v1.ListPendingResponse\x12;\n" +
+	"\vListPending\x12\x1c.argus.v1.ListPendingRequest\x1a\x1d.argus.v1.ListPendingResponse\x12D\n" +
+	"\tListTasks\x12\x1a.argus.v1.ListTasksRequest\x1a\x1b.argus.v1.ListTasksResponse\x12;\n" +
 	"\x06GetJob\x12\x17.argus.v1.GetJobRequest\x1a\x18.argus.v1.GetJobResponse\x12V\n" +
 	"\x0fListDeadLetters\x12 .argus.v1.ListDeadLettersRequest\x1a!.argus.v1.ListDeadLettersResponse\x12_\n" +
 	"\x12RedriveDeadLetters\x12#.argus.v1.RedriveDeadLettersRequest\x1a$.argus.v1.RedriveDeadLettersResponse\x12\\\n" +
@@ -1931,7 +2083,7 @@ func file_argus_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_argus_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_argus_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_argus_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_argus_v1_admin_proto_goTypes = []any{
 	(TaskPlace)(0),                     // 0: argus.v1.TaskPlace
 	(*Queue)(nil),                      // 1: argus.v1.Queue
@@ -1946,78 +2098,84 @@ var file_argus_v1_admin_proto_goTypes = []any{
 	(*TaskInfo)(nil),                   // 10: argus.v1.TaskInfo
 	(*ListPendingRequest)(nil),         // 11: argus.v1.ListPendingRequest
 	(*ListPendingResponse)(nil),        // 12: argus.v1.ListPendingResponse
-	(*GetJobRequest)(nil),              // 13: argus.v1.GetJobRequest
-	(*GetJobResponse)(nil),             // 14: argus.v1.GetJobResponse
-	(*DeadLetter)(nil),                 // 15: argus.v1.DeadLetter
-	(*ListDeadLettersRequest)(nil),     // 16: argus.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),    // 17: argus.v1.ListDeadLettersResponse
-	(*RedriveDeadLettersRequest)(nil),  // 18: argus.v1.RedriveDeadLettersRequest
-	(*RedriveDeadLettersResponse)(nil), // 19: argus.v1.RedriveDeadLettersResponse
-	(*DeleteDeadLettersRequest)(nil),   // 20: argus.v1.DeleteDeadLettersRequest
-	(*DeleteDeadLettersResponse)(nil),  // 21: argus.v1.DeleteDeadLettersResponse
-	(*PurgeQueueRequest)(nil),          // 22: argus.v1.PurgeQueueRequest
-	(*PurgeQueueResponse)(nil),         // 23: argus.v1.PurgeQueueResponse
-	(*PauseQueueRequest)(nil),          // 24: argus.v1.PauseQueueRequest
-	(*PauseQueueResponse)(nil),         // 25: argus.v1.PauseQueueResponse
-	(*ResumeQueueRequest)(nil),         // 26: argus.v1.ResumeQueueRequest
-	(*ResumeQueueResponse)(nil),        // 27: argus.v1.ResumeQueueResponse
-	nil,                                // 28: argus.v1.DeadLetter.FieldsEntry
-	nil,                                // 29: argus.v1.DeadLetter.BinaryFieldsEntry
-	(*timestamppb.Timestamp)(nil),      // 30: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 31: google.protobuf.Duration
-	(JobStatus)(0),                     // 32: argus.v1.JobStatus
-	(*CompletionEvent)(nil),            // 33: argus.v1.CompletionEvent
-	(*Task)(nil),                       // 34: argus.v1.Task
+	(*ListTasksRequest)(nil),           // 13: argus.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),          // 14: argus.v1.ListTasksResponse
+	(*GetJobRequest)(nil),              // 15: argus.v1.GetJobRequest
+	(*GetJobResponse)(nil),             // 16: argus.v1.GetJobResponse
+	(*DeadLetter)(nil),                 // 17: argus.v1.DeadLetter
+	(*ListDeadLettersRequest)(nil),     // 18: argus.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),    // 19: argus.v1.ListDeadLettersResponse
+	(*RedriveDeadLettersRequest)(nil),  // 20: argus.v1.RedriveDeadLettersRequest
+	(*RedriveDeadLettersResponse)(nil), // 21: argus.v1.RedriveDeadLettersResponse
+	(*DeleteDeadLettersRequest)(nil),   // 22: argus.v1.DeleteDeadLettersRequest
+	(*DeleteDeadLettersResponse)(nil),  // 23: argus.v1.DeleteDeadLettersResponse
+	(*PurgeQueueRequest)(nil),          // 24: argus.v1.PurgeQueueRequest
+	(*PurgeQueueResponse)(nil),         // 25: argus.v1.PurgeQueueResponse
+	(*PauseQueueRequest)(nil),          // 26: argus.v1.PauseQueueRequest
+	(*PauseQueueResponse)(nil),         // 27: argus.v1.PauseQueueResponse
+	(*ResumeQueueRequest)(nil),         // 28: argus.v1.ResumeQueueRequest
+	(*ResumeQueueResponse)(nil),        // 29: argus.v1.ResumeQueueResponse
+	nil,                                // 30: argus.v1.DeadLetter.FieldsEntry
+	nil,                                // 31: argus.v1.DeadLetter.BinaryFieldsEntry
+	(*timestamppb.Timestamp)(nil),      // 32: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 33: google.protobuf.Duration
+	(JobStatus)(0),                     // 34: argus.v1.JobStatus
+	(*CompletionEvent)(nil),            // 35: argus.v1.CompletionEvent
+	(*Task)(nil),                       // 36: argus.v1.Task
 }
 var file_argus_v1_admin_proto_depIdxs = []int32{
-	30, // 0: argus.v1.Queue.oldest_publish_time:type_name -> google.protobuf.Timestamp
-	30, // 1: argus.v1.Queue.pause_time:type_name -> google.protobuf.Timestamp
+	32, // 0: argus.v1.Queue.oldest_publish_time:type_name -> google.protobuf.Timestamp
+	32, // 1: argus.v1.Queue.pause_time:type_name -> google.protobuf.Timestamp
 	2,  // 2: argus.v1.Queue.groups:type_name -> argus.v1.ConsumerGroup
 	1,  // 3: argus.v1.ListQueuesResponse.queues:type_name -> argus.v1.Queue
 	1,  // 4: argus.v1.GetQueueResponse.queue:type_name -> argus.v1.Queue
-	31, // 5: argus.v1.Consumer.idle:type_name -> google.protobuf.Duration
+	33, // 5: argus.v1.Consumer.idle:type_name -> google.protobuf.Duration
 	7,  // 6: argus.v1.ListConsumersResponse.consumers:type_name -> argus.v1.Consumer
 	0,  // 7: argus.v1.TaskInfo.place:type_name -> argus.v1.TaskPlace
-	30, // 8: argus.v1.TaskInfo.lease_expire_time:type_name -> google.protobuf.Timestamp
-	30, // 9: argus.v1.TaskInfo.due_time:type_name -> google.protobuf.Timestamp
-	30, // 10: argus.v1.TaskInfo.publish_time:type_name -> google.protobuf.Timestamp
+	32, // 8: argus.v1.TaskInfo.lease_expire_time:type_name -> google.protobuf.Timestamp
+	32, // 9: argus.v1.TaskInfo.due_time:type_name -> google.protobuf.Timestamp
+	32, // 10: argus.v1.TaskInfo.publish_time:type_name -> google.protobuf.Timestamp
 	10, // 11: argus.v1.ListPendingResponse.tasks:type_name -> argus.v1.TaskInfo
-	32, // 12: argus.v1.GetJobResponse.status:type_name -> argus.v1.JobStatus
-	33, // 13: argus.v1.GetJobResponse.result:type_name -> argus.v1.CompletionEvent
-	10, // 14: argus.v1.GetJobResponse.task:type_name -> argus.v1.TaskInfo
-	10, // 15: argus.v1.DeadLetter.info:type_name -> argus.v1.TaskInfo
-	30, // 16: argus.v1.DeadLetter.death_time:type_name -> google.protobuf.Timestamp
-	34, // 17: argus.v1.DeadLetter.task:type_name -> argus.v1.Task
-	28, // 18: argus.v1.DeadLetter.fields:type_name -> argus.v1.DeadLetter.FieldsEntry
-	29, // 19: argus.v1.DeadLetter.binary_fields:type_name -> argus.v1.DeadLetter.BinaryFieldsEntry
-	15, // 20: argus.v1.ListDeadLettersResponse.dead_letters:type_name -> argus.v1.DeadLetter
-	3,  // 21: argus.v1.Admin.ListQueues:input_type -> argus.v1.ListQueuesRequest
-	5,  // 22: argus.v1.Admin.GetQueue:input_type -> argus.v1.GetQueueRequest
-	8,  // 23: argus.v1.Admin.ListConsumers:input_type -> argus.v1.ListConsumersRequest
-	11, // 24: argus.v1.Admin.ListPending:input_type -> argus.v1.ListPendingRequest
-	13, // 25: argus.v1.Admin.GetJob:input_type -> argus.v1.GetJobRequest
-	16, // 26: argus.v1.Admin.ListDeadLetters:input_type -> argus.v1.ListDeadLettersRequest
-	18, // 27: argus.v1.Admin.RedriveDeadLetters:input_type -> argus.v1.RedriveDeadLettersRequest
-	20, // 28: argus.v1.Admin.DeleteDeadLetters:input_type -> argus.v1.DeleteDeadLettersRequest
-	22, // 29: argus.v1.Admin.PurgeQueue:input_type -> argus.v1.PurgeQueueRequest
-	24, // 30: argus.v1.Admin.PauseQueue:input_type -> argus.v1.PauseQueueRequest
-	26, // 31: argus.v1.Admin.ResumeQueue:input_type -> argus.v1.ResumeQueueRequest
-	4,  // 32: argus.v1.Admin.ListQueues:output_type -> argus.v1.ListQueuesResponse
-	6,  // 33: argus.v1.Admin.GetQueue:output_type -> argus.v1.GetQueueResponse
-	9,  // 34: argus.v1.Admin.ListConsumers:output_type -> argus.v1.ListConsumersResponse
-	12, // 35: argus.v1.Admin.ListPending:output_type -> argus.v1.ListPendingResponse
-	14, // 36: argus.v1.Admin.GetJob:output_type -> argus.v1.GetJobResponse
-	17, // 37: argus.v1.Admin.ListDeadLetters:output_type -> argus.v1.ListDeadLettersResponse
-	19, // 38: argus.v1.Admin.RedriveDeadLetters:output_type -> argus.v1.RedriveDeadLettersResponse
-	21, // 39: argus.v1.Admin.DeleteDeadLetters:output_type -> argus.v1.DeleteDeadLettersResponse
-	23, // 40: argus.v1.Admin.PurgeQueue:output_type -> argus.v1.PurgeQueueResponse
-	25, // 41: argus.v1.Admin.PauseQueue:output_type -> argus.v1.PauseQueueResponse
-	27, // 42: argus.v1.Admin.ResumeQueue:output_type -> argus.v1.ResumeQueueResponse
-	32, // [32:43] is the sub-list for method output_type
-	21, // [21:32] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	0,  // 12: argus.v1.ListTasksRequest.place:type_name -> argus.v1.TaskPlace
+	10, // 13: argus.v1.ListTasksResponse.tasks:type_name -> argus.v1.TaskInfo
+	34, // 14: argus.v1.GetJobResponse.status:type_name -> argus.v1.JobStatus
+	35, // 15: argus.v1.GetJobResponse.result:type_name -> argus.v1.CompletionEvent
+	10, // 16: argus.v1.GetJobResponse.task:type_name -> argus.v1.TaskInfo
+	10, // 17: argus.v1.DeadLetter.info:type_name -> argus.v1.TaskInfo
+	32, // 18: argus.v1.DeadLetter.death_time:type_name -> google.protobuf.Timestamp
+	36, // 19: argus.v1.DeadLetter.task:type_name -> argus.v1.Task
+	30, // 20: argus.v1.DeadLetter.fields:type_name -> argus.v1.DeadLetter.FieldsEntry
+	31, // 21: argus.v1.DeadLetter.binary_fields:type_name -> argus.v1.DeadLetter.BinaryFieldsEntry
+	17, // 22: argus.v1.ListDeadLettersResponse.dead_letters:type_name -> argus.v1.DeadLetter
+	3,  // 23: argus.v1.Admin.ListQueues:input_type -> argus.v1.ListQueuesRequest
+	5,  // 24: argus.v1.Admin.GetQueue:input_type -> argus.v1.GetQueueRequest
+	8,  // 25: argus.v1.Admin.ListConsumers:input_type -> argus.v1.ListConsumersRequest
+	11, // 26: argus.v1.Admin.ListPending:input_type -> argus.v1.ListPendingRequest
+	13, // 27: argus.v1.Admin.ListTasks:input_type -> argus.v1.ListTasksRequest
+	15, // 28: argus.v1.Admin.GetJob:input_type -> argus.v1.GetJobRequest
+	18, // 29: argus.v1.Admin.ListDeadLetters:input_type -> argus.v1.ListDeadLettersRequest
+	20, // 30: argus.v1.Admin.RedriveDeadLetters:input_type -> argus.v1.RedriveDeadLettersRequest
+	22, // 31: argus.v1.Admin.DeleteDeadLetters:input_type -> argus.v1.DeleteDeadLettersRequest
+	24, // 32: argus.v1.Admin.PurgeQueue:input_type -> argus.v1.PurgeQueueRequest
+	26, // 33: argus.v1.Admin.PauseQueue:input_type -> argus.v1.PauseQueueRequest
+	28, // 34: argus.v1.Admin.ResumeQueue:input_type -> argus.v1.ResumeQueueRequest
+	4,  // 35: argus.v1.Admin.ListQueues:output_type -> argus.v1.ListQueuesResponse
+	6,  // 36: argus.v1.Admin.GetQueue:output_type -> argus.v1.GetQueueResponse
+	9,  // 37: argus.v1.Admin.ListConsumers:output_type -> argus.v1.ListConsumersResponse
+	12, // 38: argus.v1.Admin.ListPending:output_type -> argus.v1.ListPendingResponse
+	14, // 39: argus.v1.Admin.ListTasks:output_type -> argus.v1.ListTasksResponse
+	16, // 40: argus.v1.Admin.GetJob:output_type -> argus.v1.GetJobResponse
+	19, // 41: argus.v1.Admin.ListDeadLetters:output_type -> argus.v1.ListDeadLettersResponse
+	21, // 42: argus.v1.Admin.RedriveDeadLetters:output_type -> argus.v1.RedriveDeadLettersResponse
+	23, // 43: argus.v1.Admin.DeleteDeadLetters:output_type -> argus.v1.DeleteDeadLettersResponse
+	25, // 44: argus.v1.Admin.PurgeQueue:output_type -> argus.v1.PurgeQueueResponse
+	27, // 45: argus.v1.Admin.PauseQueue:output_type -> argus.v1.PauseQueueResponse
+	29, // 46: argus.v1.Admin.ResumeQueue:output_type -> argus.v1.ResumeQueueResponse
+	35, // [35:47] is the sub-list for method output_type
+	23, // [23:35] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_argus_v1_admin_proto_init() }
@@ -2034,7 +2192,7 @@ func file_argus_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_argus_v1_admin_proto_rawDesc), len(file_argus_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   29,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

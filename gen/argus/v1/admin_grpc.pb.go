@@ -23,6 +23,7 @@ const (
 	Admin_GetQueue_FullMethodName           = "/argus.v1.Admin/GetQueue"
 	Admin_ListConsumers_FullMethodName      = "/argus.v1.Admin/ListConsumers"
 	Admin_ListPending_FullMethodName        = "/argus.v1.Admin/ListPending"
+	Admin_ListTasks_FullMethodName          = "/argus.v1.Admin/ListTasks"
 	Admin_GetJob_FullMethodName             = "/argus.v1.Admin/GetJob"
 	Admin_ListDeadLetters_FullMethodName    = "/argus.v1.Admin/ListDeadLetters"
 	Admin_RedriveDeadLetters_FullMethodName = "/argus.v1.Admin/RedriveDeadLetters"
@@ -52,6 +53,12 @@ type AdminClient interface {
 	// ListPending lists what workers of a group have, and what they have left: pending
 	// entries, by age.
 	ListPending(ctx context.Context, in *ListPendingRequest, opts ...grpc.CallOption) (*ListPendingResponse, error)
+	// ListTasks lists a queue's tasks that are in one place, page by page: what waits and
+	// what is leased by age, fair queues by organization, what is delayed by the time it is
+	// due.
+	//
+	// Errors: NOT_FOUND / QUEUE_NOT_FOUND.
+	ListTasks(ctx context.Context, in *ListTasksRequest, opts ...grpc.CallOption) (*ListTasksResponse, error)
 	// GetJob finds out where a job is and why. It searches the queues, which takes about
 	// a second for a million tasks.
 	//
@@ -119,6 +126,16 @@ func (c *adminClient) ListPending(ctx context.Context, in *ListPendingRequest, o
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListPendingResponse)
 	err := c.cc.Invoke(ctx, Admin_ListPending_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) ListTasks(ctx context.Context, in *ListTasksRequest, opts ...grpc.CallOption) (*ListTasksResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListTasksResponse)
+	err := c.cc.Invoke(ctx, Admin_ListTasks_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -215,6 +232,12 @@ type AdminServer interface {
 	// ListPending lists what workers of a group have, and what they have left: pending
 	// entries, by age.
 	ListPending(context.Context, *ListPendingRequest) (*ListPendingResponse, error)
+	// ListTasks lists a queue's tasks that are in one place, page by page: what waits and
+	// what is leased by age, fair queues by organization, what is delayed by the time it is
+	// due.
+	//
+	// Errors: NOT_FOUND / QUEUE_NOT_FOUND.
+	ListTasks(context.Context, *ListTasksRequest) (*ListTasksResponse, error)
 	// GetJob finds out where a job is and why. It searches the queues, which takes about
 	// a second for a million tasks.
 	//
@@ -259,6 +282,9 @@ func (UnimplementedAdminServer) ListConsumers(context.Context, *ListConsumersReq
 }
 func (UnimplementedAdminServer) ListPending(context.Context, *ListPendingRequest) (*ListPendingResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPending not implemented")
+}
+func (UnimplementedAdminServer) ListTasks(context.Context, *ListTasksRequest) (*ListTasksResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListTasks not implemented")
 }
 func (UnimplementedAdminServer) GetJob(context.Context, *GetJobRequest) (*GetJobResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetJob not implemented")
@@ -370,6 +396,24 @@ func _Admin_ListPending_Handler(srv interface{}, ctx context.Context, dec func(i
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AdminServer).ListPending(ctx, req.(*ListPendingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_ListTasks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListTasksRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).ListTasks(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_ListTasks_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).ListTasks(ctx, req.(*ListTasksRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -522,6 +566,10 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListPending",
 			Handler:    _Admin_ListPending_Handler,
+		},
+		{
+			MethodName: "ListTasks",
+			Handler:    _Admin_ListTasks_Handler,
 		},
 		{
 			MethodName: "GetJob",

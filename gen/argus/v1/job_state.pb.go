@@ -11,6 +11,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	structpb "google.golang.org/protobuf/types/known/structpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -1033,7 +1034,9 @@ type JobSummary struct {
 	// Its status.
 	Status JobStatus `protobuf:"varint,2,opt,name=status,proto3,enum=argus.v1.JobStatus" json:"status,omitempty"`
 	// The word of the status as it stands in Redis.
-	StatusText    string `protobuf:"bytes,3,opt,name=status_text,json=statusText,proto3" json:"status_text,omitempty"`
+	StatusText string `protobuf:"bytes,3,opt,name=status_text,json=statusText,proto3" json:"status_text,omitempty"`
+	// When it got its result, as its state says; unset before.
+	CompletedAt   *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1089,11 +1092,18 @@ func (x *JobSummary) GetStatusText() string {
 	return ""
 }
 
+func (x *JobSummary) GetCompletedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CompletedAt
+	}
+	return nil
+}
+
 var File_argus_v1_job_state_proto protoreflect.FileDescriptor
 
 const file_argus_v1_job_state_proto_rawDesc = "" +
 	"\n" +
-	"\x18argus/v1/job_state.proto\x12\bargus.v1\x1a\x19argus/v1/job_status.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x94\x02\n" +
+	"\x18argus/v1/job_state.proto\x12\bargus.v1\x1a\x19argus/v1/job_status.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x94\x02\n" +
 	"\vInitRequest\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x129\n" +
 	"\x06fields\x18\x02 \x03(\v2!.argus.v1.InitRequest.FieldsEntryR\x06fields\x12+\n" +
@@ -1163,13 +1173,14 @@ const file_argus_v1_job_state_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"`\n" +
 	"\fListResponse\x12(\n" +
 	"\x04jobs\x18\x01 \x03(\v2\x14.argus.v1.JobSummaryR\x04jobs\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"q\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb0\x01\n" +
 	"\n" +
 	"JobSummary\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12+\n" +
 	"\x06status\x18\x02 \x01(\x0e2\x13.argus.v1.JobStatusR\x06status\x12\x1f\n" +
 	"\vstatus_text\x18\x03 \x01(\tR\n" +
-	"statusText*n\n" +
+	"statusText\x12=\n" +
+	"\fcompleted_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\vcompletedAt*n\n" +
 	"\n" +
 	"OnConflict\x12\x1b\n" +
 	"\x17ON_CONFLICT_UNSPECIFIED\x10\x00\x12\x14\n" +
@@ -1201,31 +1212,32 @@ func file_argus_v1_job_state_proto_rawDescGZIP() []byte {
 var file_argus_v1_job_state_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_argus_v1_job_state_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_argus_v1_job_state_proto_goTypes = []any{
-	(OnConflict)(0),             // 0: argus.v1.OnConflict
-	(*InitRequest)(nil),         // 1: argus.v1.InitRequest
-	(*InitResponse)(nil),        // 2: argus.v1.InitResponse
-	(*SetFieldRequest)(nil),     // 3: argus.v1.SetFieldRequest
-	(*SetFieldResponse)(nil),    // 4: argus.v1.SetFieldResponse
-	(*SetFieldsRequest)(nil),    // 5: argus.v1.SetFieldsRequest
-	(*SetFieldsResponse)(nil),   // 6: argus.v1.SetFieldsResponse
-	(*SetJSONRequest)(nil),      // 7: argus.v1.SetJSONRequest
-	(*SetJSONResponse)(nil),     // 8: argus.v1.SetJSONResponse
-	(*GetAllRequest)(nil),       // 9: argus.v1.GetAllRequest
-	(*GetAllResponse)(nil),      // 10: argus.v1.GetAllResponse
-	(*GetFieldRequest)(nil),     // 11: argus.v1.GetFieldRequest
-	(*GetFieldResponse)(nil),    // 12: argus.v1.GetFieldResponse
-	(*DeleteRequest)(nil),       // 13: argus.v1.DeleteRequest
-	(*DeleteResponse)(nil),      // 14: argus.v1.DeleteResponse
-	(*ListRequest)(nil),         // 15: argus.v1.ListRequest
-	(*ListResponse)(nil),        // 16: argus.v1.ListResponse
-	(*JobSummary)(nil),          // 17: argus.v1.JobSummary
-	nil,                         // 18: argus.v1.InitRequest.FieldsEntry
-	nil,                         // 19: argus.v1.SetFieldsRequest.FieldsEntry
-	nil,                         // 20: argus.v1.GetAllResponse.FieldsEntry
-	nil,                         // 21: argus.v1.GetAllResponse.BinaryFieldsEntry
-	(*durationpb.Duration)(nil), // 22: google.protobuf.Duration
-	(*structpb.Value)(nil),      // 23: google.protobuf.Value
-	(JobStatus)(0),              // 24: argus.v1.JobStatus
+	(OnConflict)(0),               // 0: argus.v1.OnConflict
+	(*InitRequest)(nil),           // 1: argus.v1.InitRequest
+	(*InitResponse)(nil),          // 2: argus.v1.InitResponse
+	(*SetFieldRequest)(nil),       // 3: argus.v1.SetFieldRequest
+	(*SetFieldResponse)(nil),      // 4: argus.v1.SetFieldResponse
+	(*SetFieldsRequest)(nil),      // 5: argus.v1.SetFieldsRequest
+	(*SetFieldsResponse)(nil),     // 6: argus.v1.SetFieldsResponse
+	(*SetJSONRequest)(nil),        // 7: argus.v1.SetJSONRequest
+	(*SetJSONResponse)(nil),       // 8: argus.v1.SetJSONResponse
+	(*GetAllRequest)(nil),         // 9: argus.v1.GetAllRequest
+	(*GetAllResponse)(nil),        // 10: argus.v1.GetAllResponse
+	(*GetFieldRequest)(nil),       // 11: argus.v1.GetFieldRequest
+	(*GetFieldResponse)(nil),      // 12: argus.v1.GetFieldResponse
+	(*DeleteRequest)(nil),         // 13: argus.v1.DeleteRequest
+	(*DeleteResponse)(nil),        // 14: argus.v1.DeleteResponse
+	(*ListRequest)(nil),           // 15: argus.v1.ListRequest
+	(*ListResponse)(nil),          // 16: argus.v1.ListResponse
+	(*JobSummary)(nil),            // 17: argus.v1.JobSummary
+	nil,                           // 18: argus.v1.InitRequest.FieldsEntry
+	nil,                           // 19: argus.v1.SetFieldsRequest.FieldsEntry
+	nil,                           // 20: argus.v1.GetAllResponse.FieldsEntry
+	nil,                           // 21: argus.v1.GetAllResponse.BinaryFieldsEntry
+	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
+	(*structpb.Value)(nil),        // 23: google.protobuf.Value
+	(JobStatus)(0),                // 24: argus.v1.JobStatus
+	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
 }
 var file_argus_v1_job_state_proto_depIdxs = []int32{
 	18, // 0: argus.v1.InitRequest.fields:type_name -> argus.v1.InitRequest.FieldsEntry
@@ -1239,27 +1251,28 @@ var file_argus_v1_job_state_proto_depIdxs = []int32{
 	22, // 8: argus.v1.GetAllResponse.ttl:type_name -> google.protobuf.Duration
 	17, // 9: argus.v1.ListResponse.jobs:type_name -> argus.v1.JobSummary
 	24, // 10: argus.v1.JobSummary.status:type_name -> argus.v1.JobStatus
-	1,  // 11: argus.v1.JobState.Init:input_type -> argus.v1.InitRequest
-	3,  // 12: argus.v1.JobState.SetField:input_type -> argus.v1.SetFieldRequest
-	5,  // 13: argus.v1.JobState.SetFields:input_type -> argus.v1.SetFieldsRequest
-	7,  // 14: argus.v1.JobState.SetJSON:input_type -> argus.v1.SetJSONRequest
-	9,  // 15: argus.v1.JobState.GetAll:input_type -> argus.v1.GetAllRequest
-	11, // 16: argus.v1.JobState.GetField:input_type -> argus.v1.GetFieldRequest
-	13, // 17: argus.v1.JobState.Delete:input_type -> argus.v1.DeleteRequest
-	15, // 18: argus.v1.JobState.List:input_type -> argus.v1.ListRequest
-	2,  // 19: argus.v1.JobState.Init:output_type -> argus.v1.InitResponse
-	4,  // 20: argus.v1.JobState.SetField:output_type -> argus.v1.SetFieldResponse
-	6,  // 21: argus.v1.JobState.SetFields:output_type -> argus.v1.SetFieldsResponse
-	8,  // 22: argus.v1.JobState.SetJSON:output_type -> argus.v1.SetJSONResponse
-	10, // 23: argus.v1.JobState.GetAll:output_type -> argus.v1.GetAllResponse
-	12, // 24: argus.v1.JobState.GetField:output_type -> argus.v1.GetFieldResponse
-	14, // 25: argus.v1.JobState.Delete:output_type -> argus.v1.DeleteResponse
-	16, // 26: argus.v1.JobState.List:output_type -> argus.v1.ListResponse
-	19, // [19:27] is the sub-list for method output_type
-	11, // [11:19] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	25, // 11: argus.v1.JobSummary.completed_at:type_name -> google.protobuf.Timestamp
+	1,  // 12: argus.v1.JobState.Init:input_type -> argus.v1.InitRequest
+	3,  // 13: argus.v1.JobState.SetField:input_type -> argus.v1.SetFieldRequest
+	5,  // 14: argus.v1.JobState.SetFields:input_type -> argus.v1.SetFieldsRequest
+	7,  // 15: argus.v1.JobState.SetJSON:input_type -> argus.v1.SetJSONRequest
+	9,  // 16: argus.v1.JobState.GetAll:input_type -> argus.v1.GetAllRequest
+	11, // 17: argus.v1.JobState.GetField:input_type -> argus.v1.GetFieldRequest
+	13, // 18: argus.v1.JobState.Delete:input_type -> argus.v1.DeleteRequest
+	15, // 19: argus.v1.JobState.List:input_type -> argus.v1.ListRequest
+	2,  // 20: argus.v1.JobState.Init:output_type -> argus.v1.InitResponse
+	4,  // 21: argus.v1.JobState.SetField:output_type -> argus.v1.SetFieldResponse
+	6,  // 22: argus.v1.JobState.SetFields:output_type -> argus.v1.SetFieldsResponse
+	8,  // 23: argus.v1.JobState.SetJSON:output_type -> argus.v1.SetJSONResponse
+	10, // 24: argus.v1.JobState.GetAll:output_type -> argus.v1.GetAllResponse
+	12, // 25: argus.v1.JobState.GetField:output_type -> argus.v1.GetFieldResponse
+	14, // 26: argus.v1.JobState.Delete:output_type -> argus.v1.DeleteResponse
+	16, // 27: argus.v1.JobState.List:output_type -> argus.v1.ListResponse
+	20, // [20:28] is the sub-list for method output_type
+	12, // [12:20] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_argus_v1_job_state_proto_init() }

@@ -1,0 +1,103 @@
+package server_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	goredis "github.com/redis/go-redis/v9"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+
+	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
+	"github.com/hikmaai-io/argus-queue/redis/redistest"
+)
+
+// listTasks lists all tasks of a place, page by page.
+func (b *bundle) listTasks(t *testing.T, r *argusv1.ListTasksRequest) (all []*argusv1.TaskInfo, pages int) {
+	t.Helper()
+	for {
+		page, err := b.admin.ListTasks(b.ctx, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if size := proto.Size(page); size > 4<<20 {
+			t.Fatalf("a page has %d bytes", size)
+		}
+		all, pages = append(all, page.GetTasks()...), pages+1
+		if r.PageToken = page.GetNextPageToken(); r.PageToken == "" {
+			return all, pages
+		}
+	}
+}
+
+func TestListTasks(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e)
+		for i := range 5 {
+			b.publish(t, fmt.Sprint("job-", i))
+		}
+		if _, err := b.queue.Nack(b.ctx, &argusv1.NackRequest{LeaseToken: b.readOne(t).GetLeaseToken(), DeadLetter: true, Reason: "bad image"}); err != nil {
+			t.Fatal(err)
+		}
+		b.readOne(t)
+		_, err := b.queue.Complete(b.ctx, &argusv1.CompleteRequest{LeaseToken: b.readOne(t).GetLeaseToken(), Status: argusv1.JobStatus_JOB_STATUS_COMPLETED})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for place, want := range map[argusv1.TaskPlace]string{
+			argusv1.TaskPlace_TASK_PLACE_WAITING: "job-3 job-4", argusv1.TaskPlace_TASK_PLACE_LEASED: "job-1",
+			argusv1.TaskPlace_TASK_PLACE_DELAYED: "", argusv1.TaskPlace_TASK_PLACE_DEAD: "job-0",
+		} {
+			tasks, _ := b.listTasks(t, &argusv1.ListTasksRequest{Place: place, PageSize: 1})
+			var jobs []string
+			for _, task := range tasks {
+				jobs = append(jobs, task.GetJobId())
+				if task.GetPlace() != place || task.GetQueue() != "argus_task_queue" || task.GetMessageId() == "" {
+					t.Error(task)
+				}
+			}
+			if got := strings.Join(jobs, " "); got != want {
+				t.Errorf("%v: %q, want %q", place, got, want)
+			}
+		}
+		list, err := b.state.List(b.ctx, &argusv1.ListRequest{})
+		for _, job := range list.GetJobs() {
+			isDone := job.GetStatus() == argusv1.JobStatus_JOB_STATUS_COMPLETED || job.GetStatus() == argusv1.JobStatus_JOB_STATUS_FAILED
+			if isDone != (job.GetCompletedAt() != nil) {
+				t.Error(job)
+			}
+		}
+		if err != nil || len(list.GetJobs()) == 0 {
+			t.Error(list, err)
+		}
+		_, err = b.admin.ListTasks(b.ctx, &argusv1.ListTasksRequest{})
+		expect(t, err, codes.InvalidArgument, argusv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT)
+		_, err = b.admin.ListTasks(b.ctx, &argusv1.ListTasksRequest{Place: argusv1.TaskPlace_TASK_PLACE_DEAD, PageToken: "x"})
+		expect(t, err, codes.InvalidArgument, argusv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT)
+		_, err = b.admin.ListTasks(b.ctx, &argusv1.ListTasksRequest{Queue: "none", Place: argusv1.TaskPlace_TASK_PLACE_DEAD})
+		expect(t, err, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_QUEUE_NOT_FOUND)
+	})
+}
+
+// A page fits into a message, whatever the reasons and names of the tasks.
+func TestListTasksFitsAMessage(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e)
+		pipe := b.raw.Pipeline()
+		const n = 700 // of twice as many bytes as a message can hold, when they are cut off
+		for i := range n {
+			pipe.XAdd(b.ctx, &goredis.XAddArgs{Stream: b.key("argus_dead:argus_task_queue"), Values: []any{"job_id", fmt.Sprint("job-", i),
+				"argus_reason", strings.Repeat("é", 3<<10), "argus_cause", strings.Repeat("c", 8<<10), "argus_group", "\xff"}})
+		}
+		if _, err := pipe.Exec(b.ctx); err != nil {
+			t.Fatal(err)
+		}
+		tasks, pages := b.listTasks(t, &argusv1.ListTasksRequest{Place: argusv1.TaskPlace_TASK_PLACE_DEAD, PageSize: 1000})
+		if len(tasks) != n || pages < 2 {
+			t.Errorf("%d tasks in %d pages", len(tasks), pages)
+		}
+	})
+}
