@@ -1,6 +1,9 @@
 package redis
 
-import "container/list"
+import (
+	"container/list"
+	"time"
+)
 
 // wait is a place in a line. Who waits in several lines, of several doorbells, does so
 // with one channel.
@@ -16,7 +19,14 @@ type wait struct {
 	wants              *ReadRequest
 	isOffered, hasLeft bool
 	given              *newLease
+	// hasMissed: a ring passed it by, because something was on offer to it.
+	hasMissed bool
 }
+
+// offerPatience is how long a ring waits for what is on offer to a worker. Usually that comes
+// with the answer to a publish. When it takes longer, the worker looks for itself, and what was
+// read for it comes later.
+const offerPatience = 50 * time.Millisecond
 
 // join takes the last place in a line, to be woken by a channel that holds one ring. The
 // caller must leave.
@@ -50,7 +60,7 @@ func (w *wait) heed() bool {
 	w.bell.mu.Lock()
 	defer w.bell.mu.Unlock()
 	was := w.isRung
-	w.isRung, w.wants = false, nil
+	w.isRung, w.hasMissed, w.wants = false, false, nil
 	return was
 }
 
@@ -82,11 +92,32 @@ func (w *wait) give(l *newLease) bool {
 	if w.isOffered = false; w.hasLeft {
 		return false
 	}
-	if w.given = l; l != nil {
-		w.isRung = true
-		signal(w.rung)
+	if w.given = l; l != nil || w.hasMissed {
+		w.wake()
 	}
 	return true
+}
+
+// wake rings for one place. The caller holds mu.
+func (w *wait) wake() {
+	w.isRung, w.hasMissed = true, false
+	signal(w.rung) // it may be awake already, for another line
+}
+
+// miss notes that a ring passed by the place. If what is on offer does not come in time, it is
+// woken all the same. The caller holds mu.
+func (w *wait) miss() {
+	if w.hasMissed {
+		return
+	}
+	w.hasMissed = true
+	time.AfterFunc(offerPatience, func() {
+		w.bell.mu.Lock()
+		defer w.bell.mu.Unlock()
+		if w.hasMissed && !w.hasLeft {
+			w.wake()
+		}
+	})
 }
 
 // take returns what someone read for him, once.
@@ -106,7 +137,7 @@ func (w *wait) leave() {
 	defer d.mu.Unlock()
 	line := d.lines[w.key][w.group]
 	line.Remove(w.place)
-	if w.hasLeft = true; w.isRung {
+	if w.hasLeft = true; w.isRung || w.hasMissed {
 		ringFirst(line, 1)
 	}
 	if line.Len() == 0 {
@@ -166,11 +197,18 @@ func (d *doorbell) ringLine(key, group string) {
 	}
 }
 
+// ringFirst wakes the first n of a line. Where there are fewer, besides those to which something
+// is on offer, these are woken if that takes long.
 func ringFirst(line *list.List, n int) {
 	for e := line.Front(); e != nil && n > 0; e = e.Next() {
 		if w := e.Value.(*wait); !w.isRung && !w.isOffered {
-			w.isRung = true
-			signal(w.rung) // it may be awake already, for another line
+			w.wake()
+			n--
+		}
+	}
+	for e := line.Front(); e != nil && n > 0; e = e.Next() {
+		if w := e.Value.(*wait); !w.isRung && w.isOffered {
+			w.miss()
 			n--
 		}
 	}
