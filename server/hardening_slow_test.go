@@ -8,12 +8,12 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -48,13 +48,12 @@ func TestSilentConnections(t *testing.T) {
 		}
 		all = append(all, conn)
 	}
-	stop := b.witness(t) // finds a place when one of them has lost its own
 	for i, conn := range all {
 		if _, err := io.Copy(io.Discard, conn); err != nil && !isReset(err) {
 			t.Errorf("%q: %v", openings[i], err)
 		}
 	}
-	stop()
+	b.witness(t)()
 }
 
 // isReset is true of a connection that the server closed without reading everything.
@@ -64,7 +63,7 @@ func isReset(err error) bool { return strings.Contains(err.Error(), "connection 
 // still there, and can't answer.
 func TestHalfAFrame(t *testing.T) {
 	t.Parallel()
-	b := setupHurried(t, func(c *server.Config) { c.SetPings(time.Second, 100*time.Millisecond) })
+	b := setupHurried(t, func(c *server.Config) { c.SetPings(200*time.Millisecond, 5*time.Second) })
 	a := b.attack(t).listen()
 	stop := b.witness(t)
 	_, err := a.open(publish)
@@ -101,7 +100,7 @@ func TestIdleConnections(t *testing.T) {
 // A request that does not arrive ends its call, however much of it comes bit by bit.
 func TestHalfSentRequests(t *testing.T) {
 	t.Parallel()
-	const patience = 300 * time.Millisecond
+	const patience = 2 * time.Second
 	b := setupHurried(t, func(c *server.Config) { c.SetRequest(patience) })
 	stop := b.witness(t)
 	// What has arrived is not in a hurry: neither a call that waits, nor a stream that has
@@ -161,7 +160,7 @@ const keeps = server.MaxUnread / (3 << 20)
 // A client that asks for much and takes nothing is refused what would be kept for it.
 func TestUnreadAnswers(t *testing.T) {
 	t.Parallel()
-	b := setup(t, redistest.Embedded(t))
+	b := setupHurried(t, func(c *server.Config) { c.SendTimeout = time.Second })
 	b.bigState(t)
 	stop := b.witness(t)
 	a := b.attack(t, deaf).listen()
@@ -192,7 +191,7 @@ func TestUnreadAnswers(t *testing.T) {
 // The other streams than Watch; that one is in TestSlowReaderIsCutOff.
 func TestStreamsThatAreNotRead(t *testing.T) {
 	t.Parallel()
-	b := setup(t, redistest.Embedded(t))
+	b := setupHurried(t, func(c *server.Config) { c.SendTimeout = time.Second })
 	half := strings.Repeat("x", 1<<19)
 	for i := range 4 {
 		job := fmt.Sprint("job-", i)
@@ -250,7 +249,7 @@ var open = http2.Setting{ID: http2.SettingInitialWindowSize, Val: math.MaxInt32}
 // A client that does not read from its socket, and goes on to ask for answers.
 func TestConnectionThatIsNotRead(t *testing.T) {
 	t.Parallel()
-	b := setupHurried(t, func(c *server.Config) { c.SetPings(time.Second, 100*time.Millisecond) })
+	b := setupHurried(t, func(c *server.Config) { c.SetStall(time.Second) })
 	b.bigState(t)
 	stop := b.witness(t)
 	a := b.attack(t, open)
@@ -305,28 +304,66 @@ func TestShutdownAmongHostileClients(t *testing.T) {
 	a.isCutOff()
 }
 
-// Who comes while all places are taken waits until one is free.
+// A client that comes while all places are taken is refused at once, in words, and not held up;
+// it is served as soon as one is free.
 func TestMaxConnections(t *testing.T) {
 	t.Parallel()
-	b := setupHurried(t, func(c *server.Config) { c.MaxConnections = 2 })
-	list := &argusv1.ListRequest{}
-	first, second := b.attack(t).listen(), b.attack(t).listen()
-	second.awaitCode(second.call(listJobs, list), codes.OK)
-	var isFree atomic.Bool
-	served := make(chan error, 1)
-	go func() {
-		_, err := b.state.List(b.ctx, list)
-		if !isFree.Load() {
-			t.Error("a client more than MaxConnections was served")
-		}
-		served <- err
-	}()
-	for range 50 { // those that have a place are served
-		first.awaitCode(first.call(listJobs, list), codes.OK)
+	for name, change := range map[string]func(*server.Config){
+		"in all":           func(c *server.Config) { c.MaxConnections = 2 },
+		"from one address": func(c *server.Config) { c.MaxConnectionsPerPeer = 2 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setupHurried(t, change)
+			list := &argusv1.ListRequest{}
+			first, second := b.attack(t).listen(), b.attack(t).listen()
+			second.awaitCode(second.call(listJobs, list), codes.OK)
+			_, err := b.state.List(b.ctx, list)
+			if told := expect(t, err, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_SERVER_BUSY); !told.retryable {
+				t.Error("not retryable")
+			}
+			for range 50 { // those that have a place are served
+				first.awaitCode(first.call(listJobs, list), codes.OK)
+			}
+			_ = second.conn.Close()
+			tick := time.NewTicker(5 * time.Millisecond)
+			defer tick.Stop()
+			for err != nil {
+				<-tick.C
+				_, err = b.state.List(b.ctx, list)
+				if code := status.Code(err); code != codes.OK && code != codes.ResourceExhausted && code != codes.Unavailable {
+					t.Fatal(err)
+				}
+			}
+		})
 	}
-	isFree.Store(true)
-	_ = second.conn.Close()
-	if err := <-served; err != nil {
-		t.Error(err)
+}
+
+// More calls than the server may have are refused, and those that are over make room.
+func TestMaxCalls(t *testing.T) {
+	t.Parallel()
+	b := setupHurried(t, func(c *server.Config) { c.MaxCalls = 3 })
+	a := b.attack(t).listen()
+	stream, err := a.open(publish) // and no request
+	a.must(0, err)
+	waiting := a.call(watch, &argusv1.WatchRequest{JobId: "job"})
+	a.await("the snapshot", func(s seen) bool { return s.data[waiting] > 0 })
+	for range 20 {
+		a.awaitCode(a.call(listJobs, &argusv1.ListRequest{}), codes.OK)
+	}
+	a.call(watch, &argusv1.WatchRequest{JobId: "job"})
+	_, err = b.state.List(b.ctx, &argusv1.ListRequest{})
+	if told := expect(t, err, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_SERVER_BUSY); !told.retryable {
+		t.Error("not retryable")
+	}
+	a.must(0, a.WriteRSTStream(stream, http2.ErrCodeCancel))
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for err != nil {
+		<-tick.C
+		_, err = b.state.List(b.ctx, &argusv1.ListRequest{})
+		if code := status.Code(err); code != codes.OK && code != codes.ResourceExhausted {
+			t.Fatal(err)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -34,10 +35,11 @@ func (s *Server) interceptors() []grpc.ServerOption {
 	log := s.log
 	unary := func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (response any, err error) {
 		requestArrived(ctx)
+		defer callOver(ctx)
 		c := &call{method: info.FullMethod, request: request, log: log}
 		err = c.run(ctx, layers, func(ctx context.Context) error {
 			if response, err = handler(ctx, request); err == nil {
-				response, err = s.toSend(ctx, response)
+				response, err = s.toSend(ctx, response, nil)
 			}
 			return err
 		})
@@ -47,6 +49,7 @@ func (s *Server) interceptors() []grpc.ServerOption {
 		return response, nil
 	}
 	stream := func(service any, inner grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		defer callOver(inner.Context())
 		c := &call{method: info.FullMethod, log: log}
 		return c.run(inner.Context(), layers, func(ctx context.Context) error {
 			ctx, stop := s.whileServing(ctx)
@@ -71,6 +74,7 @@ type serverStream struct {
 	ctx       context.Context // ends when the server shuts down
 	call      *call
 	converses bool // the client sends more than its request, and the handler waits for it
+	moved     atomic.Int64
 
 	server *Server
 }
@@ -112,25 +116,16 @@ func (s *serverStream) receive(message any) error {
 	}
 }
 
-// SendMsg sends a message. A caller that does not read is not waited for beyond the send
+// SendMsg sends a message. A caller that takes nothing is not waited for beyond the send
 // time-out or the server's shutdown; what then still waits ends with the stream.
 func (s *serverStream) SendMsg(message any) error {
-	message, err := s.server.toSend(s.ctx, message)
+	message, err := s.server.toSend(s.ctx, message, &s.moved)
 	if err != nil {
 		return err
 	}
 	sent := make(chan error, 1)
 	go func() { sent <- s.ServerStream.SendMsg(message) }()
-	timer := time.NewTimer(s.server.config.SendTimeout)
-	defer timer.Stop()
-	select {
-	case err := <-sent:
-		return err
-	case <-timer.C:
-		return errSlowReader
-	case <-s.ctx.Done():
-		return context.Cause(s.ctx)
-	}
+	return whileMoving(s.ctx, sent, &s.moved, s.server.config.SendTimeout)
 }
 
 // tellErrors turns what the handler returned into a status.

@@ -20,7 +20,9 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
+	"github.com/hikmaai-io/argus-queue/redis"
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
+	"github.com/hikmaai-io/argus-queue/server"
 )
 
 const completed = argusv1.JobStatus_JOB_STATUS_COMPLETED
@@ -448,7 +450,7 @@ func TestCallerThatLeavesGetsNothing(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e)
-		ctx, cancel := context.WithTimeout(b.ctx, 200*time.Millisecond)
+		ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second) // of which a second is for the answer
 		defer cancel()
 		r, err := b.queue.Read(ctx, &argusv1.ReadRequest{Consumer: "w", Wait: durationpb.New(30 * time.Second)})
 		if err != nil || len(r.GetDeliveries()) != 0 {
@@ -537,7 +539,7 @@ func TestResponseTooLarge(t *testing.T) {
 func TestSlowReaderIsCutOff(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, e redistest.Engine) {
-		b := setup(t, e)
+		b := setupServer(t, e, redis.BrokerConfig{}, func(c *server.Config) { c.SendTimeout = 2 * time.Second })
 		half := strings.Repeat("x", 1<<19)
 		for range 8 {
 			if err := b.raw.XAdd(b.ctx, &goredis.XAddArgs{Stream: b.key("argus_completion:job"), Values: []any{"status", "running", "x", half}}).Err(); err != nil {
