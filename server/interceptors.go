@@ -21,6 +21,11 @@ type call struct {
 	request any   // the (first) request; nil before it was received
 	cause   error // what the handler returned, for the log
 	log     *slog.Logger
+	samples *samples
+}
+
+func (s *Server) newCall(method string, request any) *call {
+	return &call{method: method, request: request, log: s.log, samples: &s.samples}
 }
 
 // layer is one interceptor: it runs the rest of the call and may look at how it ended.
@@ -32,11 +37,10 @@ type layer func(ctx context.Context, c *call, next func(context.Context) error) 
 var layers = []layer{logCall, tellErrors, recoverPanic}
 
 func (s *Server) interceptors() []grpc.ServerOption {
-	log := s.log
 	unary := func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (response any, err error) {
 		requestArrived(ctx)
 		defer callOver(ctx)
-		c := &call{method: info.FullMethod, request: request, log: log}
+		c := s.newCall(info.FullMethod, request)
 		err = c.run(ctx, layers, func(ctx context.Context) error {
 			if response, err = handler(ctx, request); err == nil {
 				response, err = s.toSend(ctx, response, nil)
@@ -50,7 +54,7 @@ func (s *Server) interceptors() []grpc.ServerOption {
 	}
 	stream := func(service any, inner grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		defer callOver(inner.Context())
-		c := &call{method: info.FullMethod, log: log}
+		c := s.newCall(info.FullMethod, nil)
 		return c.run(inner.Context(), layers, func(ctx context.Context) error {
 			ctx, stop := s.whileServing(ctx)
 			defer stop()
@@ -148,7 +152,7 @@ func recoverPanic(ctx context.Context, c *call, next func(context.Context) error
 }
 
 // logCall logs a call when it has ended: failures of ours as warnings, failures of the
-// caller as information, successes for debugging.
+// caller as information, successes for debugging. Of failures that are alike it logs samples.
 func logCall(ctx context.Context, c *call, next func(context.Context) error) error {
 	start := time.Now()
 	err := next(ctx)
@@ -160,7 +164,7 @@ func logCall(ctx context.Context, c *call, next func(context.Context) error) err
 	default:
 		level = slog.LevelInfo
 	}
-	if !c.log.Enabled(ctx, level) {
+	if !c.log.Enabled(ctx, level) || level > slog.LevelDebug && !c.samples.take(ctx, c.log, kind{c.method, reasonOf(err)}, level) {
 		return err
 	}
 	attrs := []slog.Attr{slog.String("method", c.method), slog.String("code", status.Code(err).String()),

@@ -25,15 +25,15 @@ type awaitedKey struct{}
 
 // admitCall takes a call, or refuses it, and begins to wait for its first request. gRPC calls
 // it before it reads anything of the request, and must not be held up.
-func (s *Server) admitCall(ctx context.Context, info *tap.Info) (context.Context, error) {
+func (s *Server) admitCall(ctx context.Context, _ *tap.Info) (context.Context, error) {
 	if client, ok := peer.FromContext(ctx); ok {
 		if c, ok := client.AuthInfo.(connection); ok && c.isRefused {
-			return nil, s.refuse(ctx, info)
+			return nil, s.refuse(ctx)
 		}
 	}
 	if s.calls.Add(1) > int64(s.config.MaxCalls) {
 		s.calls.Add(-1)
-		return nil, s.refuse(ctx, info)
+		return nil, s.refuse(ctx)
 	}
 	over := sync.OnceFunc(func() { s.calls.Add(-1) })
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -43,9 +43,10 @@ func (s *Server) admitCall(ctx context.Context, info *tap.Info) (context.Context
 	return &awaited{ctx, func() { timer.Stop(); keep() }, over}, nil
 }
 
-// refuse refuses a call that is more than the server may have.
-func (s *Server) refuse(ctx context.Context, info *tap.Info) error {
-	c := &call{method: info.FullMethodName, log: s.log}
+// refuse refuses a call that is more than the server may have. The log has no method: at this
+// point it is any text of the client's.
+func (s *Server) refuse(ctx context.Context) error {
+	c := s.newCall("", nil)
 	return logCall(ctx, c, func(ctx context.Context) error {
 		return tellErrors(ctx, c, func(context.Context) error { return errBusy })
 	})

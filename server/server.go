@@ -109,6 +109,7 @@ type Server struct {
 	connections *connections
 	calls       atomic.Int64 // that are open
 	watchedJobs atomic.Int64
+	samples     samples // of what is logged
 }
 
 // New makes a server. Call Serve, then Shutdown.
@@ -195,7 +196,8 @@ const (
 	healthTimeout = 2 * time.Second
 )
 
-// watchRedis reports the services as serving while Redis answers.
+// watchRedis reports the services as serving while Redis answers. As it runs regularly, it also
+// logs how many calls were not logged.
 func (s *Server) watchRedis() {
 	ticker := time.NewTicker(healthPeriod)
 	defer ticker.Stop()
@@ -217,6 +219,7 @@ func (s *Server) watchRedis() {
 				s.report(healthpb.HealthCheckResponse_NOT_SERVING)
 			}
 		}
+		s.samples.flush(s.serving, s.log, false)
 		select {
 		case <-ticker.C:
 		case <-s.serving.Done():
@@ -245,6 +248,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 		<-stopped
 	}
 	s.tasks.Wait()
+	s.samples.flush(context.WithoutCancel(ctx), s.log, true)
 }
 
 // whileServing is a caller's context that also ends when the server shuts down.

@@ -584,12 +584,17 @@ func TestLogsHoldNoPayload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.publish(t, "rejected")
+	if _, err := b.queue.Nack(b.ctx, &argusv1.NackRequest{LeaseToken: b.readOne(t).GetLeaseToken(), DeadLetter: true, Reason: "secret"}); err != nil {
+		t.Fatal(err)
+	}
 	b.shutdown()
 	text := b.logs.String()
 	if strings.Contains(text, "secret") {
 		t.Error("a payload was logged:", text)
 	}
-	for _, want := range []string{`"method":"/argus.v1.TaskQueue/Complete"`, `"job_id":"job"`, `"message_id":"` + d.GetMessageId() + `"`, `"consumer":"w"`, `"code":"OK"`, `"duration_ms":`} {
+	for _, want := range []string{`"method":"/argus.v1.TaskQueue/Complete"`, `"job_id":"job"`, `"message_id":"` + d.GetMessageId() + `"`, `"consumer":"w"`, `"code":"OK"`, `"duration_ms":`,
+		`"msg":"a task went to the dead letters"`, `"cause":"rejected"`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the log lacks %s:\n%s", want, text)
 		}
