@@ -33,6 +33,9 @@ const (
 	MaxRequest = maxRequest
 	MaxStreams = maxStreams
 	MaxUnread  = maxUnread
+
+	StreamWindow  = streamWindow
+	MaxUnfinished = maxUnfinished
 )
 
 // MinPing is how often a client may ping.

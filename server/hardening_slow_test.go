@@ -217,7 +217,10 @@ func TestStreamsThatAreNotRead(t *testing.T) {
 	}{{"/argus.v1.Completion/WatchMany", []proto.Message{many}}, {consume, []proto.Message{start, more}}} {
 		stream, err := a.open(c.method)
 		a.must(0, err)
-		for _, r := range c.requests {
+		for i, r := range c.requests {
+			if i > 0 { // else both are answered by one frame, which fits
+				a.await("the first frame", func(s seen) bool { return s.begun[stream] })
+			}
 			data, err := proto.Marshal(r)
 			a.must(0, err)
 			a.must(0, a.WriteData(stream, false, framed(0, len(data), data)))
@@ -366,4 +369,107 @@ func TestMaxCalls(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// granted are the streams that may send a request of a size.
+func (a *attacker) granted(size int) (streams []uint32) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for stream, n := range a.seen.windows {
+		if stream != 0 && n >= size {
+			streams = append(streams, stream)
+		}
+	}
+	return streams
+}
+
+// A client that begins many large requests may go on with a few of them, and with the next as
+// soon as one has arrived or is given up. However many clients do so, the server has a bound.
+func TestHalfSentLargeRequests(t *testing.T) {
+	t.Parallel()
+	const size = server.MaxRequest - 1<<10
+	message := make([]byte, size) // which is no protobuf
+	half := func(a *attacker) uint32 {
+		stream, err := a.open(publish)
+		a.must(0, err)
+		a.must(0, a.WriteData(stream, false, framed(0, size, message[:1<<10])))
+		return stream
+	}
+	begin := func(a *attacker) {
+		for range 100 {
+			half(a)
+		}
+	}
+	awaitGrants := func(want int, all ...*attacker) (granted []uint32) {
+		t.Helper()
+		for {
+			n := 0
+			fresh := all[0].fresh
+			for _, a := range all {
+				if a == all[0] {
+					a.mu.Lock()
+					fresh = a.fresh
+					a.mu.Unlock()
+				}
+				granted = a.granted(size)
+				n += len(granted)
+			}
+			switch {
+			case n > want:
+				t.Fatalf("%d large requests may be sent, want %d", n, want)
+			case n == want:
+				return granted
+			}
+			select {
+			case <-fresh:
+			case <-time.After(10 * time.Millisecond): // another one's
+			case <-all[0].b.ctx.Done():
+				t.Fatalf("%d large requests may be sent, want %d", n, want)
+			}
+		}
+	}
+	t.Run("on a connection", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, redistest.Embedded(t))
+		stop := b.witness(t)
+		a := b.attack(t).listen()
+		begin(a)
+		const atOnce = server.MaxUnfinished / size
+		granted := awaitGrants(atOnce, a)
+		a.must(0, a.WriteRSTStream(granted[0], http2.ErrCodeCancel))
+		awaitGrants(atOnce+1, a)
+		for rest := message[1<<10:]; len(rest) > 0; { // as much as the connection's window allows
+			n := min(len(rest), 16<<10)
+			a.must(0, a.WriteData(granted[1], n == len(rest), rest[:n]))
+			rest = rest[n:]
+		}
+		a.awaitCode(granted[1], codes.Internal) // it has arrived
+		awaitGrants(atOnce+2, a)
+		stop()
+	})
+	t.Run("on all", func(t *testing.T) {
+		t.Parallel()
+		b := setupHurried(t, func(c *server.Config) { c.MaxRequestBytes = 3 * server.MaxRequest })
+		stop := b.witness(t)
+		first, second := b.attack(t).listen(), b.attack(t).listen()
+		begin(first)
+		begin(second)
+		awaitGrants(3, first, second)
+		_ = first.conn.Close() // what it had is free
+		awaitGrants(3, second)
+		stop()
+	})
+	t.Run("without leave", func(t *testing.T) {
+		t.Parallel()
+		b := setupHurried(t, func(c *server.Config) { c.MaxRequestBytes = 1 << 20 })
+		stop := b.witness(t)
+		a := b.attack(t).listen()
+		stream := half(a)
+		var err error
+		for sent := 0; err == nil && sent < 4*server.StreamWindow; sent += 16 << 10 {
+			err = a.WriteData(stream, false, message[:16<<10])
+		}
+		a.isCutOff()
+		stop()
+	})
 }

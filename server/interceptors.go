@@ -42,6 +42,11 @@ func (s *Server) interceptors() []grpc.ServerOption {
 		defer callOver(ctx)
 		c := s.newCall(info.FullMethod, request)
 		err = c.run(ctx, layers, func(ctx context.Context) error {
+			done, err := s.workOn(request)
+			if err != nil {
+				return err
+			}
+			defer done()
 			if response, err = handler(ctx, request); err == nil {
 				response, err = s.toSend(ctx, response, nil)
 			}
@@ -62,6 +67,18 @@ func (s *Server) interceptors() []grpc.ServerOption {
 		})
 	}
 	return []grpc.ServerOption{grpc.UnaryInterceptor(unary), grpc.StreamInterceptor(stream)}
+}
+
+// workOn takes room for a request, which is in memory until its call is over; there may be no more.
+func (s *Server) workOn(request any) (done func(), err error) {
+	size := int64(sizeOf(request))
+	switch {
+	case size <= streamWindow:
+		return func() {}, nil
+	case !s.requests.TryAcquire(size):
+		return nil, errBusy
+	}
+	return func() { s.requests.Release(size) }, nil
 }
 
 func (c *call) run(ctx context.Context, layers []layer, handler func(context.Context) error) error {

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -49,6 +50,10 @@ type Config struct {
 	// refused.
 	MaxCalls       int
 	MaxWatchedJobs int
+	// MaxRequestBytes is how much of large requests (above 64 KiB) may be on its way to the
+	// server, and as much again may be worked on; default 512 MiB. What is more waits at the
+	// clients, or is refused.
+	MaxRequestBytes int
 
 	// What tests shorten, and what they add.
 	patience patience
@@ -62,8 +67,9 @@ const (
 	maxHeaderBytes = 16 << 10
 	maxStreams     = 1000 // per connection
 	// How much a client may send ahead. gRPC would find it out by a ping with each request, which
-	// costs as much as a small request itself; and go up to 16 MiB for every stream.
-	streamWindow = 256 << 10
+	// costs as much as a small request itself; and go up to 16 MiB for every stream. It takes no
+	// smaller window than 64 KiB.
+	streamWindow = 64 << 10
 	connWindow   = 1 << 20
 )
 
@@ -109,7 +115,8 @@ type Server struct {
 	connections *connections
 	calls       atomic.Int64 // that are open
 	watchedJobs atomic.Int64
-	samples     samples // of what is logged
+	samples     samples             // of what is logged
+	requests    *semaphore.Weighted // room for large requests that are worked on
 }
 
 // New makes a server. Call Serve, then Shutdown.
@@ -135,16 +142,20 @@ func New(config Config) *Server {
 	if config.MaxWatchedJobs == 0 {
 		config.MaxWatchedJobs = 1_000_000
 	}
+	if config.MaxRequestBytes == 0 {
+		config.MaxRequestBytes = 512 << 20
+	}
 	if config.patience == (patience{}) {
 		config.patience = defaultPatience
 	}
-	s := &Server{config: config, log: config.Logger, health: health.NewServer()}
+	s := &Server{config: config, log: config.Logger, health: health.NewServer(),
+		requests: semaphore.NewWeighted(int64(config.MaxRequestBytes))}
 	s.serving, s.drain = context.WithCancel(context.Background())
 	p := config.patience
 	s.connections = newConnections(config.MaxConnections, config.MaxConnectionsPerPeer, p.stall)
 	s.grpc = grpc.NewServer(slices.Concat(s.interceptors(), []grpc.ServerOption{
 		grpc.InTapHandle(s.admitCall),
-		grpc.Creds(unreadCounts{insecure.NewCredentials()}),
+		grpc.Creds(unreadCounts{insecure.NewCredentials(), semaphore.NewWeighted(int64(config.MaxRequestBytes))}),
 		grpc.ForceServerCodecV2(releasingCodec{codec.New()}),
 		grpc.MaxRecvMsgSize(maxRequest),
 		grpc.MaxSendMsgSize(maxMessage),

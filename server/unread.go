@@ -29,6 +29,7 @@ const (
 // unreadCounts gives each connection its count.
 type unreadCounts struct {
 	credentials.TransportCredentials
+	requests *semaphore.Weighted // room for large requests
 }
 
 // connection is what is known of a connection.
@@ -42,11 +43,14 @@ type connection struct {
 func (u unreadCounts) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	accepted, _ := raw.(*conn)
 	secured, info, err := u.TransportCredentials.ServerHandshake(raw)
-	return secured, connection{info, accepted != nil && accepted.isRefused, semaphore.NewWeighted(maxUnread), new(atomic.Int64)}, err
+	if err != nil {
+		return nil, nil, err
+	}
+	return newGrantingConn(secured, u.requests), connection{info, accepted != nil && accepted.isRefused, semaphore.NewWeighted(maxUnread), new(atomic.Int64)}, nil
 }
 
 func (u unreadCounts) Clone() credentials.TransportCredentials {
-	return unreadCounts{u.TransportCredentials.Clone()}
+	return unreadCounts{u.TransportCredentials.Clone(), u.requests}
 }
 
 // toSend checks an answer before it is sent. A large one waits for its place among what

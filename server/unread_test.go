@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
@@ -64,7 +65,7 @@ func TestPlacesAreGivenBack(t *testing.T) {
 func TestLargeAnswersTakeTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		_, info, err := unreadCounts{insecure.NewCredentials()}.ServerHandshake(new(net.TCPConn))
+		_, info, err := unreadCounts{insecure.NewCredentials(), semaphore.NewWeighted(1)}.ServerHandshake(new(net.TCPConn))
 		if err != nil {
 			t.Fatal(err)
 		}
