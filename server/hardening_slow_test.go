@@ -154,8 +154,9 @@ func (b *bundle) bigState(t *testing.T) {
 	}
 }
 
-// keeps is how many states of 3 MiB a server keeps for a connection that does not take them.
-const keeps = server.MaxUnread / (3 << 20)
+// keeps is how many states of 3 MiB a server keeps for a connection that does not take them: for
+// the last one it needs room for the largest answer.
+const keeps = (server.MaxUnread - (4 << 20)) / (3 << 20)
 
 // A client that asks for much and takes nothing is refused what would be kept for it.
 func TestUnreadAnswers(t *testing.T) {
@@ -472,4 +473,45 @@ func TestHalfSentLargeRequests(t *testing.T) {
 		a.isCutOff()
 		stop()
 	})
+}
+
+// building is a store whose states are read only when the test says so.
+type building struct {
+	server.Broker
+	begun, proceed chan struct{}
+}
+
+func (b building) State(ctx context.Context, job string, names []string) (redis.JobState, error) {
+	b.begun <- struct{}{}
+	<-b.proceed
+	return b.Broker.State(ctx, job, names)
+}
+
+// Answers that a client asks for all at once are built only as they have room.
+func TestLargeAnswersAreNotBuiltAllAtOnce(t *testing.T) {
+	t.Parallel()
+	const calls, atOnce = 100, server.MaxUnread / (4 << 20)
+	states := building{begun: make(chan struct{}, calls), proceed: make(chan struct{})}
+	b := setupHurried(t, func(c *server.Config) { states.Broker, c.Broker = c.Broker, &states })
+	b.bigState(t)
+	stop := b.witness(t)
+	a := b.attack(t, open).listen()
+	a.must(0, a.WriteWindowUpdate(0, 1<<30))
+	var streams []uint32
+	for range calls {
+		streams = append(streams, a.call(getAll, &argusv1.GetAllRequest{JobId: "big"}))
+	}
+	for range atOnce {
+		<-states.begun
+	}
+	a.must(0, a.WritePing(false, [8]byte{}))
+	a.await("the answer to a ping", func(s seen) bool { return s.pongs > 0 }) // so all calls have begun
+	if n := len(states.begun); n > 0 {
+		t.Errorf("%d answers more than there is room for are built", n)
+	}
+	close(states.proceed)
+	for _, stream := range streams {
+		a.awaitCode(stream, codes.OK)
+	}
+	stop()
 }

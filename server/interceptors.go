@@ -47,8 +47,20 @@ func (s *Server) interceptors() []grpc.ServerOption {
 				return err
 			}
 			defer done()
-			if response, err = handler(ctx, request); err == nil {
-				response, err = s.toSend(ctx, response, nil)
+			place, err := s.placeFor(ctx, info.FullMethod)
+			if err != nil {
+				return err
+			}
+			isBuilt := false
+			defer func() {
+				if !isBuilt { // it failed, or panicked
+					place.release()
+				}
+			}()
+			answer, err := handler(ctx, request)
+			if err == nil {
+				isBuilt = true
+				response, err = s.toSend(ctx, answer, place, nil)
 			}
 			return err
 		})
@@ -140,7 +152,10 @@ func (s *serverStream) receive(message any) error {
 // SendMsg sends a message. A caller that takes nothing is not waited for beyond the send
 // time-out or the server's shutdown; what then still waits ends with the stream.
 func (s *serverStream) SendMsg(message any) error {
-	message, err := s.server.toSend(s.ctx, message, &s.moved)
+	place, err := s.server.placeFor(s.ctx, s.call.method)
+	if err == nil {
+		message, err = s.server.toSend(s.ctx, message, place, &s.moved)
+	}
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,8 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
+
+	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
 )
 
 // gRPC keeps an answer until the client has taken it, and a client need not take anything:
@@ -53,32 +55,80 @@ func (u unreadCounts) Clone() credentials.TransportCredentials {
 	return unreadCounts{u.TransportCredentials.Clone(), u.requests}
 }
 
-// toSend checks an answer before it is sent. A large one waits for its place among what
-// the client has not taken, as long as the client takes any of that. The pieces of it that
-// the client takes are counted in moved too, if that is not nil.
-func (s *Server) toSend(ctx context.Context, message any, moved *atomic.Int64) (any, error) {
+// largeAnswers is how large the answers of some methods can be. They take their places before
+// their handlers run, and give back what they did not need: else a thousand calls would each
+// build an answer, and only then wait. Read and Await are not here: they wait for long, and
+// for little.
+var largeAnswers = map[string]int64{
+	argusv1.JobState_GetAll_FullMethodName:       maxMessage,
+	argusv1.JobState_GetField_FullMethodName:     1 << 20,
+	argusv1.Admin_ListDeadLetters_FullMethodName: maxMessage,
+	argusv1.Admin_ListPending_FullMethodName:     1 << 20,
+}
+
+// place is what an answer takes of its connection's room; the zero value takes none.
+type place struct {
+	connection connection
+	size       int64
+}
+
+// placeFor takes a place for the answer of a method, if it can be large.
+func (s *Server) placeFor(ctx context.Context, method string) (p place, err error) {
+	client, _ := peer.FromContext(ctx)
+	if client == nil {
+		return p, nil
+	}
+	p.connection, _ = client.AuthInfo.(connection)
+	if p.connection.unread != nil && largeAnswers[method] > 0 {
+		err = p.resize(ctx, largeAnswers[method], s.config.SendTimeout)
+	}
+	return p, err
+}
+
+// resize makes the place as large as the answer is. To make it larger it waits, as long as the
+// client takes any of what it has been sent.
+func (p *place) resize(ctx context.Context, size int64, timeout time.Duration) error {
+	if p.connection.unread == nil {
+		return nil
+	}
+	if size > p.size {
+		if err := p.connection.reserve(ctx, size-p.size, timeout); err != nil {
+			return err
+		}
+	} else {
+		p.connection.unread.Release(p.size - size)
+	}
+	p.size = size
+	return nil
+}
+
+// release gives the place back.
+func (p *place) release() { _ = p.resize(context.Background(), 0, 0) }
+
+// toSend checks an answer before it is sent. A large one gets its place among what the client
+// has not taken. The pieces of it that the client takes are counted in moved too, if that is
+// not nil.
+func (s *Server) toSend(ctx context.Context, message any, p place, moved *atomic.Int64) (any, error) {
 	size := sizeOf(message)
 	if size > maxMessage {
+		p.release()
 		return nil, errResponseTooLarge
 	}
-	client, _ := peer.FromContext(ctx)
-	if client == nil || size <= smallAnswer {
+	if size <= smallAnswer || p.connection.unread == nil {
+		p.release()
 		return message, nil
 	}
-	c, ok := client.AuthInfo.(connection)
-	if !ok {
-		return message, nil
-	}
-	if err := c.reserve(ctx, int64(size), s.config.SendTimeout); err != nil {
+	if err := p.resize(ctx, int64(size), s.config.SendTimeout); err != nil {
+		p.release()
 		return nil, err
 	}
 	count := func() {
-		c.moved.Add(1)
+		p.connection.moved.Add(1)
 		if moved != nil {
 			moved.Add(1)
 		}
 	}
-	return &counted{message, count, sync.OnceFunc(func() { c.unread.Release(int64(size)) })}, nil
+	return &counted{message, count, sync.OnceFunc(p.release)}, nil
 }
 
 // reserve waits for a place of a size.

@@ -74,7 +74,8 @@ func TestLargeAnswersTakeTurns(t *testing.T) {
 		mib := wrapperspb.Bytes(make([]byte, 1<<20))
 		var places []*counted
 		take := func() error {
-			message, err := s.toSend(ctx, mib, nil)
+			place, _ := s.placeFor(ctx, "/of/a/large/message")
+			message, err := s.toSend(ctx, mib, place, nil)
 			if err == nil {
 				places = append(places, message.(*counted))
 			}
@@ -101,7 +102,7 @@ func TestLargeAnswersTakeTurns(t *testing.T) {
 		if err := <-taken; !errors.Is(err, context.Canceled) {
 			t.Error("of a caller that left:", err)
 		}
-		if _, err := s.toSend(ctx, wrapperspb.Bytes(nil), nil); err != nil {
+		if _, err := s.toSend(ctx, wrapperspb.Bytes(nil), place{}, nil); err != nil {
 			t.Error("a small answer:", err)
 		}
 	})
