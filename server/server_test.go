@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -466,6 +467,50 @@ func TestCallerThatLeavesGetsNothing(t *testing.T) {
 		<-left
 		b.publish(t, "job")
 		if d := b.readOne(t); d.GetDeliveryAttempt() != 1 {
+			t.Error(d)
+		}
+	})
+}
+
+// late is a store that has what was read only when its caller is gone.
+type late struct {
+	server.Broker
+	begun, returned chan struct{}
+}
+
+func (l late) Read(ctx context.Context, r redis.ReadRequest) ([]redis.Delivery, error) {
+	if r.Consumer != "late" {
+		return l.Broker.Read(ctx, r)
+	}
+	close(l.begun)
+	<-ctx.Done()
+	return l.Broker.Read(context.WithoutCancel(ctx), r)
+}
+
+func (l late) Release(ctx context.Context, deliveries []redis.Delivery) {
+	l.Broker.Release(ctx, deliveries)
+	close(l.returned)
+}
+
+// What was leased for a caller that has left, or whose deadline has passed, goes to another at
+// once.
+func TestReadForACallerThatIsGone(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, e redistest.Engine) {
+		store := &late{begun: make(chan struct{}), returned: make(chan struct{})}
+		b := setupServer(t, e, redis.BrokerConfig{}, func(c *server.Config) { store.Broker, c.Broker = c.Broker, store })
+		b.publish(t, "job")
+		ctx, leave := context.WithCancel(b.ctx)
+		go func() { <-store.begun; leave() }()
+		if r, err := b.queue.Read(ctx, &argusv1.ReadRequest{Consumer: "late"}); status.Code(err) != codes.Canceled {
+			t.Fatal(r, err)
+		}
+		select {
+		case <-store.returned:
+		case <-b.ctx.Done():
+			t.Fatal("nothing was given back")
+		}
+		if d := b.readOne(t); d.GetTask().GetJobId() != "job" || d.GetDeliveryAttempt() != 1 {
 			t.Error(d)
 		}
 	})
