@@ -19,7 +19,7 @@ run: ## Serve gRPC on localhost:7233 over an in-memory store.
 test: ## Run the tests; TESTFLAGS=-race for the race detector.
 	@command -v redis-server >/dev/null || [ "$$REDIS_INTEGRATION_TEST" = true ] || \
 		echo "No redis-server here: the tests on a real Redis are skipped. REDIS_INTEGRATION_TEST=true demands them."
-	$(TOOL) gotestsum --format pkgname-and-test-fails $(GOTESTSUMFLAGS) -- $(TESTFLAGS) ./...
+	$(TOOL) gotestsum --format pkgname-and-test-fails $(GOTESTSUMFLAGS) -- -timeout=1h $(TESTFLAGS) ./...
 
 build: ## Build bin/argus.
 	$(GO) build -o bin/argus ./cmd/argus

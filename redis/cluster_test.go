@@ -77,7 +77,7 @@ func TestClusterSlotMoves(t *testing.T) {
 	t.Parallel()
 	const prefix = "{argus}:"
 	m := newMasters(t, prefix)
-	client, err := redis.NewClient(redis.Config{Addr: m.nodes[0].Options().Addr, Cluster: true, Prefix: prefix})
+	client, err := redis.NewClient(patient(redis.Config{Addr: m.nodes[0].Options().Addr, Cluster: true, Prefix: prefix}))
 	if err != nil {
 		t.Fatal(err)
 	}

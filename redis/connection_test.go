@@ -19,7 +19,7 @@ import (
 func work(t *testing.T, config redis.Config) {
 	t.Helper()
 	ctx := redistest.Context(t)
-	client, err := redis.NewClient(config)
+	client, err := redis.NewClient(patient(config))
 	if err != nil {
 		t.Fatal(err)
 	}

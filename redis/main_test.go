@@ -41,12 +41,18 @@ func setup(t *testing.T, e redistest.Engine, config redis.BrokerConfig) *bundle 
 
 func connect(t *testing.T, e redistest.Engine) *redis.Client {
 	t.Helper()
-	client, err := redis.NewClient(redis.Config{Addr: e.Addr, Prefix: e.Prefix})
+	client, err := redis.NewClient(patient(redis.Config{Addr: e.Addr, Prefix: e.Prefix}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = client.Close() })
 	return client
+}
+
+// patient has a client wait for a store that a busy machine does not run.
+func patient(c redis.Config) redis.Config {
+	c.ReadTimeout, c.WriteTimeout = redistest.Patience, redistest.Patience
+	return c
 }
 
 // open opens another broker on the same store, as another server process would.

@@ -31,12 +31,12 @@ func TestModel(t *testing.T) {
 		rapid.Check(t, func(rt *rapid.T) {
 			n++
 			e.Prefix = fmt.Sprintf("%s%d:", prefix, n) // a store of its own
-			client, err := redis.NewClient(redis.Config{Addr: e.Addr, Prefix: e.Prefix})
+			client, err := redis.NewClient(patient(redis.Config{Addr: e.Addr, Prefix: e.Prefix}))
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer client.Close()
-			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), redistest.Patience)
 			defer cancel()
 			fair := redis.QueueConfig{}
 			if rapid.Bool().Draw(rt, "fair") {

@@ -120,7 +120,7 @@ func (b *Broker) giveBack(ctx context.Context, lease Lease, g giveBack) (Nacked,
 		}
 		return Nacked{Outcome: NackRetry, Delay: due}, err
 	case "DEAD":
-		b.log.Warn("a task went to the dead letters", "queue", lease.Queue, "job_id", lease.JobID, "message_id", lease.EntryID, "reason", g.epitaph(config))
+		b.log.Warn("a task went to the dead letters", "queue", lease.Queue, "job_id", lease.JobID, "message_id", lease.EntryID, "cause", g.end(config))
 		return Nacked{Outcome: NackDead}, nil
 	case "CANCELLED":
 		return Nacked{Outcome: NackCancelled}, nil
@@ -130,15 +130,20 @@ func (b *Broker) giveBack(ctx context.Context, lease Lease, g giveBack) (Nacked,
 
 // epitaph is the error message of a job whose task dies.
 func (g giveBack) epitaph(config QueueConfig) string {
-	text := "rejected"
-	switch {
-	case g.action == "retry":
-		text = fmt.Sprintf("gave up after %d attempts", config.MaxAttempts)
-	case g.cause == CauseMaxCrashes:
-		text = fmt.Sprintf("gave up after %d workers vanished with it", config.MaxCrashes)
-	}
+	text := g.end(config)
 	if g.reason != "" {
 		text += ": " + g.reason
 	}
 	return text
+}
+
+// end says why a task dies, without the words of its worker.
+func (g giveBack) end(config QueueConfig) string {
+	switch {
+	case g.action == "retry":
+		return fmt.Sprintf("gave up after %d attempts", config.MaxAttempts)
+	case g.cause == CauseMaxCrashes:
+		return fmt.Sprintf("gave up after %d workers vanished with it", config.MaxCrashes)
+	}
+	return "rejected"
 }

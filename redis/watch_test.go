@@ -18,7 +18,7 @@ import (
 )
 
 // longWait is longer than any test waits; a test that needs it all fails.
-const longWait = 20 * time.Second
+const longWait = redistest.Patience
 
 func (b *bundle) watch(t *testing.T, job, after string) (*redis.Watch, redis.Snapshot) {
 	t.Helper()

@@ -43,6 +43,7 @@ type seen struct {
 	codes    map[uint32]codes.Code      // of calls that ended, by stream
 	resets   map[uint32]http2.ErrCode   // of streams that were reset without a status
 	data     map[uint32]int             // bytes
+	windows  map[uint32]int             // bytes that it may send beyond the first
 	goAway   string                     // why the server wants no more of it
 	ended    error                      // how the connection ended
 	settings map[http2.SettingID]uint32 // what the server asks for
@@ -68,7 +69,7 @@ func (b *bundle) attack(t *testing.T, settings ...http2.Setting) *attacker {
 	t.Helper()
 	a := &attacker{t: t, b: b, conn: b.dial(t), next: 1, fresh: make(chan struct{})}
 	a.seen = seen{begun: make(map[uint32]bool), codes: make(map[uint32]codes.Code), resets: make(map[uint32]http2.ErrCode),
-		data: make(map[uint32]int), settings: make(map[http2.SettingID]uint32)}
+		data: make(map[uint32]int), windows: make(map[uint32]int), settings: make(map[http2.SettingID]uint32)}
 	a.Framer = http2.NewFramer(a.conn, a.conn)
 	a.AllowIllegalWrites = true
 	a.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
@@ -120,6 +121,8 @@ func (a *attacker) note(frame http2.Frame, err error) {
 		}
 	case *http2.DataFrame:
 		a.seen.data[f.StreamID] += len(f.Data())
+	case *http2.WindowUpdateFrame:
+		a.seen.windows[f.StreamID] += int(f.Increment)
 	case *http2.GoAwayFrame:
 		a.seen.goAway = f.ErrCode.String() + " " + string(f.DebugData())
 	case *http2.PingFrame:

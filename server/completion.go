@@ -24,26 +24,29 @@ type completion struct {
 // How often a watch sends a heartbeat.
 const (
 	defaultHeartbeat = 15 * time.Second
-	minHeartbeat     = 10 * time.Millisecond
 	maxHeartbeat     = time.Hour
 )
 
-func heartbeat(d *durationpb.Duration) (time.Duration, error) {
+func (s *Server) heartbeat(d *durationpb.Duration) (time.Duration, error) {
 	if d == nil {
 		return defaultHeartbeat, nil
 	}
 	interval, err := fromDuration("heartbeat_interval", d)
-	if err == nil && (interval < minHeartbeat || interval > maxHeartbeat) {
-		err = &redis.ArgumentError{Field: "heartbeat_interval", Problem: fmt.Sprintf("is %s, want %s to %s", interval, minHeartbeat, maxHeartbeat)}
+	if least := s.config.patience.heartbeat; err == nil && (interval < least || interval > maxHeartbeat) {
+		err = &redis.ArgumentError{Field: "heartbeat_interval", Problem: fmt.Sprintf("is %s, want %s to %s", interval, least, maxHeartbeat)}
 	}
 	return interval, err
 }
 
 func (c *completion) Watch(r *argusv1.WatchRequest, stream grpc.ServerStreamingServer[argusv1.WatchResponse]) error {
-	interval, err := heartbeat(r.GetHeartbeatInterval())
+	interval, err := c.server.heartbeat(r.GetHeartbeatInterval())
 	if err != nil {
 		return err
 	}
+	if !c.server.watch(1) {
+		return errBusy
+	}
+	defer c.server.watchedJobs.Add(-1)
 	watch, err := c.broker.WatchFrames(r.GetJobId(), redis.WatchOptions{After: r.GetAfterCursor(), State: r.GetIncludeState()})
 	if err != nil {
 		return err

@@ -67,7 +67,7 @@ func (q *taskQueue) Consume(stream grpc.BidiStreamingServer[argusv1.ConsumeReque
 	if err := checkOutstanding("start.max_outstanding", c.start.GetMaxOutstanding(), 1); err != nil {
 		return err
 	}
-	if c.beat, err = heartbeat(c.start.GetHeartbeatInterval()); err != nil {
+	if c.beat, err = q.server.heartbeat(c.start.GetHeartbeatInterval()); err != nil {
 		return inList("start.", err)
 	}
 	held, err := q.held(stream.Context(), c.start)

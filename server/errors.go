@@ -24,6 +24,7 @@ var (
 	errResponseTooLarge = errors.New("the response is too large")
 	errSlowReader       = errors.New("the caller does not read its stream")
 	errTooManyJobs      = errors.New("the stream watches too many jobs")
+	errBusy             = errors.New("the server has as much to do as it may")
 	errPanic            = errors.New("a handler panicked")
 )
 
@@ -74,6 +75,8 @@ var failures = []failure{
 		"the job has as many events that are not terminal as it may, in number (1000) or in bytes (the server's setting event_bytes); only its terminal event can follow", false},
 	{errTooManyJobs, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_TOO_MANY_JOBS,
 		"the stream watches more than 500000 jobs; use another one", false},
+	{errBusy, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_SERVER_BUSY,
+		"the server has as many connections, calls or watched jobs as it may have, or as many connections from this address; nothing was done; try again later or elsewhere", true},
 	{errSlowReader, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_SLOW_READER,
 		"the caller did not read its stream for too long and was cut off; go on from the last cursor", true},
 	{errShuttingDown, codes.Unavailable, argusv1.ErrorReason_ERROR_REASON_SERVER_SHUTTING_DOWN,

@@ -20,6 +20,8 @@ func (c *Config) SetHandshake(d time.Duration) { c.bear().handshake = d }
 func (c *Config) SetRequest(d time.Duration)   { c.bear().request = d }
 func (c *Config) SetIdle(d time.Duration)      { c.bear().idle = d }
 func (c *Config) SetMinPing(d time.Duration)   { c.bear().minPing = d }
+func (c *Config) SetHeartbeat(d time.Duration) { c.bear().heartbeat = d }
+func (c *Config) SetStall(d time.Duration)     { c.bear().stall = d }
 func (c *Config) SetPings(after, timeout time.Duration) {
 	c.bear().pingAfter, c.bear().pingTimeout = after, timeout
 }
@@ -31,6 +33,9 @@ const (
 	MaxRequest = maxRequest
 	MaxStreams = maxStreams
 	MaxUnread  = maxUnread
+
+	StreamWindow  = streamWindow
+	MaxUnfinished = maxUnfinished
 )
 
 // MinPing is how often a client may ping.

@@ -8,12 +8,12 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -48,13 +48,12 @@ func TestSilentConnections(t *testing.T) {
 		}
 		all = append(all, conn)
 	}
-	stop := b.witness(t) // finds a place when one of them has lost its own
 	for i, conn := range all {
 		if _, err := io.Copy(io.Discard, conn); err != nil && !isReset(err) {
 			t.Errorf("%q: %v", openings[i], err)
 		}
 	}
-	stop()
+	b.witness(t)()
 }
 
 // isReset is true of a connection that the server closed without reading everything.
@@ -64,7 +63,7 @@ func isReset(err error) bool { return strings.Contains(err.Error(), "connection 
 // still there, and can't answer.
 func TestHalfAFrame(t *testing.T) {
 	t.Parallel()
-	b := setupHurried(t, func(c *server.Config) { c.SetPings(time.Second, 100*time.Millisecond) })
+	b := setupHurried(t, func(c *server.Config) { c.SetPings(200*time.Millisecond, 5*time.Second) })
 	a := b.attack(t).listen()
 	stop := b.witness(t)
 	_, err := a.open(publish)
@@ -101,7 +100,7 @@ func TestIdleConnections(t *testing.T) {
 // A request that does not arrive ends its call, however much of it comes bit by bit.
 func TestHalfSentRequests(t *testing.T) {
 	t.Parallel()
-	const patience = 300 * time.Millisecond
+	const patience = 2 * time.Second
 	b := setupHurried(t, func(c *server.Config) { c.SetRequest(patience) })
 	stop := b.witness(t)
 	// What has arrived is not in a hurry: neither a call that waits, nor a stream that has
@@ -155,13 +154,14 @@ func (b *bundle) bigState(t *testing.T) {
 	}
 }
 
-// keeps is how many states of 3 MiB a server keeps for a connection that does not take them.
-const keeps = server.MaxUnread / (3 << 20)
+// keeps is how many states of 3 MiB a server keeps for a connection that does not take them: for
+// the last one it needs room for the largest answer.
+const keeps = (server.MaxUnread - (4 << 20)) / (3 << 20)
 
 // A client that asks for much and takes nothing is refused what would be kept for it.
 func TestUnreadAnswers(t *testing.T) {
 	t.Parallel()
-	b := setup(t, redistest.Embedded(t))
+	b := setupHurried(t, func(c *server.Config) { c.SendTimeout = time.Second })
 	b.bigState(t)
 	stop := b.witness(t)
 	a := b.attack(t, deaf).listen()
@@ -192,7 +192,7 @@ func TestUnreadAnswers(t *testing.T) {
 // The other streams than Watch; that one is in TestSlowReaderIsCutOff.
 func TestStreamsThatAreNotRead(t *testing.T) {
 	t.Parallel()
-	b := setup(t, redistest.Embedded(t))
+	b := setupHurried(t, func(c *server.Config) { c.SendTimeout = time.Second })
 	half := strings.Repeat("x", 1<<19)
 	for i := range 4 {
 		job := fmt.Sprint("job-", i)
@@ -218,7 +218,10 @@ func TestStreamsThatAreNotRead(t *testing.T) {
 	}{{"/argus.v1.Completion/WatchMany", []proto.Message{many}}, {consume, []proto.Message{start, more}}} {
 		stream, err := a.open(c.method)
 		a.must(0, err)
-		for _, r := range c.requests {
+		for i, r := range c.requests {
+			if i > 0 { // else both are answered by one frame, which fits
+				a.await("the first frame", func(s seen) bool { return s.begun[stream] })
+			}
 			data, err := proto.Marshal(r)
 			a.must(0, err)
 			a.must(0, a.WriteData(stream, false, framed(0, len(data), data)))
@@ -250,7 +253,7 @@ var open = http2.Setting{ID: http2.SettingInitialWindowSize, Val: math.MaxInt32}
 // A client that does not read from its socket, and goes on to ask for answers.
 func TestConnectionThatIsNotRead(t *testing.T) {
 	t.Parallel()
-	b := setupHurried(t, func(c *server.Config) { c.SetPings(time.Second, 100*time.Millisecond) })
+	b := setupHurried(t, func(c *server.Config) { c.SetStall(time.Second) })
 	b.bigState(t)
 	stop := b.witness(t)
 	a := b.attack(t, open)
@@ -305,28 +308,211 @@ func TestShutdownAmongHostileClients(t *testing.T) {
 	a.isCutOff()
 }
 
-// Who comes while all places are taken waits until one is free.
+// A client that comes while all places are taken is refused at once, in words, and not held up;
+// it is served as soon as one is free.
 func TestMaxConnections(t *testing.T) {
 	t.Parallel()
-	b := setupHurried(t, func(c *server.Config) { c.MaxConnections = 2 })
-	list := &argusv1.ListRequest{}
-	first, second := b.attack(t).listen(), b.attack(t).listen()
-	second.awaitCode(second.call(listJobs, list), codes.OK)
-	var isFree atomic.Bool
-	served := make(chan error, 1)
-	go func() {
-		_, err := b.state.List(b.ctx, list)
-		if !isFree.Load() {
-			t.Error("a client more than MaxConnections was served")
+	for name, change := range map[string]func(*server.Config){
+		"in all":           func(c *server.Config) { c.MaxConnections = 2 },
+		"from one address": func(c *server.Config) { c.MaxConnectionsPerPeer = 2 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setupHurried(t, change)
+			list := &argusv1.ListRequest{}
+			first, second := b.attack(t).listen(), b.attack(t).listen()
+			second.awaitCode(second.call(listJobs, list), codes.OK)
+			_, err := b.state.List(b.ctx, list)
+			if told := expect(t, err, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_SERVER_BUSY); !told.retryable {
+				t.Error("not retryable")
+			}
+			for range 50 { // those that have a place are served
+				first.awaitCode(first.call(listJobs, list), codes.OK)
+			}
+			_ = second.conn.Close()
+			tick := time.NewTicker(5 * time.Millisecond)
+			defer tick.Stop()
+			for err != nil {
+				<-tick.C
+				_, err = b.state.List(b.ctx, list)
+				if code := status.Code(err); code != codes.OK && code != codes.ResourceExhausted && code != codes.Unavailable {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// More calls than the server may have are refused, and those that are over make room.
+func TestMaxCalls(t *testing.T) {
+	t.Parallel()
+	b := setupHurried(t, func(c *server.Config) { c.MaxCalls = 3 })
+	a := b.attack(t).listen()
+	stream, err := a.open(publish) // and no request
+	a.must(0, err)
+	waiting := a.call(watch, &argusv1.WatchRequest{JobId: "job"})
+	a.await("the snapshot", func(s seen) bool { return s.data[waiting] > 0 })
+	for range 20 {
+		a.awaitCode(a.call(listJobs, &argusv1.ListRequest{}), codes.OK)
+	}
+	a.call(watch, &argusv1.WatchRequest{JobId: "job"})
+	_, err = b.state.List(b.ctx, &argusv1.ListRequest{})
+	if told := expect(t, err, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_SERVER_BUSY); !told.retryable {
+		t.Error("not retryable")
+	}
+	a.must(0, a.WriteRSTStream(stream, http2.ErrCodeCancel))
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for err != nil {
+		<-tick.C
+		_, err = b.state.List(b.ctx, &argusv1.ListRequest{})
+		if code := status.Code(err); code != codes.OK && code != codes.ResourceExhausted {
+			t.Fatal(err)
 		}
-		served <- err
-	}()
-	for range 50 { // those that have a place are served
-		first.awaitCode(first.call(listJobs, list), codes.OK)
 	}
-	isFree.Store(true)
-	_ = second.conn.Close()
-	if err := <-served; err != nil {
-		t.Error(err)
+}
+
+// granted are the streams that may send a request of a size.
+func (a *attacker) granted(size int) (streams []uint32) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for stream, n := range a.seen.windows {
+		if stream != 0 && n >= size {
+			streams = append(streams, stream)
+		}
 	}
+	return streams
+}
+
+// A client that begins many large requests may go on with a few of them, and with the next as
+// soon as one has arrived or is given up. However many clients do so, the server has a bound.
+func TestHalfSentLargeRequests(t *testing.T) {
+	t.Parallel()
+	const size = server.MaxRequest - 1<<10
+	message := make([]byte, size) // which is no protobuf
+	half := func(a *attacker) uint32 {
+		stream, err := a.open(publish)
+		a.must(0, err)
+		a.must(0, a.WriteData(stream, false, framed(0, size, message[:1<<10])))
+		return stream
+	}
+	begin := func(a *attacker) {
+		for range 100 {
+			half(a)
+		}
+	}
+	awaitGrants := func(want int, all ...*attacker) (granted []uint32) {
+		t.Helper()
+		for {
+			n := 0
+			all[0].mu.Lock()
+			fresh := all[0].fresh
+			all[0].mu.Unlock()
+			for _, a := range all {
+				granted = a.granted(size)
+				n += len(granted)
+			}
+			switch {
+			case n > want:
+				t.Fatalf("%d large requests may be sent, want %d", n, want)
+			case n == want:
+				return granted
+			}
+			select {
+			case <-fresh:
+			case <-time.After(10 * time.Millisecond): // another one's
+			case <-all[0].b.ctx.Done():
+				t.Fatalf("%d large requests may be sent, want %d", n, want)
+			}
+		}
+	}
+	t.Run("on a connection", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, redistest.Embedded(t))
+		stop := b.witness(t)
+		a := b.attack(t).listen()
+		begin(a)
+		const atOnce = server.MaxUnfinished / size
+		granted := awaitGrants(atOnce, a)
+		a.must(0, a.WriteRSTStream(granted[0], http2.ErrCodeCancel))
+		awaitGrants(atOnce+1, a)
+		for rest := message[1<<10:]; len(rest) > 0; { // as much as the connection's window allows
+			n := min(len(rest), 16<<10)
+			a.must(0, a.WriteData(granted[1], n == len(rest), rest[:n]))
+			rest = rest[n:]
+		}
+		a.awaitCode(granted[1], codes.Internal) // it has arrived
+		awaitGrants(atOnce+2, a)
+		stop()
+	})
+	t.Run("on all", func(t *testing.T) {
+		t.Parallel()
+		b := setupHurried(t, func(c *server.Config) { c.MaxRequestBytes = 3 * server.MaxRequest })
+		stop := b.witness(t)
+		first, second := b.attack(t).listen(), b.attack(t).listen()
+		begin(first)
+		begin(second)
+		awaitGrants(3, first, second)
+		_ = first.conn.Close() // what it had is free
+		awaitGrants(3, second)
+		stop()
+	})
+	t.Run("without leave", func(t *testing.T) {
+		t.Parallel()
+		b := setupHurried(t, func(c *server.Config) { c.MaxRequestBytes = 1 << 20 })
+		stop := b.witness(t)
+		a := b.attack(t).listen()
+		stream := half(a)
+		for range 50 { // meanwhile the server has read the head
+			a.awaitCode(a.call(listJobs, &argusv1.ListRequest{}), codes.OK)
+		}
+		var err error
+		for sent := 0; err == nil && sent < 4*server.StreamWindow; sent += 16 << 10 {
+			err = a.WriteData(stream, false, message[:16<<10])
+		}
+		// gRPC resets a stream whose head it had not read yet.
+		a.await("the end", func(s seen) bool { return s.ended != nil || s.resets[stream] == http2.ErrCodeFlowControl })
+		stop()
+	})
+}
+
+// building is a store whose states are read only when the test says so.
+type building struct {
+	server.Broker
+	begun, proceed chan struct{}
+}
+
+func (b building) State(ctx context.Context, job string, names []string) (redis.JobState, error) {
+	b.begun <- struct{}{}
+	<-b.proceed
+	return b.Broker.State(ctx, job, names)
+}
+
+// Answers that a client asks for all at once are built only as they have room.
+func TestLargeAnswersAreNotBuiltAllAtOnce(t *testing.T) {
+	t.Parallel()
+	const calls, atOnce = 100, server.MaxUnread / (4 << 20)
+	states := building{begun: make(chan struct{}, calls), proceed: make(chan struct{})}
+	b := setupHurried(t, func(c *server.Config) { states.Broker, c.Broker = c.Broker, &states })
+	b.bigState(t)
+	stop := b.witness(t)
+	a := b.attack(t, open).listen()
+	a.must(0, a.WriteWindowUpdate(0, 1<<30))
+	var streams []uint32
+	for range calls {
+		streams = append(streams, a.call(getAll, &argusv1.GetAllRequest{JobId: "big"}))
+	}
+	for range atOnce {
+		<-states.begun
+	}
+	a.must(0, a.WritePing(false, [8]byte{}))
+	a.await("the answer to a ping", func(s seen) bool { return s.pongs > 0 }) // so all calls have begun
+	if n := len(states.begun); n > 0 {
+		t.Errorf("%d answers more than there is room for are built", n)
+	}
+	close(states.proceed)
+	for _, stream := range streams {
+		a.awaitCode(stream, codes.OK)
+	}
+	stop()
 }

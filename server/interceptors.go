@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -20,6 +21,11 @@ type call struct {
 	request any   // the (first) request; nil before it was received
 	cause   error // what the handler returned, for the log
 	log     *slog.Logger
+	samples *samples
+}
+
+func (s *Server) newCall(method string, request any) *call {
+	return &call{method: method, request: request, log: s.log, samples: &s.samples}
 }
 
 // layer is one interceptor: it runs the rest of the call and may look at how it ended.
@@ -31,13 +37,30 @@ type layer func(ctx context.Context, c *call, next func(context.Context) error) 
 var layers = []layer{logCall, tellErrors, recoverPanic}
 
 func (s *Server) interceptors() []grpc.ServerOption {
-	log := s.log
 	unary := func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (response any, err error) {
 		requestArrived(ctx)
-		c := &call{method: info.FullMethod, request: request, log: log}
+		defer callOver(ctx)
+		c := s.newCall(info.FullMethod, request)
 		err = c.run(ctx, layers, func(ctx context.Context) error {
-			if response, err = handler(ctx, request); err == nil {
-				response, err = s.toSend(ctx, response)
+			done, err := s.workOn(request)
+			if err != nil {
+				return err
+			}
+			defer done()
+			place, err := s.placeFor(ctx, info.FullMethod)
+			if err != nil {
+				return err
+			}
+			isBuilt := false
+			defer func() {
+				if !isBuilt { // it failed, or panicked
+					place.release()
+				}
+			}()
+			answer, err := handler(ctx, request)
+			if err == nil {
+				isBuilt = true
+				response, err = s.toSend(ctx, answer, place, nil)
 			}
 			return err
 		})
@@ -47,7 +70,8 @@ func (s *Server) interceptors() []grpc.ServerOption {
 		return response, nil
 	}
 	stream := func(service any, inner grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		c := &call{method: info.FullMethod, log: log}
+		defer callOver(inner.Context())
+		c := s.newCall(info.FullMethod, nil)
 		return c.run(inner.Context(), layers, func(ctx context.Context) error {
 			ctx, stop := s.whileServing(ctx)
 			defer stop()
@@ -55,6 +79,18 @@ func (s *Server) interceptors() []grpc.ServerOption {
 		})
 	}
 	return []grpc.ServerOption{grpc.UnaryInterceptor(unary), grpc.StreamInterceptor(stream)}
+}
+
+// workOn takes room for a request, which is in memory until its call is over; there may be no more.
+func (s *Server) workOn(request any) (done func(), err error) {
+	size := int64(sizeOf(request))
+	switch {
+	case size <= streamWindow:
+		return func() {}, nil
+	case !s.requests.TryAcquire(size):
+		return nil, errBusy
+	}
+	return func() { s.requests.Release(size) }, nil
 }
 
 func (c *call) run(ctx context.Context, layers []layer, handler func(context.Context) error) error {
@@ -71,6 +107,7 @@ type serverStream struct {
 	ctx       context.Context // ends when the server shuts down
 	call      *call
 	converses bool // the client sends more than its request, and the handler waits for it
+	moved     atomic.Int64
 
 	server *Server
 }
@@ -112,25 +149,19 @@ func (s *serverStream) receive(message any) error {
 	}
 }
 
-// SendMsg sends a message. A caller that does not read is not waited for beyond the send
+// SendMsg sends a message. A caller that takes nothing is not waited for beyond the send
 // time-out or the server's shutdown; what then still waits ends with the stream.
 func (s *serverStream) SendMsg(message any) error {
-	message, err := s.server.toSend(s.ctx, message)
+	place, err := s.server.placeFor(s.ctx, s.call.method)
+	if err == nil {
+		message, err = s.server.toSend(s.ctx, message, place, &s.moved)
+	}
 	if err != nil {
 		return err
 	}
 	sent := make(chan error, 1)
 	go func() { sent <- s.ServerStream.SendMsg(message) }()
-	timer := time.NewTimer(s.server.config.SendTimeout)
-	defer timer.Stop()
-	select {
-	case err := <-sent:
-		return err
-	case <-timer.C:
-		return errSlowReader
-	case <-s.ctx.Done():
-		return context.Cause(s.ctx)
-	}
+	return whileMoving(s.ctx, sent, &s.moved, s.server.config.SendTimeout)
 }
 
 // tellErrors turns what the handler returned into a status.
@@ -153,7 +184,7 @@ func recoverPanic(ctx context.Context, c *call, next func(context.Context) error
 }
 
 // logCall logs a call when it has ended: failures of ours as warnings, failures of the
-// caller as information, successes for debugging.
+// caller as information, successes for debugging. Of failures that are alike it logs samples.
 func logCall(ctx context.Context, c *call, next func(context.Context) error) error {
 	start := time.Now()
 	err := next(ctx)
@@ -165,7 +196,7 @@ func logCall(ctx context.Context, c *call, next func(context.Context) error) err
 	default:
 		level = slog.LevelInfo
 	}
-	if !c.log.Enabled(ctx, level) {
+	if !c.log.Enabled(ctx, level) || level > slog.LevelDebug && !c.samples.take(ctx, c.log, kind{c.method, reasonOf(err)}, level) {
 		return err
 	}
 	attrs := []slog.Attr{slog.String("method", c.method), slog.String("code", status.Code(err).String()),

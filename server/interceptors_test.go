@@ -17,7 +17,8 @@ import (
 func TestPanicIsToldAndLogged(t *testing.T) {
 	t.Parallel()
 	var text bytes.Buffer
-	c := &call{method: "/test", request: &argusv1.AwaitRequest{JobId: "job"}, log: slog.New(slog.NewTextHandler(&text, nil))}
+	s := &Server{log: slog.New(slog.NewTextHandler(&text, nil))}
+	c := s.newCall("/test", &argusv1.AwaitRequest{JobId: "job"})
 	err := c.run(t.Context(), layers, func(context.Context) error { panic("secret of the handler") })
 	if status.Code(err) != codes.Internal || reasonOf(err) != "INTERNAL" || strings.Contains(err.Error(), "secret") {
 		t.Error(err)

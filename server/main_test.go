@@ -106,7 +106,8 @@ func setupServer(t *testing.T, e redistest.Engine, config redis.BrokerConfig, ch
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := server.Config{Broker: broker, Logger: log, SendTimeout: 300 * time.Millisecond}
+	told := server.Config{Broker: broker, Logger: log}
+	told.SetHeartbeat(10 * time.Millisecond)
 	change(&told)
 	s := server.New(told)
 	served := make(chan error, 1)
@@ -120,7 +121,7 @@ func setupServer(t *testing.T, e redistest.Engine, config redis.BrokerConfig, ch
 		queue: argusv1.NewTaskQueueClient(conn), state: argusv1.NewJobStateClient(conn), done: argusv1.NewCompletionClient(conn),
 		admin: argusv1.NewAdminClient(conn)}
 	b.shutdown = sync.OnceFunc(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		s.Shutdown(ctx)
 		if ctx.Err() != nil {
@@ -139,7 +140,7 @@ func setupServer(t *testing.T, e redistest.Engine, config redis.BrokerConfig, ch
 // openBroker opens a broker on an engine.
 func openBroker(t *testing.T, e redistest.Engine, config redis.BrokerConfig) (broker server.Broker, closeAll func()) {
 	t.Helper()
-	settings := redis.Config{Addr: e.Addr, Prefix: e.Prefix, ReadTimeout: 2 * time.Second}
+	settings := redis.Config{Addr: e.Addr, Prefix: e.Prefix, ReadTimeout: redistest.Patience, WriteTimeout: redistest.Patience}
 	if e.Shards > 0 {
 		settings.Prefix, settings.Shards = e.Base, e.Shards
 	}

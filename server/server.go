@@ -9,9 +9,10 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"golang.org/x/net/netutil"
+	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -35,11 +36,24 @@ type Config struct {
 	Logger *slog.Logger
 	// MaxWait caps how long a Read or an Await may wait; default 60 s.
 	MaxWait time.Duration
-	// SendTimeout is how long a caller may leave its stream, or large answers, unread; default 8 s.
+	// SendTimeout is how long a caller may take nothing of what is sent on its stream, or of
+	// large answers; default 8 s.
 	SendTimeout time.Duration
-	// MaxConnections is how many clients may be connected; default 10,000. More wait
-	// until one leaves.
-	MaxConnections int
+	// MaxConnections is how many clients may be connected, default 10,000, and
+	// MaxConnectionsPerPeer how many of them from one address, default 5,000. More are
+	// refused.
+	MaxConnections        int
+	MaxConnectionsPerPeer int
+
+	// MaxCalls is how many calls may be open at once, streams among them, default 100,000;
+	// MaxWatchedJobs how many jobs may be watched by streams, default 1,000,000. More are
+	// refused.
+	MaxCalls       int
+	MaxWatchedJobs int
+	// MaxRequestBytes is how much of large requests (above 64 KiB) may be on its way to the
+	// server, and as much again may be worked on; default 512 MiB. What is more waits at the
+	// clients, or is refused.
+	MaxRequestBytes int
 
 	// What tests shorten, and what they add.
 	patience patience
@@ -53,8 +67,9 @@ const (
 	maxHeaderBytes = 16 << 10
 	maxStreams     = 1000 // per connection
 	// How much a client may send ahead. gRPC would find it out by a ping with each request, which
-	// costs as much as a small request itself; and go up to 16 MiB for every stream.
-	streamWindow = 256 << 10
+	// costs as much as a small request itself; and go up to 16 MiB for every stream. It takes no
+	// smaller window than 64 KiB.
+	streamWindow = 64 << 10
 	connWindow   = 1 << 20
 )
 
@@ -72,6 +87,10 @@ type patience struct {
 	// pingAfter is after how much silence a client is asked whether it is there, pingTimeout
 	// how long it may take to answer.
 	pingAfter, pingTimeout time.Duration
+	// stall is how long a connection may take no byte of what is written to it.
+	stall time.Duration
+	// heartbeat is how often a client may ask for heartbeats.
+	heartbeat time.Duration
 	// minPing is how often a client may ping. Many ping every 10 s, and a network brings
 	// some of these pings closer together.
 	minPing time.Duration
@@ -79,7 +98,7 @@ type patience struct {
 
 var defaultPatience = patience{
 	handshake: 10 * time.Second, request: 30 * time.Second, idle: 5 * time.Minute, age: 30 * time.Minute, grace: time.Minute,
-	pingAfter: 20 * time.Second, pingTimeout: 10 * time.Second, minPing: 5 * time.Second,
+	pingAfter: 20 * time.Second, pingTimeout: 10 * time.Second, stall: 20 * time.Second, heartbeat: time.Second, minPing: 5 * time.Second,
 }
 
 // Server is the gRPC server: the services, health and reflection.
@@ -93,7 +112,11 @@ type Server struct {
 	drain   context.CancelFunc
 	tasks   sync.WaitGroup
 
-	handshakes handshakes
+	connections *connections
+	calls       atomic.Int64 // that are open
+	watchedJobs atomic.Int64
+	samples     samples             // of what is logged
+	requests    *semaphore.Weighted // room for large requests that are worked on
 }
 
 // New makes a server. Call Serve, then Shutdown.
@@ -110,15 +133,29 @@ func New(config Config) *Server {
 	if config.MaxConnections == 0 {
 		config.MaxConnections = 10000
 	}
+	if config.MaxConnectionsPerPeer == 0 {
+		config.MaxConnectionsPerPeer = 5000
+	}
+	if config.MaxCalls == 0 {
+		config.MaxCalls = 100_000
+	}
+	if config.MaxWatchedJobs == 0 {
+		config.MaxWatchedJobs = 1_000_000
+	}
+	if config.MaxRequestBytes == 0 {
+		config.MaxRequestBytes = 512 << 20
+	}
 	if config.patience == (patience{}) {
 		config.patience = defaultPatience
 	}
-	s := &Server{config: config, log: config.Logger, health: health.NewServer()}
+	s := &Server{config: config, log: config.Logger, health: health.NewServer(),
+		requests: semaphore.NewWeighted(int64(config.MaxRequestBytes))}
 	s.serving, s.drain = context.WithCancel(context.Background())
 	p := config.patience
+	s.connections = newConnections(config.MaxConnections, config.MaxConnectionsPerPeer, p.stall)
 	s.grpc = grpc.NewServer(slices.Concat(s.interceptors(), []grpc.ServerOption{
-		grpc.InTapHandle(p.awaitRequest),
-		grpc.Creds(unreadCounts{insecure.NewCredentials()}),
+		grpc.InTapHandle(s.admitCall),
+		grpc.Creds(unreadCounts{insecure.NewCredentials(), semaphore.NewWeighted(int64(config.MaxRequestBytes))}),
 		grpc.ForceServerCodecV2(releasingCodec{codec.New()}),
 		grpc.MaxRecvMsgSize(maxRequest),
 		grpc.MaxSendMsgSize(maxMessage),
@@ -157,7 +194,7 @@ func (s *Server) report(status healthpb.HealthCheckResponse_ServingStatus) {
 // Serve answers calls until Shutdown; then it returns nil.
 func (s *Server) Serve(listener net.Listener) error {
 	s.tasks.Go(s.watchRedis)
-	err := s.grpc.Serve(handshakeListener{netutil.LimitListener(listener, s.config.MaxConnections), &s.handshakes})
+	err := s.grpc.Serve(admittingListener{listener, s.connections})
 	if errors.Is(err, grpc.ErrServerStopped) {
 		return nil
 	}
@@ -170,7 +207,8 @@ const (
 	healthTimeout = 2 * time.Second
 )
 
-// watchRedis reports the services as serving while Redis answers.
+// watchRedis reports the services as serving while Redis answers. As it runs regularly, it also
+// logs how many calls were not logged.
 func (s *Server) watchRedis() {
 	ticker := time.NewTicker(healthPeriod)
 	defer ticker.Stop()
@@ -192,6 +230,7 @@ func (s *Server) watchRedis() {
 				s.report(healthpb.HealthCheckResponse_NOT_SERVING)
 			}
 		}
+		s.samples.flush(s.serving, s.log, false)
 		select {
 		case <-ticker.C:
 		case <-s.serving.Done():
@@ -211,7 +250,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 		close(stopped)
 	}()
 	s.drain()
-	s.handshakes.end()
+	s.connections.end()
 	select {
 	case <-stopped:
 	case <-ctx.Done():
@@ -220,6 +259,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 		<-stopped
 	}
 	s.tasks.Wait()
+	s.samples.flush(context.WithoutCancel(ctx), s.log, true)
 }
 
 // whileServing is a caller's context that also ends when the server shuts down.
@@ -243,8 +283,13 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-// deadlineMargin is how long before the caller's deadline an answer is sent.
-const deadlineMargin = 50 * time.Millisecond
+// What is left of the time until the caller's deadline for the answer: a part, because a
+// caller that has little time is in a hurry, and one on a busy machine or network gives much.
+const (
+	deadlinePart      = 4
+	minDeadlineMargin = 50 * time.Millisecond
+	maxDeadlineMargin = time.Second
+)
 
 // waitTime is how long a call may wait for something: what it asks for, within the
 // server's cap and the caller's deadline.
@@ -257,7 +302,8 @@ func (s *Server) waitTime(ctx context.Context, asked, otherwise time.Duration, g
 	}
 	asked = min(asked, s.config.MaxWait)
 	if deadline, ok := ctx.Deadline(); ok {
-		asked = min(asked, time.Until(deadline)-deadlineMargin)
+		left := time.Until(deadline)
+		asked = min(asked, left-min(max(left/deadlinePart, minDeadlineMargin), maxDeadlineMargin))
 	}
 	return max(asked, 0), nil
 }

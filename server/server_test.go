@@ -21,7 +21,9 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
+	"github.com/hikmaai-io/argus-queue/redis"
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
+	"github.com/hikmaai-io/argus-queue/server"
 )
 
 const completed = argusv1.JobStatus_JOB_STATUS_COMPLETED
@@ -449,7 +451,7 @@ func TestCallerThatLeavesGetsNothing(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e)
-		ctx, cancel := context.WithTimeout(b.ctx, 200*time.Millisecond)
+		ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second) // of which a second is for the answer
 		defer cancel()
 		r, err := b.queue.Read(ctx, &argusv1.ReadRequest{Consumer: "w", Wait: durationpb.New(30 * time.Second)})
 		if err != nil || len(r.GetDeliveries()) != 0 {
@@ -465,6 +467,50 @@ func TestCallerThatLeavesGetsNothing(t *testing.T) {
 		<-left
 		b.publish(t, "job")
 		if d := b.readOne(t); d.GetDeliveryAttempt() != 1 {
+			t.Error(d)
+		}
+	})
+}
+
+// late is a store that has what was read only when its caller is gone.
+type late struct {
+	server.Broker
+	begun, returned chan struct{}
+}
+
+func (l late) Read(ctx context.Context, r redis.ReadRequest) ([]redis.Delivery, error) {
+	if r.Consumer != "late" {
+		return l.Broker.Read(ctx, r)
+	}
+	close(l.begun)
+	<-ctx.Done()
+	return l.Broker.Read(context.WithoutCancel(ctx), r)
+}
+
+func (l late) Release(ctx context.Context, deliveries []redis.Delivery) {
+	l.Broker.Release(ctx, deliveries)
+	close(l.returned)
+}
+
+// What was leased for a caller that has left, or whose deadline has passed, goes to another at
+// once.
+func TestReadForACallerThatIsGone(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, e redistest.Engine) {
+		store := &late{begun: make(chan struct{}), returned: make(chan struct{})}
+		b := setupServer(t, e, redis.BrokerConfig{}, func(c *server.Config) { store.Broker, c.Broker = c.Broker, store })
+		b.publish(t, "job")
+		ctx, leave := context.WithCancel(b.ctx)
+		go func() { <-store.begun; leave() }()
+		if r, err := b.queue.Read(ctx, &argusv1.ReadRequest{Consumer: "late"}); status.Code(err) != codes.Canceled {
+			t.Fatal(r, err)
+		}
+		select {
+		case <-store.returned:
+		case <-b.ctx.Done():
+			t.Fatal("nothing was given back")
+		}
+		if d := b.readOne(t); d.GetTask().GetJobId() != "job" || d.GetDeliveryAttempt() != 1 {
 			t.Error(d)
 		}
 	})
@@ -544,7 +590,7 @@ func TestResponseTooLarge(t *testing.T) {
 func TestSlowReaderIsCutOff(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, e redistest.Engine) {
-		b := setup(t, e)
+		b := setupServer(t, e, redis.BrokerConfig{}, func(c *server.Config) { c.SendTimeout = 2 * time.Second })
 		half := strings.Repeat("x", 1<<19)
 		for range 8 {
 			if err := b.raw.XAdd(b.ctx, &goredis.XAddArgs{Stream: b.key("argus_completion:job"), Values: []any{"status", "running", "x", half}}).Err(); err != nil {
@@ -589,12 +635,17 @@ func TestLogsHoldNoPayload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.publish(t, "rejected")
+	if _, err := b.queue.Nack(b.ctx, &argusv1.NackRequest{LeaseToken: b.readOne(t).GetLeaseToken(), DeadLetter: true, Reason: "secret"}); err != nil {
+		t.Fatal(err)
+	}
 	b.shutdown()
 	text := b.logs.String()
 	if strings.Contains(text, "secret") {
 		t.Error("a payload was logged:", text)
 	}
-	for _, want := range []string{`"method":"/argus.v1.TaskQueue/Complete"`, `"job_id":"job"`, `"message_id":"` + d.GetMessageId() + `"`, `"consumer":"w"`, `"code":"OK"`, `"duration_ms":`} {
+	for _, want := range []string{`"method":"/argus.v1.TaskQueue/Complete"`, `"job_id":"job"`, `"message_id":"` + d.GetMessageId() + `"`, `"consumer":"w"`, `"code":"OK"`, `"duration_ms":`,
+		`"msg":"a task went to the dead letters"`, `"cause":"rejected"`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the log lacks %s:\n%s", want, text)
 		}

@@ -90,17 +90,21 @@ func (q *taskQueue) Read(ctx context.Context, r *argusv1.ReadRequest) (*argusv1.
 	if err != nil {
 		return nil, err
 	}
-	ctx, stop := q.server.whileServing(ctx)
+	serving, stop := q.server.whileServing(ctx)
 	defer stop()
-	deliveries, err := q.broker.Read(ctx, redis.ReadRequest{
+	deliveries, err := q.broker.Read(serving, redis.ReadRequest{
 		Queue: r.GetQueue(), Group: r.GetGroup(), Consumer: r.GetConsumer(),
 		Max: int(r.GetMaxTasks()), Wait: wait, OwnPending: r.GetOwnPending(),
 	})
-	if ended(ctx, err) == errShuttingDown {
+	if ended(serving, err) == errShuttingDown {
 		return &argusv1.ReadResponse{}, nil // there is no work here; ask the next server
 	}
 	if err != nil {
 		return nil, err
+	}
+	if ctx.Err() != nil { // the answer would reach nobody, and the tasks wait for their leases to run out
+		q.broker.Release(context.WithoutCancel(ctx), deliveries)
+		return nil, ctx.Err()
 	}
 	return &argusv1.ReadResponse{Deliveries: toDeliveries(deliveries)}, nil
 }

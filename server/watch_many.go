@@ -23,14 +23,17 @@ const (
 // watchMany is one WatchMany stream. One goroutine receives, one sends; the watches belong
 // to the one that sends.
 type watchMany struct {
+	server   *Server
 	stream   grpc.BidiStreamingServer[argusv1.WatchManyRequest, argusv1.WatchManyResponse]
 	watches  *redis.Watches
 	interval time.Duration
+	counted  int // of the server's watched jobs
 }
 
 func (c *completion) WatchMany(stream grpc.BidiStreamingServer[argusv1.WatchManyRequest, argusv1.WatchManyResponse]) error {
-	w := &watchMany{stream: stream, watches: c.broker.Watches(), interval: defaultHeartbeat}
+	w := &watchMany{server: c.server, stream: stream, watches: c.broker.Watches(), interval: defaultHeartbeat}
 	defer w.watches.Close()
+	defer func() { w.server.watchedJobs.Add(-int64(w.counted)) }()
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
 	requests, ended := received(ctx, stream.Recv)
@@ -68,6 +71,7 @@ func (w *watchMany) run(ctx context.Context, requests <-chan *argusv1.WatchManyR
 		if err != nil {
 			return err
 		}
+		w.discount()
 		if frame != nil {
 			if err := w.stream.Send(toManyFrame(frame)); err != nil {
 				return err
@@ -109,13 +113,18 @@ func (w *watchMany) apply(r *argusv1.WatchManyRequest) error {
 	}
 	if r.GetHeartbeatInterval() != nil {
 		var err error
-		if w.interval, err = heartbeat(r.GetHeartbeatInterval()); err != nil {
+		if w.interval, err = w.server.heartbeat(r.GetHeartbeatInterval()); err != nil {
 			return err
 		}
 	}
 	for _, job := range r.GetRemove() {
 		w.watches.Remove(job)
 	}
+	w.discount()
+	if !w.server.watch(len(r.GetAdd())) {
+		return errBusy
+	}
+	w.counted += len(r.GetAdd())
 	for i, job := range r.GetAdd() {
 		err := w.watches.Add(job.GetJobId(), redis.WatchOptions{After: job.GetAfterCursor(), State: job.GetIncludeState()})
 		if err != nil {
@@ -126,6 +135,23 @@ func (w *watchMany) apply(r *argusv1.WatchManyRequest) error {
 		return errTooManyJobs
 	}
 	return nil
+}
+
+// discount counts jobs no more that are not watched any more.
+func (w *watchMany) discount() {
+	if gone := w.counted - w.watches.Len(); gone != 0 {
+		w.counted -= gone
+		w.server.watchedJobs.Add(-int64(gone))
+	}
+}
+
+// watch counts n jobs more that are watched; false when those are too many.
+func (s *Server) watch(n int) bool {
+	if s.watchedJobs.Add(int64(n)) > int64(s.config.MaxWatchedJobs) {
+		s.watchedJobs.Add(-int64(n))
+		return false
+	}
+	return true
 }
 
 // inList puts the place in a list in front of the fields of bad arguments. Other errors

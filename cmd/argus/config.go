@@ -25,15 +25,20 @@ type config struct {
 	GRPCAddr        string
 	HTTPAddr        string
 	HTTPPprof       bool
-	MaxConnections  int
 	MaxWait         time.Duration
 	ShutdownTimeout time.Duration
 	LogLevel        string
 	LogFormat       string
 	Redis           redisConfig
 	Broker          redis.BrokerConfig
-	encoding        string
-	isDev           bool
+	limits
+	encoding string
+	isDev    bool
+}
+
+// limits bound what all clients together may have of a server.
+type limits struct {
+	MaxConnections, MaxConnectionsPerPeer, MaxCalls, MaxWatchedJobs int
 }
 
 // useRedis says whether to use a Redis. For dev that must be said, by naming it or by
@@ -59,7 +64,10 @@ func newConfig(flags *pflag.FlagSet) *config {
 	c.text(&c.GRPCAddr, "grpc_addr", defaultAddr, "address for gRPC, host:port")
 	c.text(&c.HTTPAddr, "http_addr", "", "address for HTTP, host:port: /metrics for Prometheus, /healthz; empty means none")
 	c.toggle(&c.HTTPPprof, "http_pprof", false, "serve Go's profiles on http_addr, under /debug/pprof/; on loopback only")
-	c.number(&c.MaxConnections, "max_connections", 10000, "how many clients may be connected")
+	c.number(&c.MaxConnections, "max_connections", 10000, "how many clients may be connected; more are refused")
+	c.number(&c.MaxConnectionsPerPeer, "max_connections_per_peer", 5000, "how many clients may be connected from one address (IPv6: one /64 network); more are refused")
+	c.number(&c.MaxCalls, "max_calls", 100000, "how many calls may be open at once, streams among them; more are refused")
+	c.number(&c.MaxWatchedJobs, "max_watched_jobs", 1000000, "how many jobs all streams together may watch; more are refused")
 	c.duration(&c.MaxWait, "max_wait", time.Minute, "how long a Read or an Await may wait")
 	c.duration(&c.ShutdownTimeout, "shutdown_timeout", 10*time.Second, "how long calls may take to finish on shutdown")
 	c.text(&c.LogLevel, "log.level", "info", "debug, info, warn or error; debug logs every call")
@@ -169,7 +177,8 @@ func (c *config) redisAddresses() error {
 // positive checks the numbers that can't be zero: zero would mean the default.
 func (c *config) positive() error {
 	positive := map[string]bool{
-		"max_connections": c.MaxConnections > 0, "max_wait": c.MaxWait > 0, "shutdown_timeout": c.ShutdownTimeout > 0,
+		"max_connections": c.MaxConnections > 0, "max_connections_per_peer": c.MaxConnectionsPerPeer > 0,
+		"max_calls": c.MaxCalls > 0, "max_watched_jobs": c.MaxWatchedJobs > 0, "max_wait": c.MaxWait > 0, "shutdown_timeout": c.ShutdownTimeout > 0,
 		"redis.pool_size": c.Redis.PoolSize > 0, "redis.read_timeout": c.Redis.ReadTimeout > 0, "redis.write_timeout": c.Redis.WriteTimeout > 0,
 		"max_attempts": c.Broker.Queue.MaxAttempts > 0, "max_crashes": c.Broker.Queue.MaxCrashes > 0,
 		"retry_min": c.Broker.Queue.RetryMin > 0, "retry_max": c.Broker.Queue.RetryMax > 0,

@@ -66,7 +66,8 @@ var (
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(os.Args[0], append(args, "--grpc-addr", "localhost:0")...)}
-	p.cmd.Env = append(os.Environ(), asArgus+"=true")
+	patience := redistest.Patience.String() // with a store that a busy machine does not run
+	p.cmd.Env = append(os.Environ(), asArgus+"=true", "ARGUS_REDIS_READ_TIMEOUT="+patience, "ARGUS_REDIS_WRITE_TIMEOUT="+patience)
 	p.cmd.Stderr = p
 	p.run(t, func() { _ = p.cmd.Process.Kill() })
 	return p

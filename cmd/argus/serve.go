@@ -114,7 +114,8 @@ func (p *program) run(ctx context.Context, c *config, started func(addr string, 
 	}
 	defer stopHTTP()
 	go spareGC(ctx)
-	s := server.New(server.Config{Broker: broker, Logger: log, MaxWait: c.MaxWait, MaxConnections: c.MaxConnections})
+	s := server.New(server.Config{Broker: broker, Logger: log, MaxWait: c.MaxWait,
+		MaxConnections: c.MaxConnections, MaxConnectionsPerPeer: c.MaxConnectionsPerPeer, MaxCalls: c.MaxCalls, MaxWatchedJobs: c.MaxWatchedJobs})
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
 	started(displayAddr(c.GRPCAddr, listener.Addr()), store)

@@ -41,7 +41,8 @@ func (e Engine) Real() bool { return e.Name == "redis" }
 // Raw is a client as a raw Redis peer has it. The test's end closes it.
 func (e Engine) Raw(t testing.TB) *goredis.Client {
 	t.Helper()
-	raw := goredis.NewClient(&goredis.Options{Addr: e.Addr, Protocol: 2, DisableIdentity: true})
+	raw := goredis.NewClient(&goredis.Options{Addr: e.Addr, Protocol: 2, DisableIdentity: true,
+		DialTimeout: Patience, ReadTimeout: Patience, WriteTimeout: Patience, PoolTimeout: Patience})
 	t.Cleanup(func() { _ = raw.Close() })
 	return raw
 }
@@ -225,7 +226,7 @@ func (s *Server) Start() error {
 		return nil
 	case <-s.done:
 		return errors.New("redis-server ended at once")
-	case <-time.After(20 * time.Second):
+	case <-time.After(Patience):
 		_ = cmd.Process.Kill()
 		return errors.New("redis-server did not get ready")
 	}
@@ -250,11 +251,15 @@ func (s *Server) Engine() Engine {
 	return Engine{Name: "redis", Addr: s.Addr, Prefix: newPrefix()}
 }
 
+// Patience is how long a test waits for what must happen: so long that only what never
+// happens takes longer, on however busy a machine.
+const Patience = 10 * time.Minute
+
 // Context is a context that the test's end cancels, and that fails the test's waits
 // rather than hang them.
 func Context(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	t.Cleanup(cancel)
 	return ctx
 }

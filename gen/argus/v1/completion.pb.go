@@ -152,8 +152,7 @@ type WatchRequest struct {
 	// Only events after this cursor, the last one seen. Empty, or "0-0": all that are
 	// kept.
 	AfterCursor string `protobuf:"bytes,2,opt,name=after_cursor,json=afterCursor,proto3" json:"after_cursor,omitempty"`
-	// How often to send a heartbeat while nothing happens, 10 ms to 1 hour. Unset:
-	// 15 s.
+	// How often to send a heartbeat while nothing happens, 1 s to 1 hour. Unset: 15 s.
 	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,3,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
 	// Tell changes of the job's state as well. The first StateChange is the whole state.
 	// A caller that is slow gets fewer, with the newest values.
@@ -1036,8 +1035,8 @@ type AwaitRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The job. Required.
 	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
-	// How long. Unset: 5 s. 0s: don't wait. The server caps it (60 s), and answers
-	// before the caller's deadline.
+	// How long. Unset: 5 s. 0s: don't wait. The server caps it (60 s). Of the time
+	// until the caller's deadline it leaves a quarter, 50 ms to 1 s, for the answer.
 	Wait          *durationpb.Duration `protobuf:"bytes,2,opt,name=wait,proto3" json:"wait,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

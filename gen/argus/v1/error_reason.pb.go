@@ -79,8 +79,9 @@ const (
 	// RESOURCE_EXHAUSTED: the job has 1000 events that are not terminal, or as many bytes
 	// of them as it may (the server's setting event_bytes).
 	ErrorReason_ERROR_REASON_TOO_MANY_EVENTS ErrorReason = 19
-	// RESOURCE_EXHAUSTED: the caller left its stream, or 16 MiB of answers on one
-	// connection, unread for 8 seconds. Connect again, with the last cursor.
+	// RESOURCE_EXHAUSTED: for 8 seconds the caller took nothing of what was sent on its
+	// stream, or of 16 MiB of answers on one connection. Connect again, with the last
+	// cursor.
 	ErrorReason_ERROR_REASON_SLOW_READER ErrorReason = 20
 	// ALREADY_EXISTS: the queue wants one task of a job at a time, and the job has one
 	// that is not finished.
@@ -90,6 +91,10 @@ const (
 	ErrorReason_ERROR_REASON_QUEUE_FULL ErrorReason = 22
 	// RESOURCE_EXHAUSTED: the stream watches as many jobs as it may.
 	ErrorReason_ERROR_REASON_TOO_MANY_JOBS ErrorReason = 23
+	// RESOURCE_EXHAUSTED: the server has as many connections, calls or watched jobs as
+	// it may have, or as many connections from the caller's address. Nothing was done;
+	// retry later or on another server.
+	ErrorReason_ERROR_REASON_SERVER_BUSY ErrorReason = 24
 )
 
 // Enum value maps for ErrorReason.
@@ -119,6 +124,7 @@ var (
 		21: "ERROR_REASON_JOB_ACTIVE",
 		22: "ERROR_REASON_QUEUE_FULL",
 		23: "ERROR_REASON_TOO_MANY_JOBS",
+		24: "ERROR_REASON_SERVER_BUSY",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":          0,
@@ -145,6 +151,7 @@ var (
 		"ERROR_REASON_JOB_ACTIVE":           21,
 		"ERROR_REASON_QUEUE_FULL":           22,
 		"ERROR_REASON_TOO_MANY_JOBS":        23,
+		"ERROR_REASON_SERVER_BUSY":          24,
 	}
 )
 
@@ -179,7 +186,7 @@ var File_argus_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_argus_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1bargus/v1/error_reason.proto\x12\bargus.v1*\xb4\x06\n" +
+	"\x1bargus/v1/error_reason.proto\x12\bargus.v1*\xd2\x06\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dERROR_REASON_INVALID_ARGUMENT\x10\x01\x12$\n" +
@@ -205,7 +212,8 @@ const file_argus_v1_error_reason_proto_rawDesc = "" +
 	"\x18ERROR_REASON_SLOW_READER\x10\x14\x12\x1b\n" +
 	"\x17ERROR_REASON_JOB_ACTIVE\x10\x15\x12\x1b\n" +
 	"\x17ERROR_REASON_QUEUE_FULL\x10\x16\x12\x1e\n" +
-	"\x1aERROR_REASON_TOO_MANY_JOBS\x10\x17B8Z6github.com/hikmaai-io/argus-queue/gen/argus/v1;argusv1b\x06proto3"
+	"\x1aERROR_REASON_TOO_MANY_JOBS\x10\x17\x12\x1c\n" +
+	"\x18ERROR_REASON_SERVER_BUSY\x10\x18B8Z6github.com/hikmaai-io/argus-queue/gen/argus/v1;argusv1b\x06proto3"
 
 var (
 	file_argus_v1_error_reason_proto_rawDescOnce sync.Once

@@ -517,7 +517,8 @@ type ReadRequest struct {
 	// How many tasks at most, 1 to 1000; 0 means 1.
 	MaxTasks int32 `protobuf:"varint,4,opt,name=max_tasks,json=maxTasks,proto3" json:"max_tasks,omitempty"`
 	// How long to wait for work when there is none. Unset: 5 s. 0s: don't wait.
-	// The server caps it (60 s), and answers before the caller's deadline.
+	// The server caps it (60 s). Of the time until the caller's deadline it leaves a
+	// quarter, 50 ms to 1 s, for the answer: no work is an empty answer in time.
 	Wait *durationpb.Duration `protobuf:"bytes,5,opt,name=wait,proto3" json:"wait,omitempty"`
 	// Instead of new work, what this consumer holds already, longest held first: for
 	// a worker that was restarted. The leases start anew with new tokens, and the
@@ -1871,7 +1872,7 @@ type ConsumeStart struct {
 	Consumer string `protobuf:"bytes,3,opt,name=consumer,proto3" json:"consumer,omitempty"`
 	// How many tasks it may have that are not settled, 1 to 1000. Required.
 	MaxOutstanding int32 `protobuf:"varint,4,opt,name=max_outstanding,json=maxOutstanding,proto3" json:"max_outstanding,omitempty"`
-	// How often the server sends a heartbeat while it has nothing else to send, 10 ms to
+	// How often the server sends a heartbeat while it has nothing else to send, 1 s to
 	// 1 hour. Unset: 15 s.
 	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,5,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
 	unknownFields     protoimpl.UnknownFields
