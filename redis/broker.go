@@ -161,7 +161,9 @@ type Broker struct {
 	claims claims
 	lines  lines
 	known  *knownQueues
-	reads  *readQueue
+	// oldMarks allows looking into old marks of unique jobs.
+	oldMarks throttle
+	reads    *readQueue
 	// watched are the states that are watched.
 	watched *stateReads
 	// tracker is there while Redis itself rings the bell.
@@ -187,19 +189,20 @@ func NewBroker(client *Client, config BrokerConfig) (*Broker, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	b := &Broker{
-		client:  client,
-		keys:    client.keys,
-		config:  config,
-		log:     config.Logger,
-		states:  NewStateManager(client, StateManagerConfig{DefaultTTL: config.StateTTL}),
-		bell:    newDoorbell(),
-		due:     newAlarm(),
-		known:   newKnownQueues(),
-		reads:   newReadQueue(),
-		watched: newStateReads(),
-		stale:   make(chan Event, healQueue),
-		closed:  ctx.Done(),
-		stop:    stop,
+		client:   client,
+		keys:     client.keys,
+		config:   config,
+		log:      config.Logger,
+		states:   NewStateManager(client, StateManagerConfig{DefaultTTL: config.StateTTL}),
+		bell:     newDoorbell(),
+		due:      newAlarm(),
+		known:    newKnownQueues(),
+		oldMarks: throttle{period: markPeriod},
+		reads:    newReadQueue(),
+		watched:  newStateReads(),
+		stale:    make(chan Event, healQueue),
+		closed:   ctx.Done(),
+		stop:     stop,
 	}
 	b.tasks.Go(func() { b.serveReads(ctx) })
 	b.tasks.Go(func() { b.serveStates(ctx) })

@@ -122,9 +122,12 @@ func (b *Broker) drop(ctx context.Context, d dropped) ([]string, error) {
 	case d.place.member != "":
 		where, id = "set", d.place.member
 	}
-	config := b.queueConfig(d.place.Queue)
+	config, unique := b.queueConfig(d.place.Queue), ""
+	if config.UniqueJobs {
+		unique = "unique"
+	}
 	r := recording{jobID: d.jobID, part: d.part, queue: config, results: []Result{d.result}}
 	return b.record(ctx, dropScript, repeatable, r,
 		[]string{b.keys.tasks(d.place.Queue), d.place.set(b.keys)},
-		[]any{where, id, config.Lease.Milliseconds(), b.config.DefaultGroup, record})
+		[]any{where, id, config.Lease.Milliseconds(), b.config.DefaultGroup, unique, record})
 }

@@ -224,5 +224,5 @@ func (b *Broker) completed(lease *Lease, word, more string) (Recorded, error) {
 	case "ERROR":
 		return Recorded{}, translate("complete", replyError(more), repeatable)
 	}
-	return Recorded{}, ErrLeaseLost
+	return Recorded{}, leaseError(word)
 }

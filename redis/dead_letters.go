@@ -3,8 +3,10 @@ package redis
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	goredis "github.com/redis/go-redis/v9"
 )
 
@@ -65,11 +67,7 @@ func (b *Broker) Redrive(ctx context.Context, queue string, all bool, ids []stri
 		if !d.IsTask { // it would only die again
 			return false, nil
 		}
-		events := b.keys.completion(d.Task.JobID)
-		fairKeys, fairness := b.fair(queue)
-		keys := append([]string{b.keys.state(d.Task.JobID), events, b.keys.tasks(queue), b.keys.deadLetters(queue)}, fairKeys...)
-		reply, err := redriveScript.word(ctx, b.client, once, keys, d.EntryID, fairness, b.config.DefaultGroup)
-		if err != nil || reply != "OK" {
+		if reply, err := b.redrive(ctx, queue, d); err != nil || reply != "OK" {
 			return false, err
 		}
 		b.bell.ringEach(b.keys.tasks(queue), 1)
@@ -77,6 +75,30 @@ func (b *Broker) Redrive(ctx context.Context, queue string, all bool, ids []stri
 		b.ringState(d.Task.JobID)
 		return true, nil
 	})
+}
+
+// redrive runs the redrive script. A mark that the job is active may be of a task that a raw
+// worker has settled by now. ErrJobActive where it is not.
+func (b *Broker) redrive(ctx context.Context, queue string, d DeadLetter) (string, error) {
+	job, stale := d.Task.JobID, ""
+	fairKeys, fairness := b.fair(queue)
+	keys := append([]string{b.keys.state(job), b.keys.completion(job), b.keys.tasks(queue), b.keys.deadLetters(queue), b.keys.active(job)}, fairKeys...)
+	for {
+		reply, err := redriveScript.word(ctx, b.client, once, keys, d.EntryID, fairness, b.config.DefaultGroup,
+			b.uniqueTTL(b.queueConfig(queue)), uuid.NewString(), stale)
+		mark, isActive := strings.CutPrefix(reply, "ACTIVE\n")
+		if err != nil || !isActive {
+			return reply, err
+		}
+		isStale, err := b.isOutOfDate(ctx, job, mark)
+		if err == nil && (!isStale || stale == mark) {
+			err = &JobError{JobID: job, Err: ErrJobActive}
+		}
+		if err != nil {
+			return "", err
+		}
+		stale = mark
+	}
 }
 
 // DeleteDeadLetters removes dead letters, all of them or those with the ids, and says how

@@ -110,12 +110,19 @@ func (b *Broker) Job(ctx context.Context, jobID string) (JobInfo, error) {
 			info.Place = p
 		}
 	}
+	cancelled, err := b.cancelledAt(ctx, jobID)
+	info.Cancelled = !cancelled.IsZero() && !cancelled.Before(info.Place.PublishedAt)
+	return info, err
+}
+
+// cancelledAt is when a job was cancelled last; zero when it was not. Tasks that were published
+// until then are not delivered.
+func (b *Broker) cancelledAt(ctx context.Context, jobID string) (time.Time, error) {
 	at, err := b.client.commands.ZScore(ctx, b.keys.cancelledJobs(), jobID).Result()
-	if err != nil && !errors.Is(err, goredis.Nil) {
-		return JobInfo{}, translate("find job", err, repeatable)
+	if errors.Is(err, goredis.Nil) {
+		return time.Time{}, nil
 	}
-	info.Cancelled = err == nil && int64(at) >= info.Place.PublishedAt.UnixMilli()
-	return info, nil
+	return time.UnixMilli(int64(at)), translate("find job", err, repeatable)
 }
 
 // result is a job's terminal event, the first one; nil when there is none. It walks as the

@@ -101,7 +101,7 @@ func (b *Broker) giveBack(ctx context.Context, lease Lease, g giveBack) (Nacked,
 	head := append([]any{lease.Group}, lease.args()...)
 	head = append(head, g.action, delay, g.reason, lease.Queue, lease.JobID, b.config.DeadLetterTTL.Milliseconds(),
 		uuid.NewString(), config.MaxAttempts, config.RetryMin.Milliseconds(), config.RetryMax.Milliseconds(),
-		rand.Float64(), g.cause, fairness, b.config.DefaultGroup)
+		rand.Float64(), g.cause, fairness, b.config.DefaultGroup, b.uniqueTTL(config))
 	r := recording{jobID: lease.JobID, queue: config, results: []Result{
 		{Status: StatusFailed, Error: g.epitaph(config)}, {Status: StatusCancelled}}}
 	reply, err := b.record(ctx, nackScript, repeatable, r, keys, head)
@@ -125,7 +125,18 @@ func (b *Broker) giveBack(ctx context.Context, lease Lease, g giveBack) (Nacked,
 	case "CANCELLED":
 		return Nacked{Outcome: NackCancelled}, nil
 	}
-	return Nacked{}, ErrLeaseLost
+	return Nacked{}, leaseError(reply[0])
+}
+
+// leaseError is why a script did not act under a lease.
+func leaseError(word string) error {
+	switch word {
+	case "OTHER_JOB":
+		return fmt.Errorf("%w: it is for another job", ErrLeaseToken)
+	case "OTHER_PART":
+		return invalid("part", "is not the part of its job that the task is")
+	}
+	return ErrLeaseLost
 }
 
 // epitaph is the error message of a job whose task dies.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -171,7 +170,7 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 			keys = append(keys, b.keys.state(entry.jobID))
 		}
 		if config.UniqueJobs {
-			keys = append(keys, b.keys.active(entry.jobID))
+			keys = append(keys, b.keys.active(entry.jobID), b.keys.completion(entry.jobID))
 		}
 	}
 	fairKeys, fairness := b.fair(queue)
@@ -224,8 +223,8 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 	return published, reply[0] == "DUPLICATE", nil
 }
 
-// runPublish runs the script. A mark that a job is active may be of a run that has its
-// result by now: then the script runs again and is told so.
+// runPublish runs the script. A mark that a job is active may be of a task that a raw worker
+// has settled by now: then the script runs again and is told so.
 func (b *Broker) runPublish(ctx context.Context, config QueueConfig, e effect, keys, head []string, entries []newEntry) ([]string, error) {
 	isNamed := head[9] != ""
 	var stale map[string]string
@@ -251,7 +250,7 @@ func (b *Broker) runPublish(ctx context.Context, config QueueConfig, e effect, k
 		}
 		for pair := range slices.Chunk(reply[1:], 2) {
 			job, mark := pair[0], pair[1]
-			isStale, err := b.isStale(ctx, job, mark)
+			isStale, err := b.isOutOfDate(ctx, job, mark)
 			if err != nil {
 				return nil, err
 			}
@@ -261,18 +260,6 @@ func (b *Broker) runPublish(ctx context.Context, config QueueConfig, e effect, k
 			set(&stale, job, mark)
 		}
 	}
-}
-
-// isStale is true of a mark that a job is active when the job got a result since.
-func (b *Broker) isStale(ctx context.Context, job, mark string) (bool, error) {
-	result, err := b.result(ctx, job)
-	if err != nil || result == nil {
-		return false, err
-	}
-	ms, _, _ := splitCursor(result.Cursor)
-	published, _, _ := strings.Cut(mark, " ")
-	at, err := number(published)
-	return err != nil || ms > uint64(at), nil
 }
 
 // args are the script's arguments before the entries.
@@ -288,7 +275,7 @@ func (p publication) args(config BrokerConfig, q QueueConfig, queue, digest, fai
 		most = fmt.Sprint(q.MaxLength)
 	}
 	if q.UniqueJobs {
-		uniqueTTL = fmt.Sprint((config.StateTTL + max(p.Delay, time.Until(p.RunAt), 0)).Milliseconds())
+		uniqueTTL = fmt.Sprint((config.markTTL() + max(p.Delay, time.Until(p.RunAt), 0)).Milliseconds())
 	}
 	var state []string
 	if p.State != nil {

@@ -268,9 +268,7 @@ func (b *Broker) turnAway(ctx context.Context, entries []unwanted) int {
 	for _, u := range entries {
 		var err error
 		if u.forGroup != "" { // which has it, too
-			args := append([]any{u.lease.Group, b.config.DefaultGroup}, u.lease.args()...)
-			_, err = ackScript.run(context.WithoutCancel(ctx), b.client, repeatable, []string{b.keys.tasks(u.lease.Queue)}, args...)
-			b.settled(u.lease)
+			_, err = b.ack(context.WithoutCancel(ctx), []Lease{u.lease})
 		} else {
 			_, err = b.giveBack(context.WithoutCancel(ctx), u.lease, u.giveBack)
 		}

@@ -52,27 +52,45 @@ func (b *Broker) Ack(ctx context.Context, tokens []string) ([]AckResult, error) 
 		at := line{lease.Queue, lease.Group}
 		lines[at] = append(lines[at], i)
 	}
-	for at, indexes := range lines {
-		keys, args := []string{b.keys.tasks(at.queue)}, []any{at.group, b.config.DefaultGroup}
-		unique := b.queueConfig(at.queue).UniqueJobs
-		for _, i := range indexes {
-			args = append(args, leases[i].args()...)
-			if unique {
-				keys = append(keys, b.keys.active(leases[i].JobID))
-			}
+	for _, indexes := range lines {
+		some := make([]Lease, len(indexes))
+		for n, i := range indexes {
+			some[n] = leases[i]
 		}
-		outcomes, err := ackScript.strings(ctx, b.client, repeatable, keys, args...)
+		outcomes, err := b.ack(ctx, some)
 		if err != nil {
 			return nil, err
 		}
 		for n, i := range indexes {
-			results[i].Outcome = AckOutcome(outcomes[n])
-			if results[i].Outcome == Acked {
-				b.settled(leases[i])
+			if results[i].Outcome = AckOutcome(outcomes[n]); outcomes[n] == "OTHER_JOB" {
+				results[i] = AckResult{Outcome: Invalid}
 			}
 		}
 	}
 	return results, nil
+}
+
+// ack settles leases of one queue and group: a word of the script for each.
+func (b *Broker) ack(ctx context.Context, leases []Lease) ([]string, error) {
+	first := leases[0]
+	keys, args := []string{b.keys.tasks(first.Queue)}, []any{first.Group, b.config.DefaultGroup}
+	isUnique := b.queueConfig(first.Queue).UniqueJobs
+	for _, lease := range leases {
+		args = append(append(args, lease.args()...), lease.JobID)
+		if isUnique {
+			keys = append(keys, b.keys.active(lease.JobID))
+		}
+	}
+	outcomes, err := ackScript.strings(ctx, b.client, repeatable, keys, args...)
+	if err != nil {
+		return nil, err
+	}
+	for i, outcome := range outcomes {
+		if outcome == string(Acked) {
+			b.settled(leases[i])
+		}
+	}
+	return outcomes, nil
 }
 
 func checkTokens(tokens []string) error {
@@ -114,7 +132,7 @@ func (b *Broker) Extend(ctx context.Context, token string, fields map[string]str
 	case "FULL":
 		return Extended{}, stateFull("progress_fields", pairs(fields))
 	default:
-		return Extended{}, ErrLeaseLost
+		return Extended{}, leaseError(reply[0])
 	}
 	if len(fields) > 0 {
 		b.ringState(lease.JobID)

@@ -192,9 +192,9 @@ func (s *StateManager) write(ctx context.Context, w stateWrite) (created bool, e
 	keys, args := []string{key, key}, []any{w.mode, w.ttl.Milliseconds()}
 	if w.lease != nil {
 		keys[1] = s.client.keys.tasks(w.lease.Queue)
-		args = append(append(args, w.lease.Group), w.lease.args()...)
+		args = append(append(append(args, w.lease.Group), w.lease.args()...), w.lease.JobID)
 	} else {
-		args = append(args, "", "", "", "")
+		args = append(args, "", "", "", "", "")
 	}
 	code, err := stateScript.word(ctx, s.client, repeatable, keys, appendStrings(args, w.fields)...)
 	if err != nil {
@@ -208,8 +208,8 @@ func (s *StateManager) write(ctx context.Context, w stateWrite) (created bool, e
 		return false, ErrJobExists
 	case "FULL":
 		return false, stateFull("fields", w.fields)
-	case "NOT_PENDING", "LEASE_LOST":
-		return false, ErrLeaseLost
+	case "NOT_PENDING", "LEASE_LOST", "OTHER_JOB":
+		return false, leaseError(code)
 	}
 	return code == "CREATED", nil
 }

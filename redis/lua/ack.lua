@@ -2,20 +2,23 @@
 --
 -- KEYS  1 task stream   2… for each delivery the mark that its job is active, if jobs
 --       are to be unique
--- ARGV  1 group   2 the default group, then for each delivery: entry id, consumer, delivery count
--- Returns {'ACKED', 'NOT_PENDING' or 'LEASE_LOST', …}, one for each delivery
-local result, ids, marks, seen = {}, {}, {}, {}
-for at = 3, #ARGV, 3 do
-  local id = ARGV[at]
-  local lost = seen[id] and 'NOT_PENDING' or fence(KEYS[1], ARGV[1], id, ARGV[at + 1], ARGV[at + 2])
+-- ARGV  1 group   2 the default group, then for each delivery: entry id, consumer,
+--       delivery count, job id
+-- Returns {'ACKED', 'NOT_PENDING', 'LEASE_LOST' or 'OTHER_JOB', …}, one for each delivery
+local result, ids, marks = {}, {}, {}
+for at = 3, #ARGV, 4 do
+  local id, mark = ARGV[at], KEYS[#result + 2]
+  local lost = marks[id] and 'NOT_PENDING' or fence(KEYS[1], ARGV[1], id, ARGV[at + 1], ARGV[at + 2])
+  lost = lost or mark and stray(KEYS[1], id, ARGV[at + 3], '')
   if not lost then
-    seen[id] = true
     ids[#ids + 1] = id
-    local mark = KEYS[#result + 2]
-    if mark then marks[#marks + 1] = mark end
+    marks[id] = mark or ''
   end
   result[#result + 1] = lost or 'ACKED'
 end
-if #ids > 0 then settle(KEYS[1], ARGV[1], ids, ARGV[2]) end
-if #marks > 0 then call('DEL', unpack(marks)) end
+if #ids > 0 then
+  for _, id in ipairs(settle(KEYS[1], ARGV[1], ids, ARGV[2])) do
+    if marks[id] ~= '' then count_mark(marks[id], -1) end
+  end
+end
 return result

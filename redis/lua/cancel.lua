@@ -8,7 +8,7 @@
 -- Returns {'MARKED', '1' when the job has a state or events, else '0', '1' when it has
 --         parts, else '0'},
 --         {'ALREADY', cursor, status} for a job that has its result, or a question
-local r = recording({state = KEYS[1], events = KEYS[2], scratch = KEYS[3], active = KEYS[4],
+local r = recording({state = KEYS[1], events = KEYS[2], scratch = KEYS[3],
   scan = KEYS[5], state_ttl = ARGV[4], events_ttl = ARGV[5]}, 6, 0)
 local question = examine(r)
 if question then return question end

@@ -12,8 +12,8 @@
 --       then for each event: entry id, consumer, delivery count, the recording with one
 --       result
 -- Returns for each event two words: 'OK', cursor; 'ALREADY', cursor of the result that
---         stands; or, beside '', 'NOT_PENDING', 'LEASE_LOST', 'FULL', 'NO_PART'; 'ERROR',
---         what Redis says; 'ASK', a question as a list
+--         stands; or, beside '', 'NOT_PENDING', 'LEASE_LOST', 'OTHER_JOB', 'OTHER_PART',
+--         'FULL', 'NO_PART'; 'ERROR', what Redis says; 'ASK', a question as a list
 local stream, group, leased, stride = KEYS[1], ARGV[1], ARGV[1] ~= '', ARGV[4] == '' and 3 or 4
 
 -- What the consumer holds between the first and the last of the entries is found at once.
@@ -23,7 +23,7 @@ if leased and ARGV[5] ~= '' then
   for i = 1, #pending do held[pending[i][1]] = pending[i][4] end
 end
 
-local r, ids = {scratch = KEYS[2], state_ttl = ARGV[8], events_ttl = ARGV[9]}, {}
+local r, ids, marks = {scratch = KEYS[2], state_ttl = ARGV[8], events_ttl = ARGV[9]}, {}, {}
 
 -- is_full is true when a job may not have a further event that is not terminal.
 local function is_full()
@@ -36,6 +36,8 @@ end
 -- result has to be looked at. What is against it is found before anything is written; the
 -- state is written first: if its key holds another type, nothing else is.
 local function finish()
+  local wrong = leased and stray(stream, r.id, r.job, r.part)
+  if wrong then return wrong, '' end
   if not r.is_first or r.part ~= '' then
     local question = examine(r)
     if question and question[2] then return 'ASK', question end
@@ -51,7 +53,7 @@ local function finish()
     return 'FULL', ''
   end
   local word, cursor = record(r, 1)
-  ids[#ids + 1] = r.id
+  ids[#ids + 1], marks[r.id] = r.id, r.active
   held[r.id] = nil
   return word, cursor
 end
@@ -75,5 +77,9 @@ for i = 1, #events do
   end
   replies[2 * i - 1], replies[2 * i] = word, more
 end
-if leased and #ids > 0 then settle(stream, group, ids, ARGV[10]) end
+if leased and #ids > 0 then
+  for _, id in ipairs(settle(stream, group, ids, ARGV[10])) do
+    if marks[id] then count_mark(marks[id], -1) end
+  end
+end
 return replies

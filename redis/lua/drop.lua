@@ -6,16 +6,17 @@
 -- ARGV  1 'entry' in the stream, 'set', or 'nowhere'   2 the entry's id, or the
 --       member of the set
 --       3 lease, ms: an entry whose lease is younger is left alone
---       4 the default group   5 'record', or '' for an entry that is no task
---       6 TTL of the state, ms   7 TTL of the events, ms   8 the recording, with one result
+--       4 the default group   5 'unique' when jobs are to be unique, or ''
+--       6 'record', or '' for an entry that is no task   7 TTL of the state, ms
+--       8 TTL of the events, ms   9 the recording, with one result
 -- Returns {'DROPPED', 'OK' when the result is the job's now, 'ALREADY' when it had one, or
 --         '' when none was to be recorded, cursor, status}, {'GONE'}, {'LEASED'} or a
 --         question
 local stream, place, id = KEYS[6], ARGV[1], ARGV[2]
 local r
-if ARGV[5] ~= '' then
-  r = recording({state = KEYS[1], events = KEYS[2], scratch = KEYS[3], active = KEYS[4],
-    scan = KEYS[5], state_ttl = ARGV[6], events_ttl = ARGV[7]}, 8, 1)
+if ARGV[6] ~= '' then
+  r = recording({state = KEYS[1], events = KEYS[2], scratch = KEYS[3], scan = KEYS[5],
+    state_ttl = ARGV[7], events_ttl = ARGV[8]}, 9, 1)
   local question = examine(r)
   if question and question[1] == 'NO_PART' then
     r = nil
@@ -33,6 +34,7 @@ if place == 'entry' then
   end
   if is_settled and #groups > 0 then -- a raw peer acknowledged it and left it there
     call('XDEL', stream, id)
+    if ARGV[5] ~= '' then count_mark(KEYS[4], -1) end
     return {'GONE'}
   end
   for _, g in ipairs(groups) do call('XACK', stream, g.name, id) end
@@ -40,6 +42,7 @@ if place == 'entry' then
 elseif place == 'set' then
   if call('ZREM', KEYS[7], id) == 0 then return {'GONE'} end
 end
+if ARGV[5] ~= '' and place ~= 'nowhere' then count_mark(KEYS[4], -1) end
 if not r then return {'DROPPED', '', '', ''} end
 local recorded, cursor = record(r, 1)
 return {'DROPPED', recorded, cursor, r.status or ''}

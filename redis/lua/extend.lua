@@ -5,9 +5,9 @@
 --       5 job state's TTL when this write creates it, ms   6 job id
 --       then field, value, …
 -- Returns {'OK', now in ms, 'CANCELLED' when nobody waits for the job any more or ''},
---         {'FULL'} when the state would become too large, {'NOT_PENDING'} or
---         {'LEASE_LOST'}
-local lost = fence(KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4])
+--         {'FULL'} when the state would become too large, {'NOT_PENDING'},
+--         {'LEASE_LOST'} or {'OTHER_JOB'}
+local lost = fence(KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]) or stray(KEYS[1], ARGV[2], ARGV[6], '')
 if lost then return {lost} end
 local fields = #ARGV > 6 and call('HLEN', KEYS[2]) or 0
 if #ARGV > 6 and not state_fits(KEYS[2], fields, 7, #ARGV) then return {'FULL'} end

@@ -17,18 +17,25 @@
 --       11 a unique id   12 how many failures a task may have
 --       13 shortest back-off, ms   14 longest back-off, ms   15 random number, 0 to 1
 --       16 the cause of death for 'dead' and 'lost'
---       17 how the queue is fair   18 the default group   19 TTL of the state, ms
---       20 TTL of the events, ms   21 the recording, with two results: failed and cancelled
+--       17 how the queue is fair   18 the default group   19 TTL of the active mark, ms, ''
+--         when jobs need not be unique   20 TTL of the state, ms   21 TTL of the events, ms
+--       22 the recording, with two results: failed and cancelled
 -- Returns {'RETRY', ms until it is due}, {'DEAD'}, {'CANCELLED'}, {'GONE'} when the entry
---         was deleted, {'NOT_PENDING'}, {'LEASE_LOST'} or a question
+--         was deleted, {'NOT_PENDING'}, {'LEASE_LOST'}, {'OTHER_JOB'} or a question
 local stream, group, id, action = KEYS[6], ARGV[1], ARGV[2], ARGV[5]
 local job, cause = ARGV[9], ARGV[16]
 local lost = fence(stream, group, id, ARGV[3], ARGV[4])
 if lost then return {lost} end
 local entry = call('XRANGE', stream, id, id)[1]
+local mark = ARGV[19] ~= '' and KEYS[4] or nil
 if not entry then
   call('XACK', stream, group, id)
+  if mark then count_mark(mark, -1) end
   return {'GONE'}
+end
+if job ~= '' then
+  local wrong = stray(stream, id, job, '')
+  if wrong then return {wrong} end
 end
 
 local copy, meta = {}, {}
@@ -61,8 +68,8 @@ end
 -- that is the part's; of a part that the job doesn't have, nothing.
 local r
 if action ~= 'retry' and job ~= '' then
-  r = recording({state = KEYS[1], events = KEYS[2], scratch = KEYS[3], active = KEYS[4],
-    scan = KEYS[5], state_ttl = ARGV[19], events_ttl = ARGV[20]}, 21, 2)
+  r = recording({state = KEYS[1], events = KEYS[2], scratch = KEYS[3], scan = KEYS[5],
+    state_ttl = ARGV[20], events_ttl = ARGV[21]}, 22, 2)
   local _, part = job_of(entry[2])
   if part ~= r.part then return {'PART', part} end
   local question = examine(r)
@@ -72,8 +79,16 @@ if action ~= 'retry' and job ~= '' then
     return question
   end
 end
+-- take takes the task out of the group. The mark of its job stands for one entry less, if the
+-- entry is gone, and for one more, if there is a new one.
+local function take(new)
+  local gone = settle(stream, group, {id}, ARGV[18])
+  if mark and #gone ~= new then count_mark(mark, new - #gone) end
+  if mark and new > 0 then call('PEXPIRE', mark, ARGV[19]) end
+end
+
 if action == 'cancelled' then
-  settle(stream, group, {id}, ARGV[18])
+  take(0)
   if r then record(r, 2) end
   return {'CANCELLED'}
 end
@@ -97,7 +112,7 @@ if action == 'dead' then
   add('argus_group', group)
   add('argus_dead_at', text(now))
   call('XLEN', KEYS[9]) -- of another type: fail before anything is written
-  settle(stream, group, {id}, ARGV[18])
+  take(0)
   if r then
     local recorded, cursor = record(r, 1)
     if recorded == 'OK' then add('argus_result', cursor) end
@@ -117,11 +132,11 @@ if delay > 0 then
   table.insert(copy, 1, ARGV[11])
   call('ZCARD', KEYS[7])
   call('SCARD', KEYS[8])
-  settle(stream, group, {id}, ARGV[18])
+  take(1)
   call('ZADD', KEYS[7], text(now + delay), pack(copy))
   call('SADD', KEYS[8], ARGV[8])
 else
-  settle(stream, group, {id}, ARGV[18])
+  take(1)
   local f = fairness(ARGV[17], 12)
   enqueue(f, stream, group, copy)
   feed(f, stream)

@@ -68,7 +68,7 @@ local function counting_groups(stream, default_group)
 end
 
 -- settle takes entries out of the group, and out of the stream those that no other
--- group still has to read or to settle.
+-- group still has to read or to settle. It returns these.
 local function settle(stream, group, ids, default_group)
   call('XACK', stream, group, unpack(ids))
   local groups = call('XINFO', 'GROUPS', stream)
@@ -89,6 +89,27 @@ local function settle(stream, group, ids, default_group)
     ids = free
   end
   if #ids > 0 then call('XDEL', stream, unpack(ids)) end
+  return ids
+end
+
+-- A job in a queue of unique jobs has a mark as long as a task of it is unsettled: '<when it was
+-- published, ms> <unique id> <the job's last event then, or 0-0> <number of entries>'. Of one
+-- task there are several entries when one of several groups gave it back.
+
+-- count_mark changes the number of entries that a mark stands for; without any it goes.
+local function count_mark(key, by)
+  local head, n = string.match(call('GET', key) or '', '^(%d+ %S+ %S+) (%d+)$')
+  if not head or tonumber(n) + by <= 0 then
+    call('DEL', key)
+  else
+    call('SET', key, head .. ' ' .. text(tonumber(n) + by), 'KEEPTTL')
+  end
+end
+
+-- new_mark makes the mark of a job, whose events are those of a stream.
+local function new_mark(key, now, id, events, ttl)
+  local last = call('XREVRANGE', events, '+', '-', 'COUNT', '1')[1]
+  call('SET', key, text(now) .. ' ' .. id .. ' ' .. (last and last[1] or '0-0') .. ' 1', 'PX', ttl)
 end
 
 -- add_task appends an entry to a task stream. A stream that is missing is created with the
@@ -128,14 +149,28 @@ end
 -- where it doesn't.
 local function job_of(list)
   local f = {}
-  for i = 1, #list, 2 do f[list[i]] = list[i + 1] end
+  for i = #list - 1, 1, -2 do f[list[i]] = list[i + 1] end -- of two of a name the first counts
   if not f.job_id and f.data then
-    local ok, object = pcall(cjson.decode, f.data)
+    local data = f.data
+    local ok, object = pcall(cjson.decode, data)
     if ok and type(object) == 'table' then f = object end
-    if type(f.job_id) == 'number' then f.job_id = text(f.job_id) end
+    if type(f.job_id) == 'number' then f.job_id = string.match(data, '"job_id"%s*:%s*([-+.%w]+)') end
   end
   local function word(name) return type(f[name]) == 'string' and f[name] or '' end
   return word('job_id'), word('part'), word('organization_id')
+end
+
+-- stray says what is wrong with a lease of an entry: 'OTHER_JOB' when the entry is another
+-- job's task than the lease says, 'OTHER_PART' when it is another part, or nil. A lease token
+-- is no secret, so what it says of its job is not believed. Of an entry that was deleted, or that
+-- does not say its job in a way that can be read here, nothing is known.
+local function stray(stream, id, job, part)
+  local entry = call('XRANGE', stream, id, id)[1]
+  if not entry then return nil end
+  local own_job, own_part = job_of(entry[2])
+  if own_job ~= '' and own_job ~= job then return 'OTHER_JOB' end
+  if part ~= '' and own_part ~= '' and own_part ~= part then return 'OTHER_PART' end
+  return nil
 end
 
 -- pack joins strings so that any bytes survive: "3:abc0:2:xy".

@@ -1,9 +1,9 @@
 -- Puts tasks into a queue, all or none: at once or later, once per request id.
 --
 -- KEYS  1 task stream   2 delayed set   3 set of queues with delayed tasks
---       4 request record   then for each task: the job's state if one is created, and the
---       mark that the job is active if jobs are to be unique; then the keys of fairness,
---       if any
+--       4 request record   then for each task: the job's state if one is created, and, if
+--       jobs are to be unique, the mark that the job is active and its completion stream;
+--       then the keys of fairness, if any
 -- ARGV  1 request digest, '' for no request id   2 request window, ms
 --       3 delay, ms, '' for none   4 time to run at, ms, '' for none
 --       5 queue   6 how many tasks it may hold, '' for any number
@@ -22,8 +22,7 @@
 --         {'CONFLICT'}  the request id was used with another digest
 --         {'EXISTS', which task}  an initial state is given, and the job has a state
 --         {'FULL'}      the queue holds too many tasks
---         {'ACTIVE', job id, mark, …}  there are tasks of these jobs; a mark is the time
---                   of the publish, ms, and a unique id
+--         {'ACTIVE', job id, mark, …}  there are tasks of these jobs
 local stream, digest, unique_ttl, state_ttl = KEYS[1], ARGV[1], ARGV[7], ARGV[8]
 if digest ~= '' then
   local record = call('GET', KEYS[4])
@@ -44,15 +43,15 @@ local f = ARGV[9] ~= '' and fairness(ARGV[9], #KEYS - 5) or nil
 local function each(visit)
   local at, key, arguments = state_last + 1, 5, #ARGV
   while at <= arguments do
-    local state, mark
+    local state, mark, events
     if has_state then
       state, key = KEYS[key], key + 1
     end
     if is_unique then
-      mark, key = KEYS[key], key + 1
+      mark, events, key = KEYS[key], KEYS[key + 1], key + 2
     end
     local last = at + head + tonumber(ARGV[at + head])
-    visit(at, last, state, mark)
+    visit(at, last, state, mark, events)
     at = last + 1
   end
 end
@@ -74,7 +73,7 @@ if is_unique or ARGV[6] ~= '' then
   end
 end
 if has_state then
-  local step, last = is_unique and 2 or 1, f and #KEYS - 6 or #KEYS
+  local step, last = is_unique and 3 or 1, f and #KEYS - 6 or #KEYS
   if is_unique or call('EXISTS', unpack(KEYS, 5, last)) > 0 then
     for i = 5, last, step do
       if call('EXISTS', KEYS[i]) == 1 then return {'EXISTS', text((i - 5) / step + 1)} end
@@ -99,7 +98,7 @@ if ARGV[12] ~= '' and call('EXISTS', stream) == 1 and #call('XINFO', 'GROUPS', s
   call('XGROUP', 'CREATE', stream, ARGV[11], '0')
 end
 local result, record, template = {'OK'}, {digest}, nil
-each(function(at, last, state, mark)
+each(function(at, last, state, mark, events)
   local id
   local first = at + head + 1
   if due then
@@ -120,7 +119,7 @@ each(function(at, last, state, mark)
     record[#record + 1] = id
     record[#record + 1] = ARGV[at]
   end
-  if is_unique then call('SET', mark, text(now) .. ' ' .. ARGV[at + 1], 'PX', unique_ttl) end
+  if is_unique then new_mark(mark, now, ARGV[at + 1], events, unique_ttl) end
   if template then -- all states are alike, and a copy has the TTL
     call('COPY', template, state)
   elseif has_state then

@@ -34,11 +34,10 @@ end
 --   the parts as the results were made for them
 --   for each possible result: 'final' or '', the part's status, counted fields of the
 --   state, counted fields of the event, or -1 when it has the job id and those of the state
--- The caller has put these into r: state, events, scan, scratch and active, the keys of the
--- job's state, its completion stream, how far that was examined, the scratch stream, and the
--- mark that the job is active, which its result ends, if jobs are to be unique; state_ttl and
--- events_ttl, in ms. r.after is where the arguments go on. r can be used for one recording
--- after the other.
+-- The caller has put these into r: state, events, scan and scratch, the keys of the job's
+-- state, its completion stream, how far that was examined, and the scratch stream; state_ttl
+-- and events_ttl, in ms. r.after is where the arguments go on. r can be used for one
+-- recording after the other.
 local function recording(r, at, n)
   r.job, r.found, r.found_mark, r.status, r.judged, r.is_first = ARGV[at], nil, nil, nil, nil, false
   r.entries, r.bytes = 0, 0
@@ -226,7 +225,6 @@ local function record(r, n)
   end
   local cursor = append(r, b)
   call('PEXPIRE', r.events, r.events_ttl)
-  if b.final and r.active then call('DEL', r.active) end
   if r.part ~= '' and b.state_last >= b.state_first then
     call('HSET', r.state, 'argus_part:' .. r.part, b.part_status .. ' ' .. cursor .. ' ' .. r.mark)
   end

@@ -3,11 +3,17 @@
 -- result from elsewhere keeps it.
 --
 -- KEYS  1 job state   2 completion stream   3 task stream   4 dead-letter stream
---       5… the keys of fairness, if any
+--       5 active mark   6… the keys of fairness, if any
 -- ARGV  1 id of the dead letter   2 how the queue is fair   3 the default group
--- Returns 'OK' or 'GONE'
+--       4 TTL of the active mark, ms, '' when jobs need not be unique   5 a unique id
+--       6 a mark that is known to be out of date, or ''
+-- Returns 'OK', 'GONE', or 'ACTIVE', a line break, and the mark: there is a task of the job
 local letter = call('XRANGE', KEYS[4], ARGV[1], ARGV[1])[1]
 if not letter then return 'GONE' end
+if ARGV[4] ~= '' then
+  local mark = call('GET', KEYS[5])
+  if mark and mark ~= ARGV[6] then return 'ACTIVE\n' .. mark end
+end
 local copy, meta = {}, {}
 for i = 1, #letter[2], 2 do
   local name, value = letter[2][i], letter[2][i + 1]
@@ -30,21 +36,25 @@ local function is_result(id)
   if not fields.status and ok and type(object) == 'table' then fields = object end
   return is_terminal[fields.status or '']
 end
-local is_own = meta.argus_result and (not is_terminal[status or ''] or is_result(meta.argus_result))
-local f = fairness(ARGV[2], 5)
+local has_ended = meta.argus_result and is_result(meta.argus_result)
+local is_own = meta.argus_result and (has_ended or not is_terminal[status or ''])
+local f = fairness(ARGV[2], 6)
 call('XLEN', KEYS[3])
 enqueue(f, KEYS[3], ARGV[3], copy)
 feed(f, KEYS[3])
 call('XDEL', KEYS[4], ARGV[1])
-if is_own and call('XDEL', KEYS[2], meta.argus_result) == 1 then
+-- The event that ended the job is withdrawn. That of a part stays: watches of the job, which
+-- goes on, have their cursors on it; the part's next result is told by another.
+if is_own and (not has_ended or call('XDEL', KEYS[2], meta.argus_result) == 1) then
   local _, part = job_of(letter[2])
   if part ~= '' and call('HDEL', KEYS[1], 'argus_part:' .. part) == 1 then
     call('HSET', KEYS[1], part .. '_status', 'pending')
   end
-  if status then
+  if has_ended and status then
     call('HSET', KEYS[1], 'status', 'pending')
     call('HDEL', KEYS[1], 'error_message', 'completed_at')
   end
   if call('XLEN', KEYS[2]) == 0 then call('DEL', KEYS[2]) end
 end
+if ARGV[4] ~= '' then new_mark(KEYS[5], now_ms(), ARGV[5], KEYS[2], ARGV[4]) end
 return 'OK'
