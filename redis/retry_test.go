@@ -342,7 +342,9 @@ func TestUniqueJobs(t *testing.T) {
 		later := entry(b.key("argus_completion:b"), "data", `{"status":"completed"}`)
 		later.ID = fmt.Sprint(time.Now().UnixMilli()+1000, "-0")
 		want("by a raw peer, in JSON", b.raw.XAdd(b.ctx, later).Err(), nil)
-		want("by a raw peer, in JSON", publish("b"), nil)
+		want("a result, and its task is unsettled", publish("b"), redis.ErrJobActive)
+		b.rawWork(t, redis.DefaultQueue, redis.DefaultGroup)
+		want("settled by a raw peer, in JSON", publish("b"), nil)
 	})
 }
 

@@ -67,6 +67,14 @@ local function counting_groups(stream, default_group)
   return groups
 end
 
+-- only_group is the one group that an entry is for, nil when it is for all.
+local function only_group(stream, id)
+  local entry = call('XRANGE', stream, id, id)[1]
+  for i = 1, entry and #entry[2] or 0, 2 do
+    if entry[2][i] == 'argus_for_group' then return entry[2][i + 1] end
+  end
+end
+
 -- settle takes entries out of the group, and out of the stream those that no other
 -- group still has to read or to settle. It returns these.
 local function settle(stream, group, ids, default_group)
@@ -75,6 +83,7 @@ local function settle(stream, group, ids, default_group)
   if #groups > 1 then
     groups = counting_groups(stream, default_group)
     local function is_needed(id)
+      if #groups < 2 or only_group(stream, id) == group then return false end
       for _, g in ipairs(groups) do
         if g.name ~= group and (precedes(g['last-delivered-id'], id) or
             #call('XPENDING', stream, g.name, id, id, '1') > 0) then
