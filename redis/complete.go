@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -155,18 +156,25 @@ func (b *Broker) runComplete(ctx context.Context, all []completing, e effect, mo
 		unique = "unique"
 	}
 	low, high := first.EntryID, first.EntryID
-	keys := make([]string, 0, 2+4*len(all))
+	keys := make([]string, 0, 2+5*len(all))
 	keys = append(keys, b.keys.tasks(first.Queue), b.keys.scratch())
 	args := make(words, 0, completeArgs+24*len(all))
 	args.add(first.Group, most, strconv.Itoa(b.config.EventBytes), unique, "", "", "")
 	args.number(b.config.StateTTL.Milliseconds())
 	args.number(b.config.CompletionTTL.Milliseconds())
-	args.add(b.config.DefaultGroup)
+	parts := ""
+	if slices.ContainsFunc(all, func(c completing) bool { return c.part != "" }) {
+		parts = "parts"
+	}
+	args.add(b.config.DefaultGroup, parts)
 	for i := range all {
 		c := &all[i]
 		keys = append(keys, b.keys.state(c.jobID), b.keys.completion(c.jobID), b.keys.scan(c.jobID))
 		if unique != "" {
 			keys = append(keys, b.keys.active(c.jobID))
+		}
+		if parts != "" {
+			keys = append(keys, b.keys.parts(c.jobID))
 		}
 		args.add(c.lease.EntryID, c.lease.Consumer, strconv.Itoa(c.lease.Count))
 		args = c.args(args, now)
@@ -204,7 +212,7 @@ func (b *Broker) runComplete(ctx context.Context, all []completing, e effect, mo
 // How many keys and arguments of the complete script are the same for all results.
 const (
 	completeKeys = 2
-	completeArgs = 10
+	completeArgs = 11
 )
 
 // completed is what a reply of the complete script means, and rings for it.

@@ -82,7 +82,7 @@ func (b *Broker) Redrive(ctx context.Context, queue string, all bool, ids []stri
 func (b *Broker) redrive(ctx context.Context, queue string, d DeadLetter) (string, error) {
 	job, stale := d.Task.JobID, ""
 	fairKeys, fairness := b.fair(queue)
-	keys := append([]string{b.keys.state(job), b.keys.completion(job), b.keys.tasks(queue), b.keys.deadLetters(queue), b.keys.active(job)}, fairKeys...)
+	keys := append([]string{b.keys.state(job), b.keys.completion(job), b.keys.tasks(queue), b.keys.deadLetters(queue), b.keys.active(job), b.keys.parts(job)}, fairKeys...)
 	for {
 		reply, err := redriveScript.word(ctx, b.client, once, keys, d.EntryID, fairness, b.config.DefaultGroup,
 			b.uniqueTTL(b.queueConfig(queue)), uuid.NewString(), stale)

@@ -40,7 +40,7 @@ func (b *Broker) InitState(ctx context.Context, r InitRequest) (created bool, er
 		r.OnConflict = ConflictFail
 	}
 	defer b.ringState(r.JobID)
-	return b.states.write(ctx, stateWrite{jobID: r.JobID, mode: string(r.OnConflict), ttl: r.TTL, fields: r.flat()})
+	return b.states.write(ctx, stateWrite{jobID: r.JobID, mode: string(r.OnConflict), ttl: r.TTL, fields: r.flat(), parts: r.Parts})
 }
 
 // fieldParts is the field of a job's state that names its parts.

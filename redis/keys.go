@@ -39,6 +39,7 @@ func (k keys) uncounted(queue string) string      { return k.prefix + "argus_unc
 func (k keys) groupBegins(queue string) string    { return k.prefix + "argus_begins:" + queue }
 func (k keys) paused(queue string) string         { return k.prefix + "argus_paused:" + queue }
 func (k keys) cancelledJobs() string              { return k.prefix + "argus_jobs:cancelled" }
+func (k keys) parts(job string) string            { return k.prefix + "argus_parts:" + job }
 func (k keys) active(job string) string           { return k.prefix + "argus_active:" + job }
 func (k keys) cancelChannel(job string) string    { return k.prefix + "argus_cancel:" + job }
 func (k keys) stateJob(key string) (string, bool) { return strings.CutPrefix(key, k.state("")) }

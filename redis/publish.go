@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -156,7 +158,7 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 			if hasStream || err != nil {
 				return published, false, err
 			}
-		case len(entries) == 1:
+		case len(entries) == 1 && len(p.State.Parts) == 0:
 			return b.publishShared(ctx, queue, entries[0], p.State)
 		}
 	}
@@ -168,6 +170,9 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 	for _, entry := range entries {
 		if p.State != nil {
 			keys = append(keys, b.keys.state(entry.jobID))
+		}
+		if p.State != nil && len(p.State.Parts) > 0 {
+			keys = append(keys, b.keys.parts(entry.jobID))
 		}
 		if config.UniqueJobs {
 			keys = append(keys, b.keys.active(entry.jobID), b.keys.completion(entry.jobID))
@@ -275,10 +280,12 @@ func (p publication) args(config BrokerConfig, q QueueConfig, queue, digest, fai
 		most = fmt.Sprint(q.MaxLength)
 	}
 	if q.UniqueJobs {
-		uniqueTTL = fmt.Sprint((config.markTTL() + max(p.Delay, time.Until(p.RunAt), 0)).Milliseconds())
+		uniqueTTL = fmt.Sprint((config.unfinishedTTL() + max(p.Delay, time.Until(p.RunAt), 0)).Milliseconds())
 	}
+	parts, partsTTL := "", config.unfinishedTTL()+max(p.Delay, time.Until(p.RunAt), 0)
 	var state []string
 	if p.State != nil {
+		parts = strings.Join(p.State.Parts, " ")
 		ttl = fmt.Sprint(orDefault(p.State.TTL, config.StateTTL).Milliseconds())
 		state = p.State.flat()
 	}
@@ -286,7 +293,7 @@ func (p publication) args(config BrokerConfig, q QueueConfig, queue, digest, fai
 	if digest != "" || delay != "" || runAt != "" || uniqueTTL != "" {
 		named = "named"
 	}
-	args := words{digest, fmt.Sprint(config.RequestWindow.Milliseconds()), delay, runAt, queue, most, uniqueTTL, ttl, fairness, named, config.DefaultGroup, ensure}
+	args := words{digest, fmt.Sprint(config.RequestWindow.Milliseconds()), delay, runAt, queue, most, uniqueTTL, ttl, fairness, named, config.DefaultGroup, ensure, parts, strconv.FormatInt(partsTTL.Milliseconds(), 10)}
 	args.counted(state...)
 	return args
 }

@@ -31,7 +31,7 @@ const maxQuestions = 20 + MaxParts
 
 // record runs a script that may record a result, until it has no more questions.
 func (b *Broker) record(ctx context.Context, s *script, e effect, r recording, keys []string, head []any) ([]string, error) {
-	keys = append([]string{b.keys.state(r.jobID), b.keys.completion(r.jobID), b.keys.scratch(), b.keys.active(r.jobID), b.keys.scan(r.jobID)}, keys...)
+	keys = append([]string{b.keys.state(r.jobID), b.keys.completion(r.jobID), b.keys.scratch(), b.keys.active(r.jobID), b.keys.scan(r.jobID), b.keys.parts(r.jobID)}, keys...)
 	head = append(head, b.config.StateTTL.Milliseconds(), b.config.CompletionTTL.Milliseconds())
 	now := time.Now()
 	for r.asked <= maxQuestions {

@@ -120,10 +120,10 @@ func (b *Broker) Extend(ctx context.Context, token string, fields map[string]str
 		return Extended{}, err
 	}
 	args := append([]any{lease.Group}, lease.args()...)
-	args = append(args, b.config.StateTTL.Milliseconds(), lease.JobID)
+	args = append(args, b.config.StateTTL.Milliseconds(), lease.JobID, b.config.unfinishedTTL().Milliseconds())
 	args = appendStrings(args, pairs(fields))
 	reply, err := extendScript.strings(ctx, b.client, repeatable,
-		[]string{b.keys.tasks(lease.Queue), b.keys.state(lease.JobID), b.keys.cancelledJobs()}, args...)
+		[]string{b.keys.tasks(lease.Queue), b.keys.state(lease.JobID), b.keys.cancelledJobs(), b.keys.parts(lease.JobID)}, args...)
 	if err != nil {
 		return Extended{}, err
 	}

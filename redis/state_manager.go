@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -174,6 +175,7 @@ type stateWrite struct {
 	mode   string
 	ttl    time.Duration // of a state that it creates; 0 for the default
 	lease  *Lease        // write only while it is held; nil for no fence
+	parts  []string      // of a job whose state it creates
 	fields []string      // field, value, …
 }
 
@@ -189,13 +191,14 @@ func (s *StateManager) write(ctx context.Context, w stateWrite) (created bool, e
 		w.ttl = s.ttl
 	}
 	key := s.JobKey(w.jobID)
-	keys, args := []string{key, key}, []any{w.mode, w.ttl.Milliseconds()}
+	keys, args := []string{key, key, s.client.keys.parts(w.jobID)}, []any{w.mode, w.ttl.Milliseconds()}
 	if w.lease != nil {
 		keys[1] = s.client.keys.tasks(w.lease.Queue)
 		args = append(append(append(args, w.lease.Group), w.lease.args()...), w.lease.JobID)
 	} else {
 		args = append(args, "", "", "", "", "")
 	}
+	args = append(args, strings.Join(w.parts, " "), max(s.ttl, unfinishedTTL).Milliseconds())
 	code, err := stateScript.word(ctx, s.client, repeatable, keys, appendStrings(args, w.fields)...)
 	if err != nil {
 		return false, err

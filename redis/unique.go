@@ -14,9 +14,10 @@ import (
 // the way of a publish is looked into where there is a reason to: when the job has got a result
 // since, or, now and then, when the mark is old.
 const (
-	// minMarkTTL is how long a mark is kept at least. Usually it goes with its task; this bounds
-	// what a raw worker leaves behind.
-	minMarkTTL = 90 * 24 * time.Hour
+	// unfinishedTTL is how long what is known of a job that is not over is kept at least: its
+	// mark, and the record of its parts. Usually these go with the job; this bounds what raw
+	// workers leave behind.
+	unfinishedTTL = 90 * 24 * time.Hour
 	// oldMark is how old a mark is that may be looked into without another reason.
 	oldMark = time.Minute
 	// markPeriod is how often a broker looks into a mark without another reason: it searches
@@ -24,7 +25,7 @@ const (
 	markPeriod = 10 * time.Second
 )
 
-func (c BrokerConfig) markTTL() time.Duration { return max(c.StateTTL, minMarkTTL) }
+func (c BrokerConfig) unfinishedTTL() time.Duration { return max(c.StateTTL, unfinishedTTL) }
 
 // uniqueTTL is how long the marks of a queue's jobs are kept, ms, "" when its jobs need not be
 // unique: what scripts take.
@@ -32,7 +33,7 @@ func (b *Broker) uniqueTTL(queue QueueConfig) string {
 	if !queue.UniqueJobs {
 		return ""
 	}
-	return strconv.FormatInt(b.config.markTTL().Milliseconds(), 10)
+	return strconv.FormatInt(b.config.unfinishedTTL().Milliseconds(), 10)
 }
 
 // isOutOfDate is true of a mark whose job has no unsettled task any more.

@@ -2,19 +2,22 @@
 -- its task: one step. A job, or a part of it, that has a result gets no further one.
 --
 -- KEYS  1 task stream   2 scratch stream   then for each event: job state, completion
---       stream, how far that was examined, and if ARGV[4] says so the mark that the job is
---       active
+--       stream, how far that was examined, if ARGV[4] says so the mark that the job is
+--       active, and if ARGV[11] says so the record of its parts
 -- ARGV  1 group, '' for workers without a lease   2 how many events a job may have
 --       before its terminal one, '' for terminal events   3 how many bytes of them
 --       4 'unique' or ''   5 the consumer, if it is the same for all leases, or ''
 --       6 the first of their entries   7 the last   8 TTL of the states, ms
---       9 TTL of the events, ms   10 the default group
+--       9 TTL of the events, ms   10 the default group   11 'parts' or ''
 --       then for each event: entry id, consumer, delivery count, the recording with one
 --       result
 -- Returns for each event two words: 'OK', cursor; 'ALREADY', cursor of the result that
 --         stands; or, beside '', 'NOT_PENDING', 'LEASE_LOST', 'OTHER_JOB', 'OTHER_PART',
 --         'FULL', 'NO_PART'; 'ERROR', what Redis says; 'ASK', a question as a list
-local stream, group, leased, stride = KEYS[1], ARGV[1], ARGV[1] ~= '', ARGV[4] == '' and 3 or 4
+local stream, group, leased, stride = KEYS[1], ARGV[1], ARGV[1] ~= '', 3
+local has_marks, has_parts = ARGV[4] ~= '', ARGV[11] ~= ''
+if has_marks then stride = stride + 1 end
+if has_parts then stride = stride + 1 end
 
 -- What the consumer holds between the first and the last of the entries is found at once.
 local held = {}
@@ -62,10 +65,11 @@ local events = {}
 for key = 4, #KEYS, stride do events[#events + 1] = KEYS[key] end
 local none_known, seen = call('EXISTS', unpack(events)) == 0, {}
 call('DEL', r.scratch) -- after any write a full Redis lets the script go on, so that it can drain
-local replies, at = {}, 11
+local replies, at = {}, 12
 for i = 1, #events do
   local key = 3 + (i - 1) * stride
-  r.state, r.events, r.scan, r.active = KEYS[key], events[i], KEYS[key + 2], stride == 4 and KEYS[key + 3] or nil
+  r.state, r.events, r.scan = KEYS[key], events[i], KEYS[key + 2]
+  r.active, r.record = has_marks and KEYS[key + 3] or nil, has_parts and KEYS[key + stride - 1] or nil
   r.id, r.consumer, r.count = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   recording(r, at + 3, 1)
   at, r.is_first = r.after, none_known and not seen[r.events]

@@ -2,7 +2,8 @@
 -- result.
 --
 -- KEYS  1 job state   2 completion stream   3 scratch stream   4 active mark
---       5 how far the events were examined   6 task stream   7 delayed set, or backlog
+--       5 how far the events were examined   6 record of the parts   7 task stream
+--       8 delayed set, or backlog
 -- ARGV  1 'entry' in the stream, 'set', or 'nowhere'   2 the entry's id, or the
 --       member of the set
 --       3 lease, ms: an entry whose lease is younger is left alone
@@ -12,10 +13,10 @@
 -- Returns {'DROPPED', 'OK' when the result is the job's now, 'ALREADY' when it had one, or
 --         '' when none was to be recorded, cursor, status}, {'GONE'}, {'LEASED'} or a
 --         question
-local stream, place, id = KEYS[6], ARGV[1], ARGV[2]
+local stream, place, id = KEYS[7], ARGV[1], ARGV[2]
 local r
 if ARGV[6] ~= '' then
-  r = recording({state = KEYS[1], events = KEYS[2], scratch = KEYS[3], scan = KEYS[5],
+  r = recording({state = KEYS[1], events = KEYS[2], scratch = KEYS[3], scan = KEYS[5], record = KEYS[6],
     state_ttl = ARGV[7], events_ttl = ARGV[8]}, 9, 1)
   local question = examine(r)
   if question and question[1] == 'NO_PART' then
@@ -40,7 +41,7 @@ if place == 'entry' then
   for _, g in ipairs(groups) do call('XACK', stream, g.name, id) end
   call('XDEL', stream, id)
 elseif place == 'set' then
-  if call('ZREM', KEYS[7], id) == 0 then return {'GONE'} end
+  if call('ZREM', KEYS[8], id) == 0 then return {'GONE'} end
 end
 if ARGV[5] ~= '' and place ~= 'nowhere' then count_mark(KEYS[4], -1) end
 if not r then return {'DROPPED', '', '', ''} end

@@ -6,9 +6,9 @@
 -- Where the stream has other groups it is for this group only.
 --
 -- KEYS  1 job state   2 completion stream   3 scratch stream   4 active mark
---       5 how far the events were examined   6 task stream   7 delayed set
---       8 set of queues with delayed tasks   9 dead-letter stream   10 cancelled jobs
---       11 uncounted deliveries   12… the keys of fairness, if any
+--       5 how far the events were examined   6 record of the parts   7 task stream
+--       8 delayed set   9 set of queues with delayed tasks   10 dead-letter stream
+--       11 cancelled jobs   12 uncounted deliveries   13… the keys of fairness, if any
 -- ARGV  1 group   2 entry id   3 consumer   4 delivery count
 --       5 'retry'; 'dead'; 'lost': to the dead letters, this delivery reached nobody;
 --         'cancelled': drop it
@@ -22,7 +22,7 @@
 --       22 the recording, with two results: failed and cancelled
 -- Returns {'RETRY', ms until it is due}, {'DEAD'}, {'CANCELLED'}, {'GONE'} when the entry
 --         was deleted, {'NOT_PENDING'}, {'LEASE_LOST'}, {'OTHER_JOB'} or a question
-local stream, group, id, action = KEYS[6], ARGV[1], ARGV[2], ARGV[5]
+local stream, group, id, action = KEYS[7], ARGV[1], ARGV[2], ARGV[5]
 local job, cause = ARGV[9], ARGV[16]
 local lost = fence(stream, group, id, ARGV[3], ARGV[4])
 if lost then return {lost} end
@@ -49,15 +49,15 @@ for i = 1, #entry[2], 2 do
   end
 end
 local uncounted = group .. ' ' .. id
-local attempts = (tonumber(meta.argus_attempt) or 0) + tonumber(ARGV[4]) - (call('HGET', KEYS[11], uncounted) or 0)
+local attempts = (tonumber(meta.argus_attempt) or 0) + tonumber(ARGV[4]) - (call('HGET', KEYS[12], uncounted) or 0)
 local failures = tonumber(meta.argus_failures) or 0
 local published = published_at(id, entry[2])
 if action == 'retry' then failures = failures + 1 end
 if action == 'lost' then
   action, attempts = 'dead', attempts - 1
 end
-if job ~= '' and action ~= 'cancelled' and call('EXISTS', KEYS[10]) == 1 then
-  local at = call('ZSCORE', KEYS[10], job)
+if job ~= '' and action ~= 'cancelled' and call('EXISTS', KEYS[11]) == 1 then
+  local at = call('ZSCORE', KEYS[11], job)
   if at and tonumber(at) >= published then action = 'cancelled' end
 end
 if action == 'retry' and failures >= tonumber(ARGV[12]) then
@@ -68,7 +68,7 @@ end
 -- that is the part's; of a part that the job doesn't have, nothing.
 local r
 if action ~= 'retry' and job ~= '' then
-  r = recording({state = KEYS[1], events = KEYS[2], scratch = KEYS[3], scan = KEYS[5],
+  r = recording({state = KEYS[1], events = KEYS[2], scratch = KEYS[3], scan = KEYS[5], record = KEYS[6],
     state_ttl = ARGV[20], events_ttl = ARGV[21]}, 22, 2)
   local _, part = job_of(entry[2])
   if part ~= r.part then return {'PART', part} end
@@ -111,13 +111,13 @@ if action == 'dead' then
   add('argus_source_id', id)
   add('argus_group', group)
   add('argus_dead_at', text(now))
-  call('XLEN', KEYS[9]) -- of another type: fail before anything is written
+  call('XLEN', KEYS[10]) -- of another type: fail before anything is written
   take(0)
   if r then
     local recorded, cursor = record(r, 1)
     if recorded == 'OK' then add('argus_result', cursor) end
   end
-  bury(KEYS[9], ARGV[10], copy)
+  bury(KEYS[10], ARGV[10], copy)
   return {'DEAD'}
 end
 
@@ -130,14 +130,14 @@ if not delay then
 end
 if delay > 0 then
   table.insert(copy, 1, ARGV[11])
-  call('ZCARD', KEYS[7])
-  call('SCARD', KEYS[8])
+  call('ZCARD', KEYS[8])
+  call('SCARD', KEYS[9])
   take(1)
-  call('ZADD', KEYS[7], text(now + delay), pack(copy))
-  call('SADD', KEYS[8], ARGV[8])
+  call('ZADD', KEYS[8], text(now + delay), pack(copy))
+  call('SADD', KEYS[9], ARGV[8])
 else
   take(1)
-  local f = fairness(ARGV[17], 12)
+  local f = fairness(ARGV[17], 13)
   enqueue(f, stream, group, copy)
   feed(f, stream)
 end

@@ -172,14 +172,15 @@ end
 -- stray says what is wrong with a lease of an entry: 'OTHER_JOB' when the entry is another
 -- job's task than the lease says, 'OTHER_PART' when it is another part, or nil. A lease token
 -- is no secret, so what it says of its job is not believed. Of an entry that was deleted, or that
--- does not say its job in a way that can be read here, nothing is known.
+-- does not say its job in a way that can be read here, nothing is known. The second result is
+-- the entry's part.
 local function stray(stream, id, job, part)
   local entry = call('XRANGE', stream, id, id)[1]
   if not entry then return nil end
   local own_job, own_part = job_of(entry[2])
   if own_job ~= '' and own_job ~= job then return 'OTHER_JOB' end
   if part ~= '' and own_part ~= '' and own_part ~= part then return 'OTHER_PART' end
-  return nil
+  return nil, own_part
 end
 
 -- pack joins strings so that any bytes survive: "3:abc0:2:xy".

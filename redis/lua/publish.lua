@@ -1,8 +1,8 @@
 -- Puts tasks into a queue, all or none: at once or later, once per request id.
 --
 -- KEYS  1 task stream   2 delayed set   3 set of queues with delayed tasks
---       4 request record   then for each task: the job's state if one is created, and, if
---       jobs are to be unique, the mark that the job is active and its completion stream;
+--       4 request record   then for each task: the job's state if one is created, the record
+--       of its parts if it has any, and, if jobs are to be unique, the mark that the job is active and its completion stream;
 --       then the keys of fairness, if any
 -- ARGV  1 request digest, '' for no request id   2 request window, ms
 --       3 delay, ms, '' for none   4 time to run at, ms, '' for none
@@ -12,7 +12,9 @@
 --       9 how the queue is fair
 --       10 'named' where tasks are named, or ''
 --       11 the default group   12 'ensure' to create it where the stream has no group, or ''
---       13 number n of a state's arguments, then those n arguments
+--       13 names of the parts that the jobs have, separated by spaces, or ''
+--       14 TTL of their record, ms
+--       15 number n of a state's arguments, then those n arguments
 --       then for each task: if they are named its job id, a unique id and the mark that is
 --       known to be out of date or ''; number n of the entry's arguments, then those n
 -- Tasks must be named where there is a request id or a delay, or jobs are to be unique.
@@ -35,23 +37,26 @@ if digest ~= '' then
   end
 end
 
-local has_state, is_unique = state_ttl ~= '', unique_ttl ~= ''
-local state_last, head = 13 + tonumber(ARGV[13]), ARGV[10] == '' and 0 or 3
+local has_state, has_parts, is_unique = state_ttl ~= '', ARGV[13] ~= '', unique_ttl ~= ''
+local state_last, head = 15 + tonumber(ARGV[15]), ARGV[10] == '' and 0 or 3
 local f = ARGV[9] ~= '' and fairness(ARGV[9], #KEYS - 5) or nil
 
 -- each calls what it is given with where a task's arguments begin, and with its keys.
 local function each(visit)
   local at, key, arguments = state_last + 1, 5, #ARGV
   while at <= arguments do
-    local state, mark, events
+    local state, parts, mark, events
     if has_state then
       state, key = KEYS[key], key + 1
+    end
+    if has_parts then
+      parts, key = KEYS[key], key + 1
     end
     if is_unique then
       mark, events, key = KEYS[key], KEYS[key + 1], key + 2
     end
     local last = at + head + tonumber(ARGV[at + head])
-    visit(at, last, state, mark, events)
+    visit(at, last, state, mark, events, parts)
     at = last + 1
   end
 end
@@ -73,8 +78,8 @@ if is_unique or ARGV[6] ~= '' then
   end
 end
 if has_state then
-  local step, last = is_unique and 3 or 1, f and #KEYS - 6 or #KEYS
-  if is_unique or call('EXISTS', unpack(KEYS, 5, last)) > 0 then
+  local step, last = 1 + (has_parts and 1 or 0) + (is_unique and 2 or 0), f and #KEYS - 6 or #KEYS
+  if step > 1 or call('EXISTS', unpack(KEYS, 5, last)) > 0 then
     for i = 5, last, step do
       if call('EXISTS', KEYS[i]) == 1 then return {'EXISTS', text((i - 5) / step + 1)} end
     end
@@ -98,7 +103,7 @@ if ARGV[12] ~= '' and call('EXISTS', stream) == 1 and #call('XINFO', 'GROUPS', s
   call('XGROUP', 'CREATE', stream, ARGV[11], '0')
 end
 local result, record, template = {'OK'}, {digest}, nil
-each(function(at, last, state, mark, events)
+each(function(at, last, state, mark, events, parts)
   local id
   local first = at + head + 1
   if due then
@@ -120,10 +125,15 @@ each(function(at, last, state, mark, events)
     record[#record + 1] = ARGV[at]
   end
   if is_unique then new_mark(mark, now, ARGV[at + 1], events, unique_ttl) end
+  if has_parts then
+    call('DEL', parts) -- of a job of the same id
+    call('HSET', parts, 'argus_parts', ARGV[13])
+    call('PEXPIRE', parts, ARGV[14])
+  end
   if template then -- all states are alike, and a copy has the TTL
     call('COPY', template, state)
   elseif has_state then
-    call('HSET', state, unpack(ARGV, 14, state_last))
+    call('HSET', state, unpack(ARGV, 16, state_last))
     call('PEXPIRE', state, state_ttl)
     template = state
   end

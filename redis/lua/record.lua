@@ -4,7 +4,9 @@
 -- A result is recorded once. Of the whole job it is the terminal event; that event is
 -- the record, and the job's state follows it. A job with parts (the state's field
 -- argus_parts, names separated by spaces) gets one result of each part (the field
--- argus_part:<name>: status, cursor of its event, mark), and the last one is the job's.
+-- argus_part:<name>: status, cursor of its event, mark), and the last one is the job's. The same
+-- fields are in the record of the parts, a hash of its own, which outlives the state: that may
+-- expire, or be deleted, while parts are still to report.
 --
 -- What a result looks like is the caller's to say, who knows the encoding and reads
 -- JSON. So a script may give a question back instead of writing anything, and is called
@@ -35,8 +37,8 @@ end
 --   for each possible result: 'final' or '', the part's status, counted fields of the
 --   state, counted fields of the event, or -1 when it has the job id and those of the state
 -- The caller has put these into r: state, events, scan and scratch, the keys of the job's
--- state, its completion stream, how far that was examined, and the scratch stream; state_ttl
--- and events_ttl, in ms. r.after is where the arguments go on. r can be used for one
+-- state, its completion stream, how far that was examined, and the scratch stream; record, the
+-- key of the record of its parts, if it may have any; state_ttl and events_ttl, in ms. r.after is where the arguments go on. r can be used for one
 -- recording after the other.
 local function recording(r, at, n)
   r.job, r.found, r.found_mark, r.status, r.judged, r.is_first = ARGV[at], nil, nil, nil, nil, false
@@ -61,15 +63,20 @@ local function recording(r, at, n)
   return r
 end
 
+-- part_field reads a field about the job's parts.
+local function part_field(r, name)
+  return r.record and call('HGET', r.record, name) or call('HGET', r.state, name)
+end
+
 -- examine_part finds the result of the recording's part, or what is still to be asked. A
--- part of a job that has no parts, or whose state is gone, is the whole job.
+-- part of a job that has no parts is the whole job.
 local function examine_part(r)
   local names = r.parts
   if not names then
     r.part = ''
     return nil
   end
-  local report = call('HGET', r.state, 'argus_part:' .. r.part)
+  local report = part_field(r, 'argus_part:' .. r.part)
   if report then
     local _
     _, r.found, r.found_mark = string.match(report, '^(%S+) (%S+) (.*)$')
@@ -78,7 +85,7 @@ local function examine_part(r)
   if r.found then return nil end
   local parts, is_named = {}, false
   for name in string.gmatch(names, '%S+') do
-    local done = call('HGET', r.state, 'argus_part:' .. name) or ''
+    local done = part_field(r, 'argus_part:' .. name) or ''
     parts[#parts + 1] = name .. '=' .. string.match(done, '^%S*')
     is_named = is_named or name == r.part
   end
@@ -152,9 +159,10 @@ end
 local function examine(r)
   local question = find(r)
   if question then return question end
-  r.parts = call('HGET', r.state, 'argus_parts') -- of another type: fails before anything is written
-  if r.part ~= '' then return examine_part(r) end
-  return nil
+  call('HLEN', r.state) -- of another type: fails before anything is written
+  if r.part == '' then return nil end
+  r.parts = part_field(r, 'argus_parts')
+  return examine_part(r)
 end
 
 -- copied is up to how many bytes of events a stream is copied: a larger one is mostly full.
@@ -204,6 +212,23 @@ local function write_state(r, b)
   return call('HSET', r.state, unpack(words))
 end
 
+-- A job that is not over may take long: so long at least the record of its parts is kept.
+local unfinished_ttl = 90 * 24 * 3600 * 1000
+
+-- keep_parts writes what a part has reported into the record of the parts. A record that is
+-- not there yet takes what the state has. When the job is over it goes with its events.
+local function keep_parts(r, report, is_over)
+  if call('EXISTS', r.record) == 0 then
+    call('HSET', r.record, 'argus_parts', r.parts)
+    for name in string.gmatch(r.parts, '%S+') do
+      local done = call('HGET', r.state, 'argus_part:' .. name)
+      if done then call('HSET', r.record, 'argus_part:' .. name, done) end
+    end
+  end
+  call('HSET', r.record, 'argus_part:' .. r.part, report)
+  call('PEXPIRE', r.record, is_over and r.events_ttl or text(math.max(unfinished_ttl, tonumber(r.state_ttl))))
+end
+
 -- record records the nth of the possible results, unless one stands already. It returns
 -- 'OK', cursor or 'ALREADY', cursor of the one that stands.
 local function record(r, n)
@@ -226,7 +251,9 @@ local function record(r, n)
   local cursor = append(r, b)
   call('PEXPIRE', r.events, r.events_ttl)
   if r.part ~= '' and b.state_last >= b.state_first then
-    call('HSET', r.state, 'argus_part:' .. r.part, b.part_status .. ' ' .. cursor .. ' ' .. r.mark)
+    local report = b.part_status .. ' ' .. cursor .. ' ' .. r.mark
+    call('HSET', r.state, 'argus_part:' .. r.part, report)
+    keep_parts(r, report, b.final)
   end
   return 'OK', cursor
 end

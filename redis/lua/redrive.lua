@@ -3,7 +3,7 @@
 -- result from elsewhere keeps it.
 --
 -- KEYS  1 job state   2 completion stream   3 task stream   4 dead-letter stream
---       5 active mark   6… the keys of fairness, if any
+--       5 active mark   6 record of the job's parts   7… the keys of fairness, if any
 -- ARGV  1 id of the dead letter   2 how the queue is fair   3 the default group
 --       4 TTL of the active mark, ms, '' when jobs need not be unique   5 a unique id
 --       6 a mark that is known to be out of date, or ''
@@ -38,7 +38,7 @@ local function is_result(id)
 end
 local has_ended = meta.argus_result and is_result(meta.argus_result)
 local is_own = meta.argus_result and (has_ended or not is_terminal[status or ''])
-local f = fairness(ARGV[2], 6)
+local f = fairness(ARGV[2], 7)
 call('XLEN', KEYS[3])
 enqueue(f, KEYS[3], ARGV[3], copy)
 feed(f, KEYS[3])
@@ -47,7 +47,8 @@ call('XDEL', KEYS[4], ARGV[1])
 -- goes on, have their cursors on it; the part's next result is told by another.
 if is_own and (not has_ended or call('XDEL', KEYS[2], meta.argus_result) == 1) then
   local _, part = job_of(letter[2])
-  if part ~= '' and call('HDEL', KEYS[1], 'argus_part:' .. part) == 1 then
+  local report = 'argus_part:' .. part
+  if part ~= '' and call('HDEL', KEYS[1], report) + call('HDEL', KEYS[6], report) > 0 then
     call('HSET', KEYS[1], part .. '_status', 'pending')
   end
   if has_ended and status then
