@@ -157,6 +157,8 @@ type Broker struct {
 	trackers     atomic.Int64 // how many there were
 	rings        atomic.Int64 // how many keys they told of
 	sweeps       atomic.Int64
+	vain         vainRings
+	hasWarned    atomic.Bool // of a table of tracked keys that is too small
 	settledTasks settledTasks
 	owns         func(jobID string) bool // nil unless it is one of several shards
 	closed       <-chan struct{}

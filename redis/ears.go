@@ -55,6 +55,7 @@ type ear struct {
 	isRung     bool    // in the mailbox, guarded by box.mu
 	answer     *answer // what came with the ring, guarded by box.mu
 	isState    bool    // of a state: it has no entries
+	isPolled   bool    // Redis is not asked to ring for the key; guarded by doorbell.mu
 	seen       string  // guarded by doorbell.mu
 	at         int64   // of the last reply, see keyReply; the follower's
 	follower   *follower
@@ -64,8 +65,13 @@ type ear struct {
 func (d *doorbell) listen(e *ear) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if e.next = d.ears[e.key]; e.next != nil {
-		e.next.prev = e
+	switch e.next = d.ears[e.key]; {
+	case e.next != nil:
+		e.next.prev, e.isPolled = e, e.next.isPolled
+	case d.tracked >= d.limit:
+		e.isPolled = true
+	default:
+		d.tracked++
 	}
 	d.ears[e.key] = e
 	signal(d.busy)
@@ -85,6 +91,9 @@ func (d *doorbell) mute(e *ear) (isLast bool) {
 		d.ears[e.key] = e.next
 	default:
 		delete(d.ears, e.key)
+		if !e.isPolled {
+			d.tracked--
+		}
 		return true
 	}
 	return false
@@ -186,27 +195,35 @@ func (d *doorbell) knows(e *ear, id string) {
 // position is a stream and the entry up to which all its ears know it.
 type position struct{ key, seen string }
 
-// positions lists the completion streams that are listened for.
-func (d *doorbell) positions() []position {
+// positions lists the completion streams that are listened for: all, or those that are polled
+// though Redis rings.
+func (d *doorbell) positions(isTracking bool) []position {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if isTracking && d.tracked == len(d.ears) {
+		return nil
+	}
 	var all []position
 	for key, e := range d.ears {
-		if e.isState {
-			continue
+		if !e.isState && (e.isPolled || !isTracking) {
+			all = append(all, position{key, e.leastSeen()})
 		}
-		all = append(all, position{key, e.leastSeen()})
 	}
 	return all
 }
 
-// ringStates wakes the ears of all states.
-func (d *doorbell) ringStates() {
+// polledStates lists the states that are listened for, likewise.
+func (d *doorbell) polledStates(isTracking bool) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, e := range d.ears {
-		for ; e != nil && e.isState; e = e.next {
-			e.ring()
+	if isTracking && d.tracked == len(d.ears) {
+		return nil
+	}
+	var all []string
+	for key, e := range d.ears {
+		if e.isState && (e.isPolled || !isTracking) {
+			all = append(all, key)
 		}
 	}
+	return all
 }

@@ -34,6 +34,7 @@ type stateReads struct {
 type watchedState struct {
 	key                 string
 	isWanted, isReading bool
+	isRung              bool              // Redis rang for it since it was read last
 	last                time.Time         // when it was read last
 	fields              map[string]string // as it was then
 }
@@ -67,6 +68,16 @@ func (r *stateReads) want(key string) int64 {
 	return r.started
 }
 
+// rung is want for a state that Redis rang for.
+func (r *stateReads) rung(key string) {
+	r.want(key)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.states[key]; s != nil {
+		s.isRung = true
+	}
+}
+
 // due takes a page of the states that may be read now, and its number. Without any, pause is
 // how long until there is one, 0 if nothing is wanted.
 func (r *stateReads) due(now time.Time) (page []*watchedState, number int64, pause time.Duration) {
@@ -94,16 +105,17 @@ func (r *stateReads) due(now time.Time) (page []*watchedState, number int64, pau
 	return page, r.started, pause
 }
 
-// finish ends the read of a state, and says whether it has changed since the one before.
-func (r *stateReads) finish(s *watchedState, a *stateAnswer) (hasChanged bool) {
+// finish ends the read of a state. It says whether Redis rang for it, and whether it has
+// changed since the read before.
+func (r *stateReads) finish(s *watchedState, a *stateAnswer) (wasRung, isOld bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	hasChanged = a.err != nil || a.isTooLarge || !maps.Equal(s.fields, a.fields)
-	s.isReading, s.fields = false, a.fields
+	wasRung, isOld = s.isRung, a.err == nil && !a.isTooLarge && s.fields != nil && maps.Equal(s.fields, a.fields)
+	s.isReading, s.isRung, s.fields = false, false, a.fields
 	if s.isWanted {
 		signal(r.work)
 	}
-	return hasChanged
+	return wasRung, isOld
 }
 
 // forget drops a state that nothing listens for any more.
@@ -161,7 +173,9 @@ func (b *Broker) readWatched(ctx context.Context, large *sync.WaitGroup, page []
 func (b *Broker) tellState(s *watchedState, number int64, found stateResult) {
 	a := &stateAnswer{fields: found.fields, isTooLarge: found.verdict == stateTooLarge, err: found.err}
 	isHeard := b.bell.tell(s.key, &answer{state: a, at: number})
-	b.watched.finish(s, a)
+	if wasRung, isOld := b.watched.finish(s, a); wasRung {
+		b.heard(isOld)
+	}
 	if !isHeard {
 		b.watched.forget(s.key)
 	}
@@ -181,15 +195,30 @@ func newStateResult(reply []string, err error) stateResult {
 	return stateResult{found, err}
 }
 
-// readStates reads states, over the tracker while there is one: so Redis rings when they
-// change.
+// readStates reads states, over the tracker while there is one what is not polled: so Redis
+// rings when they change.
 func (b *Broker) readStates(ctx context.Context, page []*watchedState) []stateResult {
-	if t := b.tracker.Load(); t != nil {
-		if results := b.trackStates(ctx, t, page); results != nil {
-			return results
+	results := make([]stateResult, len(page))
+	t := b.tracker.Load()
+	tracked, others := b.bell.divide(t != nil, len(page), func(i int) string { return page[i].key })
+	put := func(at []int, read func([]*watchedState) []stateResult) bool {
+		some := make([]*watchedState, len(at))
+		for n, i := range at {
+			some[n] = page[i]
 		}
+		found := read(some)
+		for n, r := range found {
+			results[at[n]] = r
+		}
+		return found != nil
 	}
-	return b.pipelineStates(ctx, page)
+	if len(tracked) > 0 && !put(tracked, func(some []*watchedState) []stateResult { return b.trackStates(ctx, t, some) }) {
+		others = append(others, tracked...)
+	}
+	if len(others) > 0 {
+		put(others, func(some []*watchedState) []stateResult { return b.pipelineStates(ctx, some) })
+	}
+	return results
 }
 
 // pipelineStates reads states over any connection.
