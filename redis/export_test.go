@@ -21,3 +21,14 @@ func (b *Broker) Leave(ctx context.Context, queue, group, consumer string) error
 	_, err := leaveScript.run(ctx, b.client, repeatable, []string{b.keys.tasks(queue)}, group, consumer)
 	return err
 }
+
+// ScriptName is the name of the script with a hash; "eval" if it is none, but a text.
+func ScriptName(sha string) string {
+	for _, s := range []*script{publishScript, fairPublishScript, publishEachScript, readScript, ackScript, releaseScript, moveScript, extendScript,
+		stateScript, getScript, redriveScript, trimScript, leaveScript, completeScript, nackScript, cancelScript, dropScript} {
+		if s.sha == sha {
+			return s.name
+		}
+	}
+	return "eval"
+}
