@@ -51,14 +51,15 @@ func (m *mailbox) take(n int) []rung {
 type ear struct {
 	box        *mailbox
 	key        string
-	prev, next *ear    // of the same key, guarded by doorbell.mu
-	isRung     bool    // in the mailbox, guarded by box.mu
-	answer     *answer // what came with the ring, guarded by box.mu
-	isState    bool    // of a state: it has no entries
-	isPolled   bool    // Redis is not asked to ring for the key; guarded by doorbell.mu
-	seen       string  // guarded by doorbell.mu
-	at         int64   // of the last reply, see keyReply; the follower's
 	follower   *follower
+	prev, next *ear              // of the same key, guarded by doorbell.mu
+	seen       string            // the last entry that is known, guarded by doorbell.mu
+	fields     map[string]string // of a state, as last told; guarded by doorbell.mu
+	answer     *answer           // what came with the ring, guarded by box.mu
+	at         int64             // of the last reply, see answer; the follower's
+	isState    bool              // of a state: it has no entries
+	isPolled   bool              // Redis is not asked to ring for the key; guarded by doorbell.mu
+	isRung     bool              // in the mailbox, guarded by box.mu
 }
 
 // listen adds an ear. The caller must mute it.
@@ -77,8 +78,8 @@ func (d *doorbell) listen(e *ear) {
 	signal(d.busy)
 }
 
-// mute removes an ear, and says whether it was the last of its key.
-func (d *doorbell) mute(e *ear) (isLast bool) {
+// mute removes an ear.
+func (d *doorbell) mute(e *ear) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if e.next != nil {
@@ -94,9 +95,7 @@ func (d *doorbell) mute(e *ear) (isLast bool) {
 		if !e.isPolled {
 			d.tracked--
 		}
-		return true
 	}
-	return false
 }
 
 // ring puts the ear into its mailbox, to look for itself.
@@ -166,14 +165,27 @@ func (b *Broker) ringEvents(jobID string) {
 	}
 }
 
-// tell wakes every ear of a key with what the key had; false when there is none.
-func (d *doorbell) tell(key string, a *answer) bool {
+// tell wakes every ear of a key with what the key had.
+func (d *doorbell) tell(key string, a *answer) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for e := d.ears[key]; e != nil; e = e.next {
 		e.hear(a)
 	}
-	return d.ears[key] != nil
+}
+
+// tellState is tell for a state. It returns what was told before, nil if nothing was.
+func (d *doorbell) tellState(key string, a *answer) (before map[string]string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for e := d.ears[key]; e != nil; e = e.next {
+		if before == nil {
+			before = e.fields
+		}
+		e.fields = a.state.fields
+		e.hear(a)
+	}
+	return before
 }
 
 // ringAll wakes every ear of a key.
