@@ -63,6 +63,10 @@ local function enqueue(f, stream, fields)
     copy[#copy + 1] = text(now_ms())
   end
   call('ZADD', f.backlog, '0', head(org) .. string.format('%014.0f', sequence) .. pack(copy))
+  -- Of many tasks in one call, the first of each organization sees to this.
+  f.waiting = f.waiting or {}
+  if f.waiting[org] then return '' end
+  f.waiting[org] = true
   if not call('ZSCORE', f.ready, org) and not call('ZSCORE', f.parked, org) then
     call('ZADD', f.ready, score(math.max(virtual_time(f), tag(f.tags, org))), org)
     call('ZREM', f.tags, org)
@@ -73,6 +77,7 @@ end
 
 -- advance moves the next task into the stream; false when there is none that may go.
 local function advance(f, stream)
+  f.waiting = nil -- it may change
   while true do
     local first = call('ZRANGE', f.ready, '0', '0', 'WITHSCORES')
     if #first == 0 then return false end
