@@ -167,10 +167,12 @@ type Broker struct {
 	// watched are the states that are watched.
 	watched *stateReads
 	// tracker is there while Redis itself rings the bell.
-	tracker  atomic.Pointer[tracker]
-	trackers atomic.Int64 // how many there were
-	rings    atomic.Int64 // how many keys they told of
-	sweeps   atomic.Int64
+	tracker   atomic.Pointer[tracker]
+	trackers  atomic.Int64 // how many there were
+	rings     atomic.Int64 // how many keys they told of
+	sweeps    atomic.Int64
+	vain      vainRings
+	hasWarned atomic.Bool // of a table of tracked keys that is too small
 	// unseenRemoved counts entries that the cleaner removed and no consumer was given.
 	unseenRemoved atomic.Int64
 	settledTasks  settledTasks

@@ -34,15 +34,12 @@ func (b *Broker) DeadLetters(ctx context.Context, queue, after string, count int
 	if err != nil {
 		return nil, err
 	}
-	entries, err := b.client.commands.XRangeN(ctx, b.keys.deadLetters(queue), from, "+", int64(count)).Result()
-	if err != nil {
-		return nil, translate("list dead letters", err, repeatable)
-	}
-	letters := make([]DeadLetter, len(entries))
-	for i, entry := range entries {
-		letters[i] = deadLetter(queue, entry)
-	}
-	return letters, nil
+	letters := make([]DeadLetter, 0, min(count, MaxBatch))
+	err = b.eachEntry(ctx, b.keys.deadLetters(queue), from, func(entry goredis.XMessage) bool {
+		letters = append(letters, deadLetter(queue, entry))
+		return len(letters) < count
+	})
+	return letters, err
 }
 
 func deadLetter(queue string, entry goredis.XMessage) DeadLetter {

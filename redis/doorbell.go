@@ -2,6 +2,7 @@ package redis
 
 import (
 	"container/list"
+	"math"
 	"sync"
 )
 
@@ -16,6 +17,9 @@ type doorbell struct {
 	mu    sync.Mutex
 	lines map[string]map[string]*list.List // key → group → *wait
 	ears  map[string]*ear                  // key → the first of a list
+	// tracked is for how many keys with ears Redis is asked to ring, limit for how many it may
+	// be; the others are polled.
+	tracked, limit int
 	// unarmed are the task streams whose change may not be heard.
 	unarmed map[string]bool
 	// last is the newest entry of each task stream that someone was woken for.
@@ -26,7 +30,7 @@ type doorbell struct {
 }
 
 func newDoorbell() *doorbell {
-	return &doorbell{lines: make(map[string]map[string]*list.List), ears: make(map[string]*ear),
+	return &doorbell{lines: make(map[string]map[string]*list.List), ears: make(map[string]*ear), limit: math.MaxInt,
 		unarmed: make(map[string]bool), last: make(map[string]string), arm: make(chan struct{}, 1), busy: make(chan struct{}, 1)}
 }
 
@@ -76,6 +80,10 @@ func (d *doorbell) changed(keys []string) (reads []keyRead, states []string) {
 	for _, key := range keys {
 		switch e := d.ears[key]; {
 		case e == nil:
+		case e.isPolled && !e.isState: // it was not, and reading it there would have it ring again
+			for ; e != nil; e = e.next {
+				e.ring()
+			}
 		case e.isState:
 			states = append(states, key)
 		default:
@@ -108,8 +116,8 @@ func (d *doorbell) ringEverything() {
 	}
 }
 
-// waiters counts who waits: workers in lines, and ears.
-func (d *doorbell) waiters() (workers, keys int) {
+// waiters counts the workers in lines.
+func (d *doorbell) waiters() (workers int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, lines := range d.lines {
@@ -117,5 +125,5 @@ func (d *doorbell) waiters() (workers, keys int) {
 			workers += line.Len()
 		}
 	}
-	return workers, len(d.ears)
+	return workers
 }

@@ -51,28 +51,35 @@ func (m *mailbox) take(n int) []rung {
 type ear struct {
 	box        *mailbox
 	key        string
-	prev, next *ear    // of the same key, guarded by doorbell.mu
-	isRung     bool    // in the mailbox, guarded by box.mu
-	answer     *answer // what came with the ring, guarded by box.mu
-	isState    bool    // of a state: it has no entries
-	seen       string  // guarded by doorbell.mu
-	at         int64   // of the last reply, see keyReply; the follower's
 	follower   *follower
+	prev, next *ear              // of the same key, guarded by doorbell.mu
+	seen       string            // the last entry that is known, guarded by doorbell.mu
+	fields     map[string]string // of a state, as last told; guarded by doorbell.mu
+	answer     *answer           // what came with the ring, guarded by box.mu
+	at         int64             // of the last reply, see answer; the follower's
+	isState    bool              // of a state: it has no entries
+	isPolled   bool              // Redis is not asked to ring for the key; guarded by doorbell.mu
+	isRung     bool              // in the mailbox, guarded by box.mu
 }
 
 // listen adds an ear. The caller must mute it.
 func (d *doorbell) listen(e *ear) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if e.next = d.ears[e.key]; e.next != nil {
-		e.next.prev = e
+	switch e.next = d.ears[e.key]; {
+	case e.next != nil:
+		e.next.prev, e.isPolled = e, e.next.isPolled
+	case d.tracked >= d.limit:
+		e.isPolled = true
+	default:
+		d.tracked++
 	}
 	d.ears[e.key] = e
 	signal(d.busy)
 }
 
-// mute removes an ear, and says whether it was the last of its key.
-func (d *doorbell) mute(e *ear) (isLast bool) {
+// mute removes an ear.
+func (d *doorbell) mute(e *ear) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if e.next != nil {
@@ -85,9 +92,10 @@ func (d *doorbell) mute(e *ear) (isLast bool) {
 		d.ears[e.key] = e.next
 	default:
 		delete(d.ears, e.key)
-		return true
+		if !e.isPolled {
+			d.tracked--
+		}
 	}
-	return false
 }
 
 // ring puts the ear into its mailbox, to look for itself.
@@ -157,14 +165,27 @@ func (b *Broker) ringEvents(jobID string) {
 	}
 }
 
-// tell wakes every ear of a key with what the key had; false when there is none.
-func (d *doorbell) tell(key string, a *answer) bool {
+// tell wakes every ear of a key with what the key had.
+func (d *doorbell) tell(key string, a *answer) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for e := d.ears[key]; e != nil; e = e.next {
 		e.hear(a)
 	}
-	return d.ears[key] != nil
+}
+
+// tellState is tell for a state. It returns what was told before, nil if nothing was.
+func (d *doorbell) tellState(key string, a *answer) (before map[string]string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for e := d.ears[key]; e != nil; e = e.next {
+		if before == nil {
+			before = e.fields
+		}
+		e.fields = a.state.fields
+		e.hear(a)
+	}
+	return before
 }
 
 // ringAll wakes every ear of a key.
@@ -186,27 +207,35 @@ func (d *doorbell) knows(e *ear, id string) {
 // position is a stream and the entry up to which all its ears know it.
 type position struct{ key, seen string }
 
-// positions lists the completion streams that are listened for.
-func (d *doorbell) positions() []position {
+// positions lists the completion streams that are listened for: all, or those that are polled
+// though Redis rings.
+func (d *doorbell) positions(isTracking bool) []position {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if isTracking && d.tracked == len(d.ears) {
+		return nil
+	}
 	var all []position
 	for key, e := range d.ears {
-		if e.isState {
-			continue
+		if !e.isState && (e.isPolled || !isTracking) {
+			all = append(all, position{key, e.leastSeen()})
 		}
-		all = append(all, position{key, e.leastSeen()})
 	}
 	return all
 }
 
-// ringStates wakes the ears of all states.
-func (d *doorbell) ringStates() {
+// polledStates lists the states that are listened for, likewise.
+func (d *doorbell) polledStates(isTracking bool) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, e := range d.ears {
-		for ; e != nil && e.isState; e = e.next {
-			e.ring()
+	if isTracking && d.tracked == len(d.ears) {
+		return nil
+	}
+	var all []string
+	for key, e := range d.ears {
+		if e.isState && (e.isPolled || !isTracking) {
+			all = append(all, key)
 		}
 	}
+	return all
 }

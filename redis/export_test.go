@@ -24,3 +24,14 @@ func (b *Broker) Leave(ctx context.Context, queue, group, consumer string) error
 
 // Heal corrects the stored status of an event's job, as the broker does in the background.
 func (b *Broker) Heal(ctx context.Context, e Event) error { return b.heal(ctx, e) }
+
+// ScriptName is the name of the script with a hash; "eval" if it is none, but a text.
+func ScriptName(sha string) string {
+	for _, s := range []*script{publishScript, fairPublishScript, publishEachScript, readScript, ackScript, releaseScript, moveScript, extendScript,
+		stateScript, getScript, redriveScript, trimScript, leaveScript, completeScript, nackScript, cancelScript, dropScript, healScript} {
+		if s.sha == sha {
+			return s.name
+		}
+	}
+	return "eval"
+}

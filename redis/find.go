@@ -253,11 +253,10 @@ func (b *Broker) findInBacklog(ctx context.Context, queue, jobID string) ([]Plac
 
 // findMembers looks for a job's tasks in a sorted set.
 func (b *Broker) findMembers(ctx context.Context, where Where, queue, jobID string) (found []Place, err error) {
-	match := "*"
-	if isPlain(jobID) && !strings.Contains(jobID, "/") { // JSON may write others in another way
-		match = "*" + jobID + "*"
-	}
-	err = b.eachMember(ctx, Place{Where: where, Queue: queue}.set(b.keys), match, func(member string, score float64) bool {
+	err = b.eachMember(ctx, Place{Where: where, Queue: queue}.set(b.keys), func(member string, score float64) bool {
+		if !strings.Contains(member, jobID) {
+			return true
+		}
 		if p, ok := memberPlace(where, member); ok && p.Task.JobID == jobID {
 			if where == WhereDelayed {
 				p.DueAt = time.UnixMilli(int64(score))
@@ -269,24 +268,22 @@ func (b *Broker) findMembers(ctx context.Context, where Where, queue, jobID stri
 	return found, err
 }
 
-// eachMember calls visit for the members of a sorted set that match a pattern, until it returns
-// false. ZSCAN gives each member that is there all the while, though others come and go; a page
-// by rank would skip some when members before it go.
-func (b *Broker) eachMember(ctx context.Context, key, match string, visit func(member string, score float64) bool) error {
-	var page pageSize
+// eachMember calls visit for the members of a sorted set until it returns false. ZSCAN gives
+// each member that is there all the while, though others come and go; a page by rank would skip
+// some when members before it go.
+func (b *Broker) eachMember(ctx context.Context, key string, visit func(member string, score float64) bool) error {
+	count, err := b.scanSize(ctx, key)
+	if err != nil {
+		return err
+	}
 	seen := make(map[string]bool)
 	for cursor := uint64(0); ; {
-		count := int64(maxPage) // few match
-		if match == "*" {
-			count = page.next()
-		}
-		list, next, err := b.client.commands.ZScan(ctx, key, cursor, match, count).Result()
+		list, next, err := b.client.commands.ZScan(ctx, key, cursor, "", count).Result()
 		if err != nil {
 			return translate("search "+key, err, repeatable)
 		}
 		for i := 0; i+1 < len(list); i += 2 {
 			member := list[i]
-			page.read(len(member))
 			score, err := strconv.ParseFloat(list[i+1], 64)
 			if err != nil || seen[member] {
 				continue
@@ -300,6 +297,21 @@ func (b *Broker) eachMember(ctx context.Context, key, match string, visit func(m
 			return nil
 		}
 	}
+}
+
+// scanSize is how many members of a sorted set a scan looks at in one call: as many as have
+// about pageBytes, by a sample of them.
+func (b *Broker) scanSize(ctx context.Context, key string) (int64, error) {
+	pipe := b.client.commands.Pipeline()
+	members, memory := pipe.ZCard(ctx, key), pipe.MemoryUsage(ctx, key)
+	_, _ = pipe.Exec(ctx) // an ACL may forbid the second, and the embedded store has none
+	if err := members.Err(); err != nil {
+		return 0, translate("search "+key, err, repeatable)
+	}
+	if memory.Val() == 0 {
+		return maxPage, nil
+	}
+	return min(maxPage, max(minPage, pageBytes*members.Val()/memory.Val())), nil
 }
 
 // unpack reads what the scripts' pack wrote: "3:abc0:2:xy".

@@ -43,8 +43,8 @@ func TestOneResultWhateverFollows(t *testing.T) {
 					b.report(t, job, redis.StatusRunning)
 				}
 			},
-			"after others": func(job string) { b.peerEvents(t, job, 600, "status", "running") },
-			"after JSON":   func(job string) { b.peerEvents(t, job, 600, "data", `{"status":"running"}`) },
+			"after others": func(job string) { b.peerEvents(t, job, 520, "status", "running") },
+			"after JSON":   func(job string) { b.peerEvents(t, job, 520, "data", `{"status":"running"}`) },
 		} {
 			t.Run(name, func(t *testing.T) {
 				job := strings.ReplaceAll(name, " ", "-")
@@ -76,7 +76,7 @@ func TestOneResultWhateverFollows(t *testing.T) {
 					}
 				}
 				check()
-				b.peerEvents(t, job, 600, "status", "running")
+				b.peerEvents(t, job, 120, "status", "running")
 				check()
 				var copied []any
 				for name, value := range events[len(events)-1].Values {
@@ -84,12 +84,12 @@ func TestOneResultWhateverFollows(t *testing.T) {
 				}
 				b.peerEvents(t, job, 1, copied...)
 				b.peerEvents(t, job, 1, "status", "failed")
-				b.peerEvents(t, job, 600, "data", `{"status":"running"}`)
+				b.peerEvents(t, job, 520, "data", `{"status":"running"}`)
 				check()
 				b.raw.Del(b.ctx, b.key("argus_scan:"+job)) // evicted
 				check()
-				if n := len(b.stream(t, "argus_completion:"+job)); n != len(events)+1202 {
-					t.Error(n, "events, of which", len(events)+1202, "were written")
+				if n := len(b.stream(t, "argus_completion:"+job)); n != len(events)+642 {
+					t.Error(n, "events, of which", len(events)+642, "were written")
 				}
 			})
 		}
@@ -102,9 +102,9 @@ func TestResultOfARawPeerAmongMany(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, redis.BrokerConfig{})
 		for name, values := range map[string][]any{"fields": {"status", "partial"}, "json": {"data", `{"status":"partial"}`}} {
-			b.peerEvents(t, name, 700, "data", `{"status":"running"}`)
+			b.peerEvents(t, name, 520, "data", `{"status":"running"}`)
 			id := b.add(t, "argus_completion:"+name, values...)
-			b.peerEvents(t, name, 700, "status", "running")
+			b.peerEvents(t, name, 120, "status", "running")
 			b.publish(t, redis.Task{JobID: name})
 			if err := b.nack(redis.NackRequest{Token: b.readOne(t, "w").Lease.Token(), DeadLetter: true}); err != nil {
 				t.Fatal(err)

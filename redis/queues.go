@@ -417,7 +417,7 @@ func (b *Broker) eachMemberNow(ctx context.Context, key string, visit func(membe
 	for hasFound := true; hasFound && left > 0; {
 		hasFound = false
 		goesOn := true
-		err := b.eachMember(ctx, key, "*", func(member string, _ float64) bool {
+		err := b.eachMember(ctx, key, func(member string, _ float64) bool {
 			hasFound = true
 			left--
 			goesOn = visit(member) && left > 0

@@ -139,18 +139,40 @@ func (b *Broker) answer(ctx context.Context, requests []readRequest) {
 	}
 	b.reads.read.Add(int64(len(page)))
 	b.reads.pipelines.Add(1)
-	var replies []keyReply
-	if t := b.tracker.Load(); t != nil {
-		replies = b.readTracked(t, page)
-		b.follow(ctx, t, page, replies)
-	}
-	if replies == nil {
-		replies = b.pipeline(ctx, page)
-	}
+	replies := b.readPage(ctx, page)
 	b.addSnapshots(ctx, page, replies)
 	for _, r := range requests {
 		r.reply <- numberedReply{replies[places[r.keyRead]], r.n}
 	}
+}
+
+// readPage reads a page: over the tracker, while there is one, what is not polled.
+func (b *Broker) readPage(ctx context.Context, page []keyRead) []keyReply {
+	replies := make([]keyReply, len(page))
+	t := b.tracker.Load()
+	tracked, others := b.bell.divide(t != nil, len(page), func(i int) string { return page[i].key })
+	put := func(at []int, read func([]keyRead) []keyReply) bool {
+		some := make([]keyRead, len(at))
+		for n, i := range at {
+			some[n] = page[i]
+		}
+		found := read(some)
+		for n, r := range found {
+			replies[at[n]] = r
+		}
+		return found != nil
+	}
+	if len(tracked) > 0 && !put(tracked, func(some []keyRead) []keyReply {
+		found := b.readTracked(t, some)
+		b.follow(ctx, t, some, found)
+		return found
+	}) {
+		others = append(others, tracked...)
+	}
+	if len(others) > 0 {
+		put(others, func(some []keyRead) []keyReply { return b.pipeline(ctx, some) })
+	}
+	return replies
 }
 
 // readTracked reads a page over a tracker; nil when that breaks.

@@ -21,21 +21,22 @@ const (
 	statePage = 100
 )
 
-// stateReads knows the states that are watched.
+// stateReads knows the states that are wanted, or were read just now.
 type stateReads struct {
 	mu      sync.Mutex
 	states  map[string]*watchedState
 	wanted  []*watchedState
-	started int64         // pages so far
-	work    chan struct{} // holds one signal that something is wanted
+	recent  []*watchedState // that were read, in their order
+	started int64           // pages so far
+	work    chan struct{}   // holds one signal that something is wanted
 }
 
 // watchedState is a state that is watched, guarded by stateReads.mu.
 type watchedState struct {
 	key                 string
 	isWanted, isReading bool
-	last                time.Time         // when it was read last
-	fields              map[string]string // as it was then
+	isRung              bool      // Redis rang for it since it was read last
+	last                time.Time // when it was read last
 }
 
 // stateAnswer is what was read of a state for those who watch it.
@@ -67,22 +68,37 @@ func (r *stateReads) want(key string) int64 {
 	return r.started
 }
 
+// rung is want for a state that Redis rang for.
+func (r *stateReads) rung(key string) {
+	r.want(key)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.states[key]; s != nil {
+		s.isRung = true
+	}
+}
+
 // due takes a page of the states that may be read now, and its number. Without any, pause is
 // how long until there is one, 0 if nothing is wanted.
 func (r *stateReads) due(now time.Time) (page []*watchedState, number int64, pause time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.forget(now)
 	kept := r.wanted[:0]
-	for _, s := range r.wanted {
+	for i, s := range r.wanted {
+		if len(page) == statePage {
+			kept = append(kept, r.wanted[i:]...)
+			break
+		}
 		left := statePause - now.Sub(s.last)
 		switch {
-		case len(page) < statePage && left <= 0 && !s.isReading:
+		case left <= 0 && !s.isReading:
 			s.isWanted, s.isReading, s.last = false, true, now
-			page = append(page, s)
+			page, r.recent = append(page, s), append(r.recent, s)
 			continue
 		case s.isReading: // its end is a signal
 		case pause == 0 || left < pause:
-			pause = max(left, 1)
+			pause = left
 		}
 		kept = append(kept, s)
 	}
@@ -94,24 +110,29 @@ func (r *stateReads) due(now time.Time) (page []*watchedState, number int64, pau
 	return page, r.started, pause
 }
 
-// finish ends the read of a state, and says whether it has changed since the one before.
-func (r *stateReads) finish(s *watchedState, a *stateAnswer) (hasChanged bool) {
+// finish ends the read of a state, and says whether Redis rang for it.
+func (r *stateReads) finish(s *watchedState) (wasRung bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	hasChanged = a.err != nil || a.isTooLarge || !maps.Equal(s.fields, a.fields)
-	s.isReading, s.fields = false, a.fields
+	wasRung = s.isRung
+	s.isReading, s.isRung = false, false
 	if s.isWanted {
 		signal(r.work)
 	}
-	return hasChanged
+	return wasRung
 }
 
-// forget drops a state that nothing listens for any more.
-func (r *stateReads) forget(key string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if s := r.states[key]; s != nil && !s.isWanted && !s.isReading {
-		delete(r.states, key)
+// forget drops the states that may be read at any time again. The caller holds mu.
+func (r *stateReads) forget(now time.Time) {
+	n := 0
+	for ; n < len(r.recent) && now.Sub(r.recent[n].last) > statePause; n++ {
+		s := r.recent[n]
+		if !s.isWanted && !s.isReading && r.states[s.key] == s {
+			delete(r.states, s.key)
+		}
+	}
+	if r.recent = r.recent[n:]; len(r.recent) == 0 {
+		r.recent = nil
 	}
 }
 
@@ -160,10 +181,9 @@ func (b *Broker) readWatched(ctx context.Context, large *sync.WaitGroup, page []
 // tellState wakes those who listen for a state, and ends its read.
 func (b *Broker) tellState(s *watchedState, number int64, found stateResult) {
 	a := &stateAnswer{fields: found.fields, isTooLarge: found.verdict == stateTooLarge, err: found.err}
-	isHeard := b.bell.tell(s.key, &answer{state: a, at: number})
-	b.watched.finish(s, a)
-	if !isHeard {
-		b.watched.forget(s.key)
+	before := b.bell.tellState(s.key, &answer{state: a, at: number})
+	if b.watched.finish(s) {
+		b.heard(before != nil && a.err == nil && !a.isTooLarge && maps.Equal(before, a.fields))
 	}
 }
 
@@ -181,15 +201,30 @@ func newStateResult(reply []string, err error) stateResult {
 	return stateResult{found, err}
 }
 
-// readStates reads states, over the tracker while there is one: so Redis rings when they
-// change.
+// readStates reads states, over the tracker while there is one what is not polled: so Redis
+// rings when they change.
 func (b *Broker) readStates(ctx context.Context, page []*watchedState) []stateResult {
-	if t := b.tracker.Load(); t != nil {
-		if results := b.trackStates(ctx, t, page); results != nil {
-			return results
+	results := make([]stateResult, len(page))
+	t := b.tracker.Load()
+	tracked, others := b.bell.divide(t != nil, len(page), func(i int) string { return page[i].key })
+	put := func(at []int, read func([]*watchedState) []stateResult) bool {
+		some := make([]*watchedState, len(at))
+		for n, i := range at {
+			some[n] = page[i]
 		}
+		found := read(some)
+		for n, r := range found {
+			results[at[n]] = r
+		}
+		return found != nil
 	}
-	return b.pipelineStates(ctx, page)
+	if len(tracked) > 0 && !put(tracked, func(some []*watchedState) []stateResult { return b.trackStates(ctx, t, some) }) {
+		others = append(others, tracked...)
+	}
+	if len(others) > 0 {
+		put(others, func(some []*watchedState) []stateResult { return b.pipelineStates(ctx, some) })
+	}
+	return results
 }
 
 // pipelineStates reads states over any connection.

@@ -16,10 +16,15 @@ import (
 const (
 	sweepPeriod = 10 * time.Millisecond
 	sweepChunk  = 500
+	// A sweep gets one event, of any size, of each stream with something new: fewer at a time
+	// after one that got more than sweepBytes.
+	sweepBytes = 1 << 20
+	leastSwept = 8
 	// A sweep that took t is followed by a pause of sweepShare × t.
 	sweepShare = 20
-	// statePeriod is how often the states that are watched are read.
+	// statePeriod is how often the states that are watched are read. Each adds stateCost.
 	statePeriod = 100 * time.Millisecond
+	stateCost   = 200 * time.Microsecond
 	// lookPeriod is how often every watch looks for itself: a sweep does not see that events
 	// were deleted. Each watched key adds lookCost.
 	lookPeriod = 2 * time.Second
@@ -97,7 +102,7 @@ func (b *Broker) changed(t *tracker, keys []string) {
 	b.rings.Add(int64(len(keys)))
 	reads, states := b.bell.changed(keys)
 	for _, key := range states {
-		b.watched.want(key)
+		b.watched.rung(key)
 	}
 	if len(reads) == 0 {
 		return
@@ -114,8 +119,10 @@ func (b *Broker) changed(t *tracker, keys []string) {
 			case r.from == newest:
 				b.rungTasks(r, raw)
 			case len(raw) > sharedAnswer:
+				b.heard(false)
 				b.bell.ringAll(r.key)
 			default:
+				b.heard(r.isOld(raw))
 				b.bell.tell(r.key, &answer{keyRead: r, raw: raw, at: b.reads.answers.Add(1)})
 			}
 		}
@@ -168,37 +175,47 @@ func (b *Broker) armTasks(ctx context.Context) {
 	}
 }
 
-// sweepCompletions rings for completion streams that have something new, and now and
-// then for all states, while Redis does not ring.
+// sweepCompletions rings for completion streams that have something new, and now and then
+// has all states read, while Redis does not ring; and for those that it can't ring for.
 func (b *Broker) sweepCompletions(ctx context.Context) {
-	states, look := time.Now(), time.Now()
+	states, look, grown := time.Now(), time.Now(), time.Now()
+	n := sweepChunk // how many streams one call sweeps
 	for {
-		if b.tracker.Load() != nil {
-			if !pause(ctx, sweepPeriod*5) {
-				return
-			}
-			continue
-		}
+		isTracking := b.tracker.Load() != nil
 		start, period := time.Now(), sweepPeriod
-		if start.Sub(states) > statePeriod {
-			b.bell.ringStates()
-			states = start
+		if start.Sub(grown) > growPeriod {
+			b.bell.grow()
+			grown = start
 		}
-		positions := b.bell.positions()
+		positions := b.bell.positions(isTracking)
 		if len(positions) == 0 {
 			period *= 5
 		}
+		if polled := b.bell.polledStates(isTracking); start.Sub(states) > max(statePeriod, time.Duration(len(polled))*stateCost) {
+			for _, key := range polled {
+				b.watched.want(key)
+			}
+			states = start
+		}
 		if start.Sub(look) > max(lookPeriod, time.Duration(len(positions))*lookCost) {
-			b.bell.ringEverything()
+			if isTracking {
+				b.bell.ringPolled()
+			} else {
+				b.bell.ringEverything()
+			}
 			look = start
 		}
 		if len(positions) > 0 {
 			b.sweeps.Add(1)
 		}
 		for len(positions) > 0 {
-			chunk := positions[:min(sweepChunk, len(positions))]
+			chunk := positions[:min(n, len(positions))]
 			positions = positions[len(chunk):]
-			if err := b.sweep(ctx, chunk); err != nil && ctx.Err() == nil {
+			bytes, err := b.sweep(ctx, chunk)
+			if n = min(2*n, sweepChunk); bytes > sweepBytes {
+				n = max(leastSwept, len(chunk)/4)
+			}
+			if err != nil && ctx.Err() == nil {
 				b.log.Debug("sweep of completions failed", "error", err)
 				period = longPeriod / 4
 			}
@@ -209,14 +226,16 @@ func (b *Broker) sweepCompletions(ctx context.Context) {
 	}
 }
 
-func (b *Broker) sweep(ctx context.Context, positions []position) error {
+// sweep rings for those of some streams that have something new, and says how many bytes it
+// got to see that.
+func (b *Broker) sweep(ctx context.Context, positions []position) (bytes int, err error) {
 	streams := make([]string, 2*len(positions))
 	for i, p := range positions {
 		streams[i], streams[len(positions)+i] = p.key, p.seen
 	}
 	news, err := b.client.commands.XRead(ctx, &goredis.XReadArgs{Streams: streams, Count: 1, Block: -1}).Result()
 	if errors.Is(err, goredis.Nil) {
-		return nil
+		return 0, nil
 	}
 	var reply goredis.Error
 	if errors.As(err, &reply) {
@@ -224,15 +243,17 @@ func (b *Broker) sweep(ctx context.Context, positions []position) error {
 		for _, p := range positions {
 			b.bell.ringAll(p.key)
 		}
-		return translate("sweep", err, repeatable)
-	}
-	if err != nil {
-		return translate("sweep", err, repeatable)
 	}
 	for _, stream := range news {
+		for _, m := range stream.Messages {
+			for _, value := range m.Values {
+				text, _ := value.(string)
+				bytes += len(text)
+			}
+		}
 		b.bell.ringAll(stream.Stream)
 	}
-	return nil
+	return bytes, translate("sweep", err, repeatable)
 }
 
 // pollTasks wakes the first worker of each line now and then: he looks for leases that ran

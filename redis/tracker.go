@@ -297,6 +297,7 @@ type WaitStats struct {
 	Trackers int64
 	Workers  int // waiting Reads
 	Keys     int // completion streams and states that are watched
+	Polled   int // of these, how many are polled though Tracking: Redis can't remember them all
 	// Rings is how often Redis told of a changed key, Reads how many keys were looked at,
 	// Pipelines in how many round trips, and Sweeps how often all keys were swept.
 	Rings, Reads, Pipelines, Sweeps int64
@@ -309,6 +310,9 @@ type WaitStats struct {
 func (b *Broker) WaitStats() WaitStats {
 	s := WaitStats{Tracking: b.tracker.Load() != nil, Trackers: b.trackers.Load(), Rings: b.rings.Load(),
 		Reads: b.reads.read.Load(), Pipelines: b.reads.pipelines.Load(), Sweeps: b.sweeps.Load(), UnseenRemoved: b.unseenRemoved.Load()}
-	s.Workers, s.Keys = b.bell.waiters()
+	keys, tracked := b.bell.keys()
+	if s.Workers, s.Keys = b.bell.waiters(), keys; s.Tracking {
+		s.Polled = keys - tracked
+	}
 	return s
 }

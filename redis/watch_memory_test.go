@@ -123,3 +123,31 @@ func TestManyJobsWithLargeEvents(t *testing.T) {
 		}
 	})
 }
+
+// A watched job costs little memory. It is not parallel: it weighs the process.
+func TestWatchedJobIsSmall(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		if !e.Real() {
+			t.Skip("miniredis is in this process: its memory would be weighed as well")
+		}
+		b := setup(t, redistest.Own(t).Engine(), redis.BrokerConfig{})
+		b.tracked(t)
+		const jobs = 50_000
+		base := heap()
+		all := b.broker.Watches()
+		defer all.Close()
+		for i := range jobs {
+			if err := all.Add(fmt.Sprint("018f0000-0000-7000-8000-", i), redis.WatchOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range jobs {
+			if frame, err := all.Next(b.ctx, longWait); err != nil || frame == nil {
+				t.Fatal(frame, err)
+			}
+		}
+		if n := (heap() - base) / jobs; n > 330 {
+			t.Errorf("%d bytes for each watched job", n)
+		}
+	})
+}

@@ -47,22 +47,31 @@ local function backlog_of(f, org)
   return call('ZLEXCOUNT', f.backlog, '[' .. head(org), '(' .. #org .. ':' .. org .. '!')
 end
 
+-- organization_of is whose a task is.
+local function organization_of(fields)
+  for i = 1, #fields, 2 do
+    if fields[i] == 'organization_id' then return fields[i + 1] end
+  end
+  local _, _, org = job_of(fields)
+  return org
+end
+
 -- enqueue puts a task at the end of its queue, and returns its entry's id, '' while it is
--- in the backlog.
+-- in the backlog. It may add to the fields.
 local function enqueue(f, stream, group, fields)
   if not f then return add_task(stream, group, unpack(fields)) end
-  local _, _, org = job_of(fields)
+  local org, is_published = organization_of(fields), false
   local sequence = call('HINCRBY', f.held, 'seq', '1')
-  local copy, published = {}, false
-  for i = 1, #fields do
-    copy[i] = fields[i]
-    published = published or i % 2 == 1 and fields[i] == 'argus_published_at'
+  for i = 1, #fields, 2 do is_published = is_published or fields[i] == 'argus_published_at' end
+  if not is_published then
+    fields[#fields + 1] = 'argus_published_at'
+    fields[#fields + 1] = text(now_ms())
   end
-  if not published then
-    copy[#copy + 1] = 'argus_published_at'
-    copy[#copy + 1] = text(now_ms())
-  end
-  call('ZADD', f.backlog, '0', head(org) .. string.format('%014.0f', sequence) .. pack(copy))
+  call('ZADD', f.backlog, '0', pack(fields, head(org) .. string.format('%014.0f', sequence)))
+  -- Of many tasks in one call, the first of each organization sees to this.
+  f.waiting = f.waiting or {}
+  if f.waiting[org] then return '' end
+  f.waiting[org] = true
   if not call('ZSCORE', f.ready, org) and not call('ZSCORE', f.parked, org) then
     call('ZADD', f.ready, score(math.max(virtual_time(f), tag(f.tags, org))), org)
     call('ZREM', f.tags, org)
@@ -73,6 +82,7 @@ end
 
 -- advance moves the next task into the stream; false when there is none that may go.
 local function advance(f, stream)
+  f.waiting = nil -- it may change
   while true do
     local first = call('ZRANGE', f.ready, '0', '0', 'WITHSCORES')
     if #first == 0 then return false end

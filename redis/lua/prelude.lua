@@ -183,10 +183,12 @@ local function stray(stream, id, job, part)
   return nil, own_part
 end
 
--- pack joins strings so that any bytes survive: "3:abc0:2:xy".
-local function pack(strings)
-  local out = {}
-  for i, s in ipairs(strings) do out[i] = #s .. ':' .. s end
+-- pack joins strings so that any bytes survive: "3:abc0:2:xy", behind a string if one is given.
+local function pack(strings, before)
+  local out = {before or ''}
+  for i, s in ipairs(strings) do
+    out[2 * i], out[2 * i + 1] = #s .. ':', s
+  end
   return table.concat(out)
 end
 

@@ -45,11 +45,15 @@ type JobStateClient interface {
 	//
 	// Errors: ALREADY_EXISTS / JOB_ALREADY_EXISTS under `on_conflict` FAIL.
 	Init(ctx context.Context, in *InitRequest, opts ...grpc.CallOption) (*InitResponse, error)
-	// SetField writes one field.
+	// SetField writes one field. A state has at most 4,096 fields and 3 MiB of names and
+	// values.
+	//
+	// Errors: INVALID_ARGUMENT, also when the state would become too large: nothing was
+	// written.
 	SetField(ctx context.Context, in *SetFieldRequest, opts ...grpc.CallOption) (*SetFieldResponse, error)
-	// SetFields writes several fields at once.
+	// SetFields writes several fields at once. Bounds and errors as for SetField.
 	SetFields(ctx context.Context, in *SetFieldsRequest, opts ...grpc.CallOption) (*SetFieldsResponse, error)
-	// SetJSON writes a JSON value as one field.
+	// SetJSON writes a JSON value as one field. Bounds and errors as for SetField.
 	SetJSON(ctx context.Context, in *SetJSONRequest, opts ...grpc.CallOption) (*SetJSONResponse, error)
 	// GetAll reads a job's state.
 	//
@@ -58,7 +62,8 @@ type JobStateClient interface {
 	GetAll(ctx context.Context, in *GetAllRequest, opts ...grpc.CallOption) (*GetAllResponse, error)
 	// GetField reads one field.
 	//
-	// Errors: NOT_FOUND / JOB_NOT_FOUND or FIELD_NOT_FOUND.
+	// Errors: NOT_FOUND / JOB_NOT_FOUND or FIELD_NOT_FOUND; RESOURCE_EXHAUSTED /
+	// RESPONSE_TOO_LARGE.
 	GetField(ctx context.Context, in *GetFieldRequest, opts ...grpc.CallOption) (*GetFieldResponse, error)
 	// Delete removes a job's state. Its tasks and completion events stay.
 	Delete(ctx context.Context, in *DeleteRequest, opts ...grpc.CallOption) (*DeleteResponse, error)
@@ -171,11 +176,15 @@ type JobStateServer interface {
 	//
 	// Errors: ALREADY_EXISTS / JOB_ALREADY_EXISTS under `on_conflict` FAIL.
 	Init(context.Context, *InitRequest) (*InitResponse, error)
-	// SetField writes one field.
+	// SetField writes one field. A state has at most 4,096 fields and 3 MiB of names and
+	// values.
+	//
+	// Errors: INVALID_ARGUMENT, also when the state would become too large: nothing was
+	// written.
 	SetField(context.Context, *SetFieldRequest) (*SetFieldResponse, error)
-	// SetFields writes several fields at once.
+	// SetFields writes several fields at once. Bounds and errors as for SetField.
 	SetFields(context.Context, *SetFieldsRequest) (*SetFieldsResponse, error)
-	// SetJSON writes a JSON value as one field.
+	// SetJSON writes a JSON value as one field. Bounds and errors as for SetField.
 	SetJSON(context.Context, *SetJSONRequest) (*SetJSONResponse, error)
 	// GetAll reads a job's state.
 	//
@@ -184,7 +193,8 @@ type JobStateServer interface {
 	GetAll(context.Context, *GetAllRequest) (*GetAllResponse, error)
 	// GetField reads one field.
 	//
-	// Errors: NOT_FOUND / JOB_NOT_FOUND or FIELD_NOT_FOUND.
+	// Errors: NOT_FOUND / JOB_NOT_FOUND or FIELD_NOT_FOUND; RESOURCE_EXHAUSTED /
+	// RESPONSE_TOO_LARGE.
 	GetField(context.Context, *GetFieldRequest) (*GetFieldResponse, error)
 	// Delete removes a job's state. Its tasks and completion events stay.
 	Delete(context.Context, *DeleteRequest) (*DeleteResponse, error)

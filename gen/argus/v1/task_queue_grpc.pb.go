@@ -87,12 +87,17 @@ type TaskQueueClient interface {
 	// ExtendLease is the worker's heartbeat: the lease starts anew, and fields of
 	// the job's state may be written in the same step.
 	//
-	// Errors: FAILED_PRECONDITION / LEASE_LOST: stop working on the task.
+	// Errors: FAILED_PRECONDITION / LEASE_LOST: stop working on the task;
+	// INVALID_ARGUMENT, also when `progress_fields` would make the job's state too large:
+	// then the lease is not renewed.
 	ExtendLease(ctx context.Context, in *ExtendLeaseRequest, opts ...grpc.CallOption) (*ExtendLeaseResponse, error)
 	// Complete records the job's one terminal result and settles the task, in one
 	// atomic step: the lease is checked, the task leaves the queue, the status and
 	// the fields go into the job's state, and the completion event is appended.
 	// Repeating it with the same token is safe.
+	//
+	// A result is never refused for its size: where its fields would make the job's
+	// state too large, they are in the event only.
 	//
 	// Errors: FAILED_PRECONDITION / LEASE_LOST: nothing was written.
 	Complete(ctx context.Context, in *CompleteRequest, opts ...grpc.CallOption) (*CompleteResponse, error)
@@ -280,12 +285,17 @@ type TaskQueueServer interface {
 	// ExtendLease is the worker's heartbeat: the lease starts anew, and fields of
 	// the job's state may be written in the same step.
 	//
-	// Errors: FAILED_PRECONDITION / LEASE_LOST: stop working on the task.
+	// Errors: FAILED_PRECONDITION / LEASE_LOST: stop working on the task;
+	// INVALID_ARGUMENT, also when `progress_fields` would make the job's state too large:
+	// then the lease is not renewed.
 	ExtendLease(context.Context, *ExtendLeaseRequest) (*ExtendLeaseResponse, error)
 	// Complete records the job's one terminal result and settles the task, in one
 	// atomic step: the lease is checked, the task leaves the queue, the status and
 	// the fields go into the job's state, and the completion event is appended.
 	// Repeating it with the same token is safe.
+	//
+	// A result is never refused for its size: where its fields would make the job's
+	// state too large, they are in the event only.
 	//
 	// Errors: FAILED_PRECONDITION / LEASE_LOST: nothing was written.
 	Complete(context.Context, *CompleteRequest) (*CompleteResponse, error)
