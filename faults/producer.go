@@ -47,10 +47,11 @@ func (r *role) publish(ctx context.Context, job string, attributes map[string]st
 		all[name] = value
 	}
 	r.log.Add(history.Event{Kind: history.Publish, Who: r.name, Job: job, Outcome: history.Begun})
-	began := time.Now()
+	var began time.Time // of the call that was answered
 	ctx, cancel := context.WithTimeout(ctx, drainFor)
 	defer cancel()
 	err := r.insist(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
+		began = time.Now()
 		_, err := argusv1.NewTaskQueueClient(conn).Publish(ctx, &argusv1.PublishRequest{RequestId: job,
 			Task: &argusv1.Task{JobId: job, Attributes: all}, InitialState: &argusv1.InitialState{}})
 		return err
@@ -64,13 +65,14 @@ func (r *role) publish(ctx context.Context, job string, attributes map[string]st
 
 // publishBatch publishes tasks for jobs, all in one call.
 func (r *role) publishBatch(ctx context.Context, id string, jobs []string) error {
-	began := time.Now()
+	var began time.Time
 	batch := &argusv1.PublishBatchRequest{RequestId: id}
 	for _, job := range jobs {
 		r.log.Add(history.Event{Kind: history.Publish, Who: r.name, Job: job, Outcome: history.Begun})
 		batch.Tasks = append(batch.Tasks, &argusv1.Task{JobId: job, Attributes: map[string]string{"canary": r.canary}})
 	}
 	err := r.insist(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
+		began = time.Now()
 		_, err := argusv1.NewTaskQueueClient(conn).PublishBatch(ctx, batch)
 		return err
 	})

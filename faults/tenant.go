@@ -222,8 +222,8 @@ func (t *tenant) storedUnder(prefix string, s history.Stored) error {
 	return keys.Err()
 }
 
-// check checks the tenant's histories.
-func (t *tenant) check() (history.Report, []history.Event, error) {
+// check checks the tenant's histories, given what failed besides what they tell.
+func (t *tenant) check(failures []history.Event) (history.Report, []history.Event, error) {
 	events, err := history.Read(t.dir, "*")
 	if err != nil {
 		return history.Report{}, nil, err
@@ -232,7 +232,7 @@ func (t *tenant) check() (history.Report, []history.Event, error) {
 	if err != nil {
 		return history.Report{}, nil, err
 	}
-	return history.Check(events, stored, t.canary), events, nil
+	return history.Check(append(events, failures...), stored, t.canary), events, nil
 }
 
 func (t *tenant) end() {

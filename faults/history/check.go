@@ -102,10 +102,14 @@ func (c *checker) fail(invariant, job, format string, args ...any) {
 	c.report.Violations = append(c.report.Violations, Violation{invariant, job, fmt.Sprintf(format, args...)})
 }
 
+// toldAfter is how long after it was made a write may be told, on a busy machine, of which it
+// is not known when it was made.
+const toldAfter = 5 * time.Second
+
 // mayBeLost is true of a write of a kind if a failure may have lost it: it was told after the
 // failure began, and made before it was over.
 func (c *checker) mayBeLost(what string, e Event) bool {
-	made := e.At.Add(-time.Second) // it is told a moment later
+	made := e.At.Add(-toldAfter)
 	switch {
 	case e.Cursor != "":
 		made = cursorTime(e.Cursor)
