@@ -33,15 +33,35 @@ func (r *role) produce(ctx context.Context) {
 				case <-ctx.Done():
 					return
 				}
-				r.publish(context.WithoutCancel(ctx), fmt.Sprintf("%s-%d", r.producer, n.Add(1)), nil)
+				n := n.Add(1)
+				r.publish(context.WithoutCancel(ctx), fmt.Sprintf("%s-%d", r.producer, n), placeOf(n), nil)
 			}
 		})
 	}
 	all.Wait()
 }
 
+// place is where a task is published.
+type place struct{ queue, organization string }
+
+// The queue that is fair between organizations, of which each may have a few tasks in flight:
+// one for each shard, where there are shards.
+const (
+	fairQueue     = "fair"
+	fairLimit     = 6
+	organizations = 3
+	fairEvery     = 5 // every how many tasks go there
+)
+
+func placeOf(n int64) place {
+	if n%fairEvery != 0 {
+		return place{}
+	}
+	return place{fairQueue, fmt.Sprint("organization-", n/fairEvery%organizations)}
+}
+
 // publish publishes a job's task, and insists.
-func (r *role) publish(ctx context.Context, job string, attributes map[string]string) {
+func (r *role) publish(ctx context.Context, job string, to place, attributes map[string]string) {
 	all := map[string]string{"canary": r.canary}
 	for name, value := range attributes {
 		all[name] = value
@@ -52,8 +72,8 @@ func (r *role) publish(ctx context.Context, job string, attributes map[string]st
 	defer cancel()
 	err := r.insist(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
 		began = time.Now()
-		_, err := argusv1.NewTaskQueueClient(conn).Publish(ctx, &argusv1.PublishRequest{RequestId: job,
-			Task: &argusv1.Task{JobId: job, Attributes: all}, InitialState: &argusv1.InitialState{}})
+		_, err := argusv1.NewTaskQueueClient(conn).Publish(ctx, &argusv1.PublishRequest{RequestId: job, Queue: to.queue,
+			Task: &argusv1.Task{JobId: job, OrganizationId: to.organization, Attributes: all}, InitialState: &argusv1.InitialState{}})
 		return err
 	})
 	if err != nil {
