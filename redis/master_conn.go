@@ -40,9 +40,12 @@ func (m *masters) drop(which func(*masterConn) bool) {
 	}
 }
 
-// dial connects to the master.
+// dial connects to the master. While it is being replaced, it waits for the next one.
 func (m *masters) dial(ctx context.Context) (net.Conn, error) {
 	addr, err := m.ask(ctx)
+	for errors.Is(err, errReplaced) && pause(ctx, leavingPause) {
+		addr, err = m.ask(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +55,7 @@ func (m *masters) dial(ctx context.Context) (net.Conn, error) {
 	}
 	c := &masterConn{conn.(*net.TCPConn), m, addr, m.opened.Add(1)}
 	m.mu.Lock()
-	isMaster := m.newest.addr == addr
+	isMaster := m.newest.addr == addr && m.leaving != addr
 	if isMaster {
 		m.conns[c] = true
 	}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"net"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,23 +28,11 @@ type masters struct {
 	mu        sync.Mutex
 	sentinels map[string]*sentinel // by address
 	newest    opinion
-	conns     map[*masterConn]bool
-	opened    atomic.Int64 // connections so far
-}
-
-// sentinel is one of those that are asked.
-type sentinel struct {
-	addr   string
-	client *goredis.Client
-	events *goredis.PubSub
-}
-
-// opinion is what a sentinel takes for the master. Each failover has a higher epoch.
-type opinion struct {
-	addr  string
-	epoch int64
-	known []string // the sentinels that it knows, itself included
-	err   error
+	// leaving is a master that a sentinel is replacing, since leavingSince; "" for none.
+	leaving      string
+	leavingSince time.Time
+	conns        map[*masterConn]bool
+	opened       atomic.Int64 // connections so far
 }
 
 // How the sentinels are asked.
@@ -58,13 +44,18 @@ const (
 	// askPeriod is how often they are asked, besides at every new connection and at every
 	// failover that one of them tells of.
 	askPeriod = time.Second
+	// leavingFor is how long a master is not written to because a sentinel began to replace it,
+	// at most: the replica that was chosen may not answer.
+	leavingFor = 10 * time.Second
+	// leavingPause is how often it is asked meanwhile whether there is another one.
+	leavingPause = 50 * time.Millisecond
 )
 
 var (
 	// errReplica: the sentinels name a node that says it is a replica.
 	errReplica = errors.New("the node that the sentinels name is a replica")
-	// errReplaced: the master was replaced while a connection to it was made.
-	errReplaced = errors.New("the sentinels named another master meanwhile")
+	// errReplaced: the master is being replaced, or was while a connection to it was made.
+	errReplaced = errors.New("the sentinels are replacing the master")
 	// errNoMaster: no sentinel that answers knows the master.
 	errNoMaster = errors.New("no sentinel names the master")
 )
@@ -102,11 +93,6 @@ func (m *masters) close() {
 	m.running.Wait()
 }
 
-func (s *sentinel) close() {
-	_ = s.events.Close()
-	_ = s.client.Close()
-}
-
 // follow asks the sentinels again and again.
 func (m *masters) follow() {
 	for pause(m.ctx, askPeriod) {
@@ -139,14 +125,24 @@ func (m *masters) know(more []string) {
 	}
 }
 
-// listen asks all sentinels when one tells of a failover, until it is closed.
+// listen follows the failovers that a sentinel tells of, until it is closed.
 func (m *masters) listen(s *sentinel) {
-	_ = s.events.Subscribe(m.ctx, "+switch-master") // when it fails, the channel tries again
+	_ = s.events.Subscribe(m.ctx, switched, promoting) // when it fails, the channel tries again
 	for event := range s.events.Channel() {
-		if message, ok := strings.CutPrefix(event.Payload, m.config.MasterName+" "); ok && message != "" {
-			_, _ = m.ask(m.ctx)
+		if addr, ok := replacing(event.Payload, m.config.MasterName); ok && event.Channel == promoting {
+			m.leave(addr)
 		}
+		_, _ = m.ask(m.ctx)
 	}
+}
+
+// leave closes the connections to a master that a sentinel begins to replace: what it
+// acknowledges from now on is lost.
+func (m *masters) leave(addr string) {
+	m.mu.Lock()
+	m.leaving, m.leavingSince = addr, time.Now()
+	m.mu.Unlock()
+	m.drop(func(c *masterConn) bool { return c.addr == addr })
 }
 
 // ask asks all sentinels for the master's address, and closes the connections to any other
@@ -159,7 +155,7 @@ func (m *masters) ask(ctx context.Context) (string, error) {
 		return "", err
 	}
 	var newest opinion
-	errs, known, answered := []error{errNoMaster}, cap(opinions), 0
+	errs, known, answered, isReplacing := []error{errNoMaster}, cap(opinions), 0, false
 	var late <-chan time.Time
 	most := len(m.config.options().Addrs)/2 + 1
 	for n := 0; n < known; n++ {
@@ -172,6 +168,7 @@ func (m *masters) ask(ctx context.Context) (string, error) {
 			case newest.addr == "" || o.epoch > newest.epoch:
 				newest = o
 			}
+			isReplacing = isReplacing || o.isReplacing
 			if answered++; late == nil && answered >= most {
 				late = time.After(straggler)
 			}
@@ -184,8 +181,9 @@ func (m *masters) ask(ctx context.Context) (string, error) {
 	if newest.addr == "" {
 		return "", errors.Join(errs...)
 	}
+	newest.isReplacing = isReplacing || answered < known
 	m.know(newest.known)
-	return m.settle(newest, 2*answered > known), nil
+	return m.settle(newest, 2*answered > known)
 }
 
 // question asks each sentinel for its opinion; the channel has room for all of them.
@@ -202,42 +200,23 @@ func (m *masters) question(ctx context.Context) (chan opinion, error) {
 	return opinions, nil
 }
 
-// opinion asks for the sentinel's. The epoch comes before the address: should both change in
-// between, the new address counts for less than it could, and not the old one for more.
-func (s *sentinel) opinion(ctx context.Context, name string) (o opinion) {
-	pipe := s.client.Pipeline()
-	master := goredis.NewMapStringStringCmd(ctx, "sentinel", "master", name)
-	addr := goredis.NewStringSliceCmd(ctx, "sentinel", "get-master-addr-by-name", name)
-	peers := goredis.NewMapStringStringSliceCmd(ctx, "sentinel", "sentinels", name)
-	for _, command := range []goredis.Cmder{master, addr, peers} {
-		_ = pipe.Process(ctx, command)
-	}
-	_, _ = pipe.Exec(ctx) // each has its error; a sentinel may forbid all but the address
-	if o.err = addr.Err(); o.err == nil && len(addr.Val()) != 2 {
-		o.err = errNoMaster
-	}
-	if o.err != nil {
-		return o
-	}
-	o.addr = net.JoinHostPort(addr.Val()[0], addr.Val()[1])
-	o.epoch, _ = strconv.ParseInt(master.Val()["config-epoch"], 10, 64)
-	o.known = append(o.known, s.addr)
-	for _, peer := range peers.Val() {
-		o.known = append(o.known, net.JoinHostPort(peer["ip"], peer["port"]))
-	}
-	return o
-}
-
 // settle takes an opinion for what holds now, closes the connections to any other node, and
 // returns the master's address. An opinion that is older than the last one counts only if
 // most sentinels were heard: then they were set up anew.
-func (m *masters) settle(o opinion, isMost bool) string {
+func (m *masters) settle(o opinion, isMost bool) (string, error) {
 	m.mu.Lock()
 	if o.epoch >= m.newest.epoch || isMost {
 		m.newest = o
 	}
 	addr := m.newest.addr
+	if m.leaving != addr || !o.isReplacing || time.Since(m.leavingSince) > leavingFor {
+		m.leaving = ""
+	}
+	isLeaving := m.leaving != ""
 	m.mu.Unlock()
 	m.drop(func(c *masterConn) bool { return c.addr != addr })
-	return addr
+	if isLeaving {
+		return "", errReplaced
+	}
+	return addr, nil
 }

@@ -163,6 +163,16 @@ func TestStaleSentinel(t *testing.T) {
 	if !has(t, new, "after") || has(t, old, "after") {
 		t.Error("it is written to the old master")
 	}
+	for i := range 10 { // whichever sentinel answers first
+		if err := new.Do(b.ctx, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err(); err != nil {
+			t.Fatal(err)
+		}
+		job := fmt.Sprint("again", i)
+		await(t, b.ctx, func() bool { return b.tryPublish(job) == nil || has(t, new, job) })
+		if has(t, old, job) {
+			t.Error("a stale sentinel is believed beside another one:", job)
+		}
+	}
 	fresh.Kill() // what is known is newer than what the other one says
 	if err := new.Do(b.ctx, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err(); err != nil {
 		t.Fatal(err)
@@ -201,5 +211,41 @@ func TestSentinelFailover(t *testing.T) {
 	}
 	if event := b.next(t, w); event.Status != redis.StatusCompleted {
 		t.Error(event)
+	}
+}
+
+// A master is not written to from when a sentinel chose its successor: what it acknowledges is
+// lost, and it does not know.
+func TestMasterThatIsReplaced(t *testing.T) {
+	t.Parallel()
+	first, second := replicating(t), replicating(t)
+	old, promoted := first.Engine().Raw(t), second.Engine().Raw(t)
+	behind(t, second, first)
+	sentinel := watchedBySentinel(t, first)
+	asked := sentinel.Engine().Raw(t)
+	b := throughSentinels(t, sentinel)
+	if err := b.tryPublish("before"); err != nil {
+		t.Fatal(err)
+	}
+	await(t, b.ctx, func() bool {
+		return strings.Contains(asked.Do(b.ctx, "SENTINEL", "REPLICAS", "main").String(), "slave")
+	})
+	// The successor does not hear of its promotion for a while, so that the old master stays.
+	if err := promoted.Do(b.ctx, "CLIENT", "PAUSE", 10000, "ALL").Err(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, b.ctx, func() bool { return asked.Do(b.ctx, "SENTINEL", "FAILOVER", "main").Err() == nil })
+	await(t, b.ctx, func() bool { return ours(t, old) == 0 })
+	if named := asked.Do(b.ctx, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main").Val(); fmt.Sprint(named) != fmt.Sprint(strings.Split(first.Addr, ":")) {
+		t.Error("the connections were kept until there was another master:", named)
+	}
+	err := b.tryPublish("meanwhile")
+	isWritten := has(t, old, "meanwhile")
+	if strings.Contains(old.Info(b.ctx, "replication").Val(), "role:master") && isWritten {
+		t.Error("the old master was written to:", err)
+	}
+	await(t, b.ctx, func() bool { return b.tryPublish("after") == nil || has(t, promoted, "after") })
+	if !has(t, promoted, "after") || !has(t, promoted, "before") {
+		t.Error(promoted.Keys(b.ctx, "*").Val())
 	}
 }
