@@ -99,6 +99,7 @@ func TestDemotedMaster(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	await(t, b.ctx, func() bool { return has(t, promoted, "before4") })
 	if err := promoted.ReplicaOf(b.ctx, "NO", "ONE").Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -227,6 +228,7 @@ func TestMasterThatIsReplaced(t *testing.T) {
 	if err := b.tryPublish("before"); err != nil {
 		t.Fatal(err)
 	}
+	await(t, b.ctx, func() bool { return has(t, promoted, "before") })
 	await(t, b.ctx, func() bool {
 		return strings.Contains(asked.Do(b.ctx, "SENTINEL", "REPLICAS", "main").String(), "slave")
 	})
