@@ -50,7 +50,7 @@ const (
 	fairQueue     = "fair"
 	fairLimit     = 6
 	organizations = 3
-	fairEvery     = 5 // every how many tasks go there
+	fairEvery     = 4 // every how many tasks go there: so many that some have to wait
 )
 
 func placeOf(n int64) place {

@@ -25,8 +25,9 @@ import (
 // any server: what they settle, the stream finds out only now and then.
 const outstanding = 500
 
-// work works on streams of both queues until ctx ends. Most tasks are done at once; some take a while,
-// some longer than their lease, and some are given back.
+// work works on streams of both queues until ctx ends. Most tasks are done at once; those
+// of the fair queue and some others take a while, some longer than their lease, and some are
+// given back.
 func (r *role) work(ctx context.Context) {
 	var queues sync.WaitGroup
 	for i, queue := range []string{"", fairQueue} {
@@ -48,6 +49,8 @@ func (r *role) workOn(ctx context.Context, queue string, random *rand.Rand) {
 				took = r.lease + r.lease/2
 			case chance < 0.1:
 				took = time.Duration(random.IntN(int(r.lease / 2)))
+			case queue == fairQueue:
+				took = time.Duration(random.IntN(int(r.lease / 4)))
 			}
 			progress, giveBack := random.Float64() < 0.3, random.Float64() < 0.02
 			tasks.Go(func() { r.finish(context.WithoutCancel(ctx), d, held, took, progress, giveBack) })
