@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -250,4 +251,28 @@ func TestMasterThatIsReplaced(t *testing.T) {
 	if !has(t, promoted, "after") || !has(t, promoted, "before") {
 		t.Error(promoted.Keys(b.ctx, "*").Val())
 	}
+}
+
+// The sentinels and the master are spoken to over TLS, where that is configured.
+func TestSentinelTLS(t *testing.T) {
+	t.Parallel()
+	if len(redistest.Shared(t).Raw(t).ConfigGet(redistest.Context(t), "tls-port").Val()) == 0 {
+		t.Skip("this redis-server was built without TLS")
+	}
+	certFile, keyFile, pool := redistest.Certificate(t)
+	nodePort, sentinelPort := portOf(freePort(t)), portOf(freePort(t))
+	redistest.Own(t, "--tls-port", nodePort, "--tls-cert-file", certFile, "--tls-key-file", keyFile, "--tls-auth-clients", "no")
+	sentinel := filepath.Join(t.TempDir(), "sentinel.conf")
+	text := fmt.Sprintf("tls-port %s\ntls-cert-file %s\ntls-key-file %s\ntls-ca-cert-file %s\ntls-auth-clients no\ntls-replication yes\nsentinel monitor main 127.0.0.1 %s 1\n",
+		sentinelPort, certFile, keyFile, certFile, nodePort)
+	if err := os.WriteFile(sentinel, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	redistest.OwnSentinel(t, sentinel)
+	work(t, redis.Config{Addr: "127.0.0.1:" + sentinelPort, MasterName: "main", Prefix: "argus:", TLS: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}})
+}
+
+func portOf(addr string) string {
+	_, port, _ := net.SplitHostPort(addr)
+	return port
 }
