@@ -16,6 +16,8 @@ type cluster struct {
 	ids    []string       // of the nodes
 	slotOf map[string]int // by prefix
 	spread int            // shards
+
+	observer *observer
 }
 
 const slots = 16384
@@ -53,6 +55,7 @@ func newCluster(dir string, args ...string) (*cluster, error) {
 			return c, fmt.Errorf("a replica did not get to know its master: %w", err)
 		}
 	}
+	c.observer = observe(c.nodes, nil)
 	return c, c.whole()
 }
 
@@ -212,7 +215,12 @@ func (c *cluster) move(slot int, from, to *node) error {
 
 func (c *cluster) servers() []*node { return c.nodes }
 
+func (c *cluster) observed() *observer { return c.observer }
+
 func (c *cluster) end() {
+	if c.observer != nil {
+		c.observer.end()
+	}
 	for _, n := range c.nodes {
 		n.end()
 	}

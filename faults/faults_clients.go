@@ -74,7 +74,7 @@ func killHoarder(w *world) error {
 // poison publishes a task that kills whoever gets it, until it is among the dead letters.
 func poison(w *world) error {
 	job := w.numbered("poison")
-	w.main.role.publish(ctx, job, map[string]string{"poison": "yes"})
+	w.main.role.publish(ctx, job, place{}, map[string]string{"poison": "yes"})
 	revive := func() {
 		for _, worker := range w.main.workers {
 			if worker.hasEnded() {

@@ -34,24 +34,23 @@ var clusterFaults = []scenario{
 // it comes back as that one's replica.
 func killOwner(lost string) func(w *world, c *cluster) error {
 	return func(w *world, c *cluster) error {
+		c.observer.mayLose(lost)
 		old, slot, err := c.holder(w.main.anyPrefix())
 		if err != nil {
 			return err
 		}
-		return w.loses(lost, time.Now().Add(-slack), func() error {
-			old.kill()
-			err := until(60*time.Second, func() bool {
-				n, err := c.owner(slot)
-				return err == nil && n != old
-			})
-			if err != nil {
-				return fmt.Errorf("no replica took over: %w", err)
-			}
-			if err := old.start(); err != nil {
-				return err
-			}
-			return c.whole()
+		c.observer.kill(old)
+		err = until(60*time.Second, func() bool {
+			n, err := c.owner(slot)
+			return err == nil && n != old
 		})
+		if err != nil {
+			return fmt.Errorf("no replica took over: %w", err)
+		}
+		if err := old.start(); err != nil {
+			return err
+		}
+		return c.whole()
 	}
 }
 

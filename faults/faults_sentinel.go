@@ -1,8 +1,6 @@
 package main
 
 import (
-	"time"
-
 	"github.com/hikmaai-io/argus-queue/faults/history"
 )
 
@@ -29,39 +27,36 @@ var sentinelFaults = []scenario{
 
 // killMaster kills the master; a replica takes over, and the old master comes back as its
 // replica.
-func killMaster(w *world, s *sentinels) error {
+func killMaster(_ *world, s *sentinels) error {
 	m, err := s.master()
 	if err != nil {
 		return err
 	}
-	return w.loses(history.LostAll, time.Now().Add(-slack), func() error {
-		m.kill()
-		if err := s.failedOver(m); err != nil {
-			return err
-		}
-		if err := m.start(); err != nil {
-			return err
-		}
-		return s.whole()
-	})
+	s.observer.kill(m)
+	if err := s.failedOver(m); err != nil {
+		return err
+	}
+	if err := m.start(); err != nil {
+		return err
+	}
+	return s.whole()
 }
 
 // partMaster parts the master from its replicas and the sentinels, without a word, while
 // clients go on to write to it. Once a replica has taken over, the old master is let back.
 func partMaster(lost string) func(w *world, s *sentinels) error {
-	return func(w *world, s *sentinels) error {
+	return func(_ *world, s *sentinels) error {
+		s.observer.mayLose(lost)
 		m, err := s.master()
 		if err != nil {
 			return err
 		}
-		return w.loses(lost, time.Now().Add(-slack), func() error {
-			m.proxy.parted.Store(true)
-			err := s.failedOver(m)
-			m.proxy.parted.Store(false)
-			if err != nil {
-				return err
-			}
-			return s.whole()
-		})
+		m.proxy.parted.Store(true)
+		err = s.failedOver(m)
+		m.proxy.parted.Store(false)
+		if err != nil {
+			return err
+		}
+		return s.whole()
 	}
 }

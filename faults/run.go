@@ -21,6 +21,8 @@ type row struct {
 	longest time.Duration
 	took    time.Duration
 	err     error
+	// failovers lists them, where there were any.
+	failovers string
 }
 
 func (r row) failed() bool { return r.err != nil || len(r.report.Violations) > 0 }
@@ -29,6 +31,9 @@ func (r row) failed() bool { return r.err != nil || len(r.report.Violations) > 0
 func (r row) tell() {
 	if r.err != nil {
 		log.Printf("%s: %v", r.name, r.err)
+	}
+	for line := range strings.Lines(r.failovers) {
+		log.Printf("%s: %s", r.name, strings.TrimSpace(line))
 	}
 	for i, v := range r.report.Violations {
 		if i == 20 {
@@ -101,8 +106,14 @@ func run(s scenario, argus string, seed uint64, duration time.Duration) (r row) 
 		return r
 	}
 	drained := w.drain()
+	var failures []history.Event
+	if o := w.topology.observed(); o != nil {
+		seen := o.end()
+		failures, r.report.Violations = seen.Failures()
+		r.failovers = seen.String()
+	}
 	for _, t := range w.tenants() {
-		report, events, err := t.check()
+		report, events, err := t.check(failures)
 		if r.err = err; err != nil {
 			return r
 		}

@@ -19,6 +19,7 @@ type sentinels struct {
 	watchers []*process
 	addrs    []string
 	asked    *goredis.SentinelClient
+	observer *observer
 }
 
 const masterName = "the-master"
@@ -47,6 +48,7 @@ func newSentinels(dir string, args ...string) (*sentinels, error) {
 		}
 	}
 	s.asked = goredis.NewSentinelClient(&goredis.Options{Addr: s.addrs[0], Protocol: 2, DisableIdentity: true})
+	s.observer = observe(s.nodes, s.addrs)
 	return s, s.whole()
 }
 
@@ -58,7 +60,7 @@ func (s *sentinels) watch(dir string) error {
 		return err
 	}
 	conf := filepath.Join(own, "sentinel.conf")
-	text := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nloglevel warning\nsentinel monitor %s 127.0.0.1 %s 2\n", portOf(addr), own, masterName, portOf(s.nodes[0].proxy.addr))
+	text := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nloglevel notice\nlogfile sentinel.log\nsentinel monitor %s 127.0.0.1 %s 2\n", portOf(addr), own, masterName, portOf(s.nodes[0].proxy.addr))
 	text += fmt.Sprintf("sentinel down-after-milliseconds %[1]s 1000\nsentinel failover-timeout %[1]s 3000\nsentinel parallel-syncs %[1]s 2\n", masterName)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		return err
@@ -151,7 +153,12 @@ func (s *sentinels) failedOver(old *node) error {
 
 func (s *sentinels) servers() []*node { return s.nodes }
 
+func (s *sentinels) observed() *observer { return s.observer }
+
 func (s *sentinels) end() {
+	if s.observer != nil {
+		s.observer.end()
+	}
 	if s.asked != nil {
 		_ = s.asked.Close()
 	}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -49,9 +51,14 @@ func newTenant(w *world, name string, l load, flags []string) (*tenant, error) {
 	if err != nil {
 		return t, err
 	}
+	settings := filepath.Join(w.dir, name+".yaml")
+	text := fmt.Sprintf("queues:\n  %s:\n    fair_by: organization_id\n    fair_max_in_flight: %d\n", fairQueue, fairLimit)
+	if err := os.WriteFile(settings, []byte(text), 0o600); err != nil {
+		return t, err
+	}
 	for range l.servers {
 		s := &server{addr: freeAddr(), httpAddr: freeAddr()}
-		s.process = &process{path: w.argus, stderr: errs, args: append(append([]string{"serve", "--grpc-addr", s.addr, "--http-addr", s.httpAddr,
+		s.process = &process{path: w.argus, stderr: errs, args: append(append([]string{"serve", "--config", settings, "--grpc-addr", s.addr, "--http-addr", s.httpAddr,
 			"--redis-prefix", prefix, "--redis-read-timeout", "2s", "--lease", form.lease.String(), "--max-attempts", "100", "--max-crashes", "100",
 			"--retry-min", "100ms", "--retry-max", "1s", "--shutdown-timeout", "3s", "--log-level", "warn"}, w.topology.flags()...), flags...)}
 		if err := s.start(); err != nil {
@@ -140,17 +147,45 @@ func (t *tenant) drain() error {
 	return err
 }
 
-// isEmpty is true when the queue is.
+// queues are those that the tenant's tasks are in.
+var queues = []string{"argus_task_queue", fairQueue}
+
+// isEmpty is true when the queues are.
 func (t *tenant) isEmpty() bool {
 	return !slices.ContainsFunc(t.prefixes, func(prefix string) bool {
 		store, err := t.world.topology.store(prefix)
 		if err != nil {
 			return true
 		}
-		length, err1 := store.XLen(ctx, prefix+"argus_task_queue").Result()
-		delayed, err2 := store.ZCard(ctx, prefix+"argus_delayed:argus_task_queue").Result()
-		return err1 != nil || err2 != nil || length+delayed > 0
+		left, err := store.ZCard(ctx, prefix+"argus_fair:"+fairQueue).Result()
+		for _, queue := range queues {
+			length, err1 := store.XLen(ctx, prefix+queue).Result()
+			delayed, err2 := store.ZCard(ctx, prefix+"argus_delayed:"+queue).Result()
+			left, err = left+length+delayed, cmp.Or(err, err1, err2)
+		}
+		return err != nil || left > 0
 	})
+}
+
+// counted waits until nothing counts as in flight any more in the fair queue, which is empty,
+// and returns what still does.
+func (t *tenant) counted() (left map[string]string, err error) {
+	_ = until(30*time.Second, func() bool {
+		left = make(map[string]string)
+		for _, prefix := range t.prefixes {
+			var store *goredis.Client
+			if store, err = t.world.topology.store(prefix); err != nil {
+				return false
+			}
+			var held map[string]string
+			if held, err = store.HGetAll(ctx, prefix+"argus_fair_held:"+fairQueue).Result(); err != nil {
+				return false
+			}
+			maps.Copy(left, held)
+		}
+		return len(left) == 0
+	})
+	return left, err
 }
 
 // isToldAll is true when no watch waits for a result that is there.
@@ -179,7 +214,7 @@ func storedEvent(e goredis.XMessage) history.StoredEvent {
 
 // stored reads what the store holds.
 func (t *tenant) stored() (history.Stored, error) {
-	s := history.Stored{Events: make(map[string][]history.StoredEvent), Queued: make(map[string]bool)}
+	s := history.Stored{Events: make(map[string][]history.StoredEvent), Queued: make(map[string]bool), FairLimit: fairLimit}
 	for _, prefix := range t.prefixes {
 		if err := t.storedUnder(prefix, s); err != nil {
 			return s, err
@@ -209,7 +244,7 @@ func (t *tenant) storedUnder(prefix string, s history.Stored) error {
 			}
 		}
 	}
-	for _, stream := range []string{"argus_task_queue", "argus_dead:argus_task_queue"} {
+	for _, stream := range []string{queues[0], "argus_dead:" + queues[0], queues[1], "argus_dead:" + queues[1]} {
 		entries, err := store.XRange(ctx, prefix+stream, "-", "+").Result()
 		if err != nil {
 			return err
@@ -222,8 +257,8 @@ func (t *tenant) storedUnder(prefix string, s history.Stored) error {
 	return keys.Err()
 }
 
-// check checks the tenant's histories.
-func (t *tenant) check() (history.Report, []history.Event, error) {
+// check checks the tenant's histories, given what failed besides what they tell.
+func (t *tenant) check(failures []history.Event) (history.Report, []history.Event, error) {
 	events, err := history.Read(t.dir, "*")
 	if err != nil {
 		return history.Report{}, nil, err
@@ -232,7 +267,12 @@ func (t *tenant) check() (history.Report, []history.Event, error) {
 	if err != nil {
 		return history.Report{}, nil, err
 	}
-	return history.Check(events, stored, t.canary), events, nil
+	report := history.Check(append(events, failures...), stored, t.canary)
+	left, err := t.counted()
+	if len(left) > 0 {
+		report.Violations = append(report.Violations, history.Violation{Invariant: "I9", What: fmt.Sprint("of an empty queue there still counts as in flight: ", left)})
+	}
+	return report, events, err
 }
 
 func (t *tenant) end() {

@@ -27,6 +27,8 @@ type topology interface {
 	servers() []*node
 	// masters is how many nodes a server has connections for commands to.
 	masters() int
+	// observed sees what failovers may lose; nil where there are none.
+	observed() *observer
 	end()
 }
 
@@ -145,3 +147,4 @@ func (a *alone) masters() int                          { return 1 }
 func (a *alone) shards() int                           { return 0 }
 func (a *alone) prefix(tenant string) string           { return tenant + ":" }
 func (a *alone) store(string) (*goredis.Client, error) { return a.client, nil }
+func (a *alone) observed() *observer                   { return nil }

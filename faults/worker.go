@@ -25,13 +25,21 @@ import (
 // any server: what they settle, the stream finds out only now and then.
 const outstanding = 500
 
-// work works on streams until ctx ends. Most tasks are done at once; some take a while,
-// some longer than their lease, and some are given back.
+// work works on streams of both queues until ctx ends. Most tasks are done at once; those
+// of the fair queue and some others take a while, some longer than their lease, and some are
+// given back.
 func (r *role) work(ctx context.Context) {
-	random := rand.New(rand.NewPCG(r.seed, 0))
+	var queues sync.WaitGroup
+	for i, queue := range []string{"", fairQueue} {
+		queues.Go(func() { r.workOn(ctx, queue, rand.New(rand.NewPCG(r.seed, uint64(i)))) })
+	}
+	queues.Wait()
+}
+
+func (r *role) workOn(ctx context.Context, queue string, random *rand.Rand) {
 	var tasks sync.WaitGroup
 	for ctx.Err() == nil {
-		err := r.consume(ctx, outstanding, func(d *argusv1.Delivery, held string) {
+		err := r.consume(ctx, queue, outstanding, func(d *argusv1.Delivery, held string) {
 			if d.GetTask().GetAttributes()["poison"] != "" {
 				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			}
@@ -41,6 +49,8 @@ func (r *role) work(ctx context.Context) {
 				took = r.lease + r.lease/2
 			case chance < 0.1:
 				took = time.Duration(random.IntN(int(r.lease / 2)))
+			case queue == fairQueue:
+				took = time.Duration(random.IntN(int(r.lease / 4)))
 			}
 			progress, giveBack := random.Float64() < 0.3, random.Float64() < 0.02
 			tasks.Go(func() { r.finish(context.WithoutCancel(ctx), d, held, took, progress, giveBack) })
@@ -55,18 +65,18 @@ func (r *role) work(ctx context.Context) {
 // hoard takes as many tasks as it gets, and does nothing with them.
 func (r *role) hoard(ctx context.Context) {
 	for ctx.Err() == nil {
-		_ = r.consume(ctx, hoard, func(*argusv1.Delivery, string) {})
+		_ = r.consume(ctx, "", hoard, func(*argusv1.Delivery, string) {})
 		r.elsewhere()
 	}
 }
 
 // consume works on one stream, until it ends.
-func (r *role) consume(ctx context.Context, most int32, got func(d *argusv1.Delivery, held string)) error {
+func (r *role) consume(ctx context.Context, queue string, most int32, got func(d *argusv1.Delivery, held string)) error {
 	stream, err := argusv1.NewTaskQueueClient(r.conn()).Consume(ctx)
 	if err != nil {
 		return err
 	}
-	if err := stream.Send(&argusv1.ConsumeRequest{Request: &argusv1.ConsumeRequest_Start{Start: &argusv1.ConsumeStart{Consumer: r.name, MaxOutstanding: most}}}); err != nil {
+	if err := stream.Send(&argusv1.ConsumeRequest{Request: &argusv1.ConsumeRequest_Start{Start: &argusv1.ConsumeStart{Queue: queue, Consumer: r.name, MaxOutstanding: most}}}); err != nil {
 		return err
 	}
 	for {
@@ -80,7 +90,8 @@ func (r *role) consume(ctx context.Context, most int32, got func(d *argusv1.Deli
 				log.Fatal(err)
 			}
 			held := fmt.Sprint(lease.EntryID, " ", lease.Count)
-			r.log.Add(history.Event{Kind: history.Deliver, Who: r.name, Job: d.GetTask().GetJobId(), Lease: held, Canary: d.GetTask().GetAttributes()["canary"]})
+			r.log.Add(history.Event{Kind: history.Deliver, Who: r.name, Job: d.GetTask().GetJobId(), Lease: held,
+				Organization: d.GetTask().GetOrganizationId(), Canary: d.GetTask().GetAttributes()["canary"]})
 			got(d, held)
 		}
 	}
@@ -99,6 +110,7 @@ func (r *role) finish(ctx context.Context, d *argusv1.Delivery, held string, too
 	}
 	time.Sleep(took)
 	if giveBack {
+		r.log.Add(history.Event{Kind: history.GiveBack, Who: r.name, Job: job, Lease: held, Began: time.Now()})
 		_ = r.insist(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
 			_, err := argusv1.NewTaskQueueClient(conn).Nack(ctx, &argusv1.NackRequest{LeaseToken: d.GetLeaseToken(), Delay: durationOf(0)})
 			return err

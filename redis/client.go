@@ -143,6 +143,7 @@ type Client struct {
 	large goredis.UniversalClient
 	// pipeliner is nil in Cluster, where the driver would repeat what was in a pipeline.
 	pipeliner *pipeliner
+	masters   *masters // nil without Sentinel
 }
 
 // NewClient connects and pings. It fails with ErrUnavailable within a few seconds
@@ -156,13 +157,11 @@ func NewClient(config Config) (*Client, error) {
 	blocking.PoolSize = 1000 // a ceiling; connections are made as loops need them
 	large := config.options()
 	large.PoolSize = largeReads
-	client := &Client{
-		config:   config,
-		keys:     keys{config.Prefix},
-		commands: goredis.NewUniversalClient(config.options()),
-		blocking: goredis.NewUniversalClient(blocking),
-		large:    goredis.NewUniversalClient(large),
+	client := &Client{config: config, keys: keys{config.Prefix}}
+	if config.MasterName != "" {
+		client.masters = newMasters(config)
 	}
+	client.commands, client.blocking, client.large = client.pool(config.options()), client.pool(blocking), client.pool(large)
 	ctx, cancel := context.WithTimeout(context.Background(), config.ReadTimeout)
 	defer cancel()
 	if err := client.Ping(ctx); err != nil {
@@ -173,6 +172,14 @@ func NewClient(config Config) (*Client, error) {
 		client.pipeliner = newPipeliner(single)
 	}
 	return client, nil
+}
+
+// pool is a client of the driver's.
+func (c *Client) pool(options *goredis.UniversalOptions) goredis.UniversalClient {
+	if c.masters != nil {
+		return c.masters.client(options)
+	}
+	return goredis.NewUniversalClient(options)
 }
 
 // Ping asks Redis for a sign of life.
@@ -199,7 +206,11 @@ func (c *Client) Close() error {
 	if c.pipeliner != nil {
 		c.pipeliner.close()
 	}
-	return errors.Join(c.commands.Close(), c.blocking.Close(), c.large.Close())
+	err := errors.Join(c.commands.Close(), c.blocking.Close(), c.large.Close())
+	if c.masters != nil {
+		c.masters.close()
+	}
+	return err
 }
 
 // withPrefix is the same client with another prefix. It shares the connections, which

@@ -147,5 +147,5 @@ func neverSent(err error) bool {
 		return true
 	}
 	return errors.Is(err, goredis.ErrPoolTimeout) || errors.Is(err, goredis.ErrPoolExhausted) ||
-		errors.Is(err, goredis.ErrClosed)
+		errors.Is(err, goredis.ErrClosed) || errors.Is(err, errNoMaster) || errors.Is(err, errReplica) || errors.Is(err, errReplaced)
 }

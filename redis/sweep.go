@@ -72,7 +72,7 @@ func (b *Broker) keepTracking(ctx context.Context) {
 			b.bell.ringEverything()
 			alive, end := context.WithCancel(ctx)
 			var check sync.WaitGroup
-			check.Go(func() { b.client.keepToMaster(alive, t) })
+			check.Go(func() { b.client.keepToOwner(alive, t) })
 			err := t.run(ctx, func(keys []string) { b.changed(t, keys) })
 			end()
 			b.tracker.Store(nil)

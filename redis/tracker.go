@@ -30,7 +30,7 @@ import (
 type tracker struct {
 	conn    net.Conn
 	in      *bufio.Reader
-	addr    string // of the node, where there are several
+	addr    string // of the node, in Cluster
 	timeout time.Duration
 
 	mu        sync.Mutex
@@ -56,30 +56,33 @@ const trackerBuffer = 32 << 10
 
 // track opens a tracker.
 func (c *Client) track(ctx context.Context) (*tracker, error) {
-	addr, err := c.master(ctx)
+	addr, err := c.owner(ctx)
 	if err != nil {
 		return nil, err
 	}
 	options := c.config.options().Simple()
-	if addr != "" {
-		options.Addr = addr
+	options.Addr = cmp.Or(addr, options.Addr)
+	var conn net.Conn
+	if c.masters != nil {
+		conn, err = c.masters.dial(ctx)
+	} else {
+		conn, err = goredis.NewDialer(options)(ctx, "tcp", options.Addr)
 	}
-	conn, err := goredis.NewDialer(options)(ctx, "tcp", options.Addr)
 	if err != nil {
 		return nil, translate("track", err, repeatable)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 	t := &tracker{conn: conn, in: bufio.NewReaderSize(conn, trackerBuffer), addr: addr, timeout: c.config.ReadTimeout}
-	if err := t.greet(options); err != nil {
+	if err := t.greet(options, c.masters != nil); err != nil {
 		_ = conn.Close()
 		return nil, refusal(err)
 	}
 	return t, nil
 }
 
-// greet logs in and switches tracking on.
-func (t *tracker) greet(options *goredis.Options) error {
+// greet logs in and switches tracking on. It refuses a replica where the master is wanted.
+func (t *tracker) greet(options *goredis.Options, wantsMaster bool) error {
 	hello := words{"hello", "3"}
 	if options.Password != "" {
 		hello.add("auth", cmp.Or(options.Username, "default"), options.Password)
@@ -99,6 +102,9 @@ func (t *tracker) greet(options *goredis.Options) error {
 		if err == nil {
 			_, err = parseReply(raw)
 		}
+		if err == nil && wantsMaster && strings.Contains(raw, "\r\nrole\r\n$7\r\nreplica\r\n") {
+			err = errReplica
+		}
 		if err != nil {
 			return err
 		}
@@ -106,30 +112,17 @@ func (t *tracker) greet(options *goredis.Options) error {
 	return t.conn.SetDeadline(time.Time{})
 }
 
-// master is the address of the node that has the keys, "" for a standalone server.
-func (c *Client) master(ctx context.Context) (string, error) {
-	if cluster, ok := c.commands.(*goredis.ClusterClient); ok {
-		master, err := cluster.MasterForKey(ctx, c.keys.prefix)
-		if err != nil {
-			return "", translate("find node", err, repeatable)
-		}
-		return master.Options().Addr, nil
-	}
-	if c.config.MasterName == "" {
+// owner is the address of the Cluster's node that has the keys, "" without Cluster.
+func (c *Client) owner(ctx context.Context) (string, error) {
+	cluster, ok := c.commands.(*goredis.ClusterClient)
+	if !ok {
 		return "", nil
 	}
-	var errs []error
-	for _, addr := range c.config.options().Addrs {
-		sentinel := goredis.NewSentinelClient(&goredis.Options{Addr: addr, Password: c.config.SentinelPassword, TLSConfig: c.config.TLS,
-			Protocol: 2, DisableIdentity: true, PoolSize: 1, MaxRetries: -1, DialTimeout: time.Second, ReadTimeout: time.Second, ContextTimeoutEnabled: true})
-		host, err := sentinel.GetMasterAddrByName(ctx, c.config.MasterName).Result()
-		_ = sentinel.Close()
-		if err == nil && len(host) == 2 {
-			return net.JoinHostPort(host[0], host[1]), nil
-		}
-		errs = append(errs, err)
+	master, err := cluster.MasterForKey(ctx, c.keys.prefix)
+	if err != nil {
+		return "", translate("find node", err, repeatable)
 	}
-	return "", translate("find master", errors.Join(errs...), repeatable)
+	return master.Options().Addr, nil
 }
 
 // refusal tells a Redis that won't from one that can't now.
@@ -274,11 +267,11 @@ func (t *tracker) await() error {
 // checkPeriod is how often it is asked which node has the keys.
 const checkPeriod = 2 * time.Second
 
-// keepToMaster ends a tracker when the node that has the keys is another one than its own, or
-// can't be found out, until ctx ends.
-func (c *Client) keepToMaster(ctx context.Context, t *tracker) {
+// keepToOwner ends a tracker in Cluster when the node that has the keys is another one than its
+// own, or can't be found out, until ctx ends. With Sentinel its connection is closed.
+func (c *Client) keepToOwner(ctx context.Context, t *tracker) {
 	for t.addr != "" && pause(ctx, checkPeriod) {
-		addr, err := c.master(ctx)
+		addr, err := c.owner(ctx)
 		if err == nil && addr != t.addr {
 			err = errTrackerBroken
 		}

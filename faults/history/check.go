@@ -14,6 +14,8 @@ type Stored struct {
 	Events map[string][]StoredEvent
 	// Queued are the jobs that have a task waiting, leased, delayed or dead.
 	Queued map[string]bool
+	// FairLimit is how many tasks an organization may have in flight; 0 for any number.
+	FairLimit int
 }
 
 // StoredEvent is a completion event.
@@ -30,7 +32,7 @@ func isTerminal(status string) bool {
 
 // Violation is a promise that was not kept.
 type Violation struct {
-	Invariant string // I1 to I7
+	Invariant string // I1 to I9
 	Job       string
 	What      string
 }
@@ -66,6 +68,7 @@ func (r *Report) Add(o Report) {
 //	   when what it saw is lost, it is told
 //	I5 nobody sees what belongs to another tenant
 //	I6 no task is delivered that nobody published
+//	I9 no organization has more tasks in flight than it may
 //
 // What Redis itself may have lost, by the failures in the history, is counted and is no
 // violation. Outside of these nothing may be lost.
@@ -81,6 +84,9 @@ func Check(events []Event, stored Stored, canary string) Report {
 		c.take(e, canary)
 	}
 	c.checkStore()
+	if stored.FairLimit > 0 {
+		c.checkFair(events, stored.FairLimit)
+	}
 	for key, seen := range c.watched {
 		who, job, _ := strings.Cut(key, " ")
 		c.checkWatch(who, job, seen)
@@ -102,10 +108,14 @@ func (c *checker) fail(invariant, job, format string, args ...any) {
 	c.report.Violations = append(c.report.Violations, Violation{invariant, job, fmt.Sprintf(format, args...)})
 }
 
+// toldAfter is how long after it was made a write may be told, on a busy machine, of which it
+// is not known when it was made.
+const toldAfter = 5 * time.Second
+
 // mayBeLost is true of a write of a kind if a failure may have lost it: it was told after the
 // failure began, and made before it was over.
 func (c *checker) mayBeLost(what string, e Event) bool {
-	made := e.At.Add(-time.Second) // it is told a moment later
+	made := e.At.Add(-toldAfter)
 	switch {
 	case e.Cursor != "":
 		made = cursorTime(e.Cursor)

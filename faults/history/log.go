@@ -21,6 +21,7 @@ const (
 	Publish  Kind = "publish"  // a task was to be published: Outcome "begun", then perhaps "ok"
 	Deliver  Kind = "deliver"  // a worker was given a task
 	Complete Kind = "complete" // a worker reported a result
+	GiveBack Kind = "giveback" // a worker is about to give a task back
 	Follow   Kind = "follow"   // a watch of a job began
 	Watch    Kind = "watch"    // a watch saw an event
 	Expired  Kind = "expired"  // a watch was told that its cursor is gone, and to go on at Cursor
@@ -57,6 +58,8 @@ type Event struct {
 	Lease  string `json:"lease,omitempty"`
 	Cursor string `json:"cursor,omitempty"`
 	Status string `json:"status,omitempty"`
+	// Organization is the task's, in a queue that is fair between organizations.
+	Organization string `json:"organization,omitempty"`
 	// Canary is what the task or the event carries of its tenant.
 	Canary string `json:"canary,omitempty"`
 }

@@ -1,0 +1,66 @@
+package history
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// checkFair checks that no organization had more tasks in flight than it may, by what workers
+// saw: a task is in flight at least from when a worker is given it until it is asked to settle
+// it. What a failure interrupted does not count: what was in flight may have been forgotten.
+func (c *checker) checkFair(events []Event, limit int) {
+	type change struct {
+		at  time.Time
+		job string
+		by  int
+	}
+	changes := make(map[string][]change) // by organization
+	for _, f := range flights(events) {
+		if !c.isInterrupted(f) && f.to.After(f.from) {
+			changes[f.organization] = append(changes[f.organization], change{f.from, f.job, 1}, change{f.to, f.job, -1})
+		}
+	}
+	for organization, all := range changes {
+		slices.SortFunc(all, func(a, b change) int { return cmp.Or(a.at.Compare(b.at), a.by-b.by) })
+		most, inFlight, last := limit, 0, change{}
+		for _, change := range all {
+			if inFlight += change.by; inFlight > most {
+				most, last = inFlight, change
+			}
+		}
+		if most > limit {
+			c.fail("I9", last.job, "%s had %d tasks in flight, and may have %d", organization, most, limit)
+		}
+	}
+}
+
+// flight is a task of an organization, from when a worker was given it for the first time until
+// one settled it, or until it was last seen.
+type flight struct {
+	organization, job string
+	from, to          time.Time
+	isSettled         bool
+}
+
+func flights(events []Event) map[string]*flight {
+	all := make(map[string]*flight) // by job and entry
+	for _, e := range events {
+		entry, _, _ := strings.Cut(e.Lease, " ")
+		f := all[e.Job+" "+entry]
+		switch {
+		case e.Kind == Deliver && e.Organization != "" && f == nil:
+			all[e.Job+" "+entry] = &flight{organization: e.Organization, job: e.Job, from: e.At, to: e.At}
+		case e.Kind == Deliver && f != nil && !f.isSettled:
+			f.to = e.At
+		case (e.Kind == GiveBack || e.Kind == Complete && e.Outcome != Lost) && f != nil && (!f.isSettled || e.Began.Before(f.to)):
+			f.to, f.isSettled = e.Began, true
+		}
+	}
+	return all
+}
+
+func (c *checker) isInterrupted(f *flight) bool {
+	return slices.ContainsFunc(c.failures, func(e Event) bool { return !f.from.After(e.At) && !f.to.Before(e.Began) })
+}
