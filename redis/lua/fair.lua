@@ -62,7 +62,7 @@ local function enqueue(f, stream, fields)
     copy[#copy + 1] = 'argus_published_at'
     copy[#copy + 1] = text(now_ms())
   end
-  call('ZADD', f.backlog, '0', head(org) .. string.format('%014.0f', sequence) .. pack(copy))
+  call('ZADD', f.backlog, '0', pack(copy, head(org) .. string.format('%014.0f', sequence)))
   -- Of many tasks in one call, the first of each organization sees to this.
   f.waiting = f.waiting or {}
   if f.waiting[org] then return '' end

@@ -104,10 +104,13 @@ local function job_of(list)
   return word('job_id'), word('part'), word('organization_id')
 end
 
--- pack joins strings so that any bytes survive: "3:abc0:2:xy".
-local function pack(strings)
-  local out = {}
-  for i, s in ipairs(strings) do out[i] = #s .. ':' .. s end
+-- pack joins strings so that any bytes survive: "3:abc0:2:xy", behind a head if there is one.
+-- Large strings are copied once.
+local function pack(strings, head)
+  local out = {head or ''}
+  for i, s in ipairs(strings) do
+    out[3 * i - 1], out[3 * i], out[3 * i + 1] = text(#s), ':', s
+  end
   return table.concat(out)
 end
 
