@@ -3,7 +3,6 @@ package redis_test
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -131,6 +130,7 @@ func TestNoCommandHoldsRedis(t *testing.T) {
 				if err != nil && i < 2 {
 					c.t.Fatal(err)
 				}
+				c.note()
 			}
 			for range 1000 {
 				_, err := c.broker.Report(c.ctx, "many", redis.Result{Status: redis.StatusRunning})
@@ -150,8 +150,10 @@ func TestNoCommandHoldsRedis(t *testing.T) {
 			c.peerEvents(c.t, "behind", 20, "status", "running", "x", strings.Repeat("x", 2900<<10))
 			for _, job := range []string{"small", "large", "behind"} {
 				for _, status := range []redis.Status{redis.StatusRunning, redis.StatusCompleted, redis.StatusFailed} {
-					_, _ = c.broker.Report(c.ctx, job, redis.Result{Status: status, Fields: large})
+					c.note()
+					_, _ = c.broker.Report(c.ctx, job, redis.Result{Status: status})
 				}
+				c.note()
 				_, err := c.broker.Cancel(c.ctx, job, "")
 				c.must(err)
 				_, err = c.broker.Job(c.ctx, job)
@@ -174,9 +176,13 @@ func TestNoCommandHoldsRedis(t *testing.T) {
 			c.fatHash(c.t, "bytes", 100, 1<<20)
 			c.fatHash(c.t, "fields", 200_000, 100)
 			for _, job := range []string{"large", "many", "bytes", "fields"} {
+				c.note()
 				_ = c.broker.SetState(c.ctx, job, map[string]string{"a": mib}, "")
+				c.note()
 				_ = c.broker.SetState(c.ctx, job, map[string]string{"small": "x"}, "")
+				c.note()
 				_, _ = c.broker.State(c.ctx, job, nil)
+				c.note()
 				_, err := c.broker.State(c.ctx, job, []string{"a", "field-000001"})
 				c.must(err)
 				_, err = c.broker.InitState(c.ctx, redis.InitRequest{JobID: job, OnConflict: redis.ConflictKeep, InitialState: redis.InitialState{Fields: large}})
@@ -249,10 +255,10 @@ func TestNoCommandHoldsRedis(t *testing.T) {
 				b := setup(t, server.Engine(), redis.BrokerConfig{Queues: map[string]redis.QueueConfig{"fair": {FairBy: redis.FairByOrganization}, "unique": {UniqueJobs: true}}})
 				b.raw.ConfigSet(b.ctx, "slowlog-log-slower-than", "2000")
 				b.raw.SlowLogReset(b.ctx)
-				b.raw.ConfigResetStat(b.ctx)
-				used := b.used(t)
-				scenario(&commands{bundle: b, t: t})
-				found := slowest(t, b, b.used(t)-used)
+				c := &commands{bundle: b, t: t, slowest: make(map[string]slow), last: b.used(t)}
+				scenario(c)
+				c.note()
+				found := c.slowest
 				for kind, s := range best { // what is not in the log was quick
 					if found[kind].duration < s.duration {
 						best[kind] = found[kind]
@@ -281,13 +287,48 @@ func TestNoCommandHoldsRedis(t *testing.T) {
 type commands struct {
 	*bundle
 	t *testing.T
+	// slowest is of each kind of command, which is a script or the command's name, the one
+	// that took longest.
+	slowest map[string]slow
+	last    time.Duration // the processor time that Redis had used when it was looked at last
 }
 
+// must ends an operation.
 func (c *commands) must(err error) {
 	c.t.Helper()
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	c.note()
+}
+
+// note looks at what Redis did since it was looked at last; what the test itself sent is left
+// out. The slow log has elapsed time, in which others may have had the processor: no command
+// took more of it than Redis has used.
+func (c *commands) note() {
+	c.t.Helper()
+	used := c.used(c.t) - c.last
+	log, err := c.raw.SlowLogGet(c.ctx, 100_000).Result()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, e := range log {
+		kind := strings.ToLower(e.Args[0])
+		switch kind {
+		case "flushall", "hset", "slowlog", "config":
+			continue
+		case "evalsha", "eval":
+			kind = redis.ScriptName(e.Args[1])
+		}
+		if duration := min(e.Duration, used); duration > c.slowest[kind].duration {
+			command := strings.Join(e.Args[:min(len(e.Args), 5)], " ")
+			c.slowest[kind] = slow{duration, command[:min(len(command), 120)]}
+		}
+	}
+	if len(log) > 0 {
+		c.raw.SlowLogReset(c.ctx)
+	}
+	c.last = c.used(c.t)
 }
 
 func (c *commands) publish(r redis.PublishRequest) {
@@ -315,6 +356,7 @@ func (c *commands) publishMany(queue string, n, bytes int, delay time.Duration) 
 
 func (c *commands) read(queue string, most int) []redis.Delivery {
 	c.t.Helper()
+	c.note()
 	deliveries, err := c.broker.Read(c.ctx, redis.ReadRequest{Queue: queue, Consumer: "w", Max: most, Wait: longWait})
 	c.must(err)
 	return deliveries
@@ -348,39 +390,4 @@ func (b *bundle) used(t *testing.T) (used time.Duration) {
 		used += time.Duration(seconds * float64(time.Second))
 	}
 	return used
-}
-
-var scriptTime = regexp.MustCompile(`(?m)^cmdstat_eval(?:sha)?:calls=\d+,usec=(\d+)`)
-
-// slowest finds of each kind of command, which is a script or the command's name, the one that
-// took longest. What the test itself sends is left out. Redis measures elapsed time: where its
-// scripts together took longer than the processor time that it used, others took the processor
-// from it, and what it measured is reduced by that.
-func slowest(t *testing.T, b *bundle, used time.Duration) map[string]slow {
-	t.Helper()
-	log, err := b.raw.SlowLogGet(b.ctx, 100_000).Result()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var scripts time.Duration
-	for _, match := range scriptTime.FindAllStringSubmatch(b.raw.Info(b.ctx, "commandstats").Val(), -1) {
-		us, _ := strconv.Atoi(match[1])
-		scripts += time.Duration(us) * time.Microsecond
-	}
-	share := min(1, float64(used)/float64(max(1, scripts)))
-	all := make(map[string]slow)
-	for _, e := range log {
-		kind := strings.ToLower(e.Args[0])
-		switch kind {
-		case "flushall", "hset", "slowlog", "config":
-			continue
-		case "evalsha", "eval":
-			kind = redis.ScriptName(e.Args[1])
-		}
-		if duration := time.Duration(share * float64(e.Duration)); duration > all[kind].duration {
-			command := strings.Join(e.Args[:min(len(e.Args), 5)], " ")
-			all[kind] = slow{duration, command[:min(len(command), 120)]}
-		}
-	}
-	return all
 }
