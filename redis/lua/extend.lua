@@ -10,7 +10,7 @@
 local lost = fence(KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4])
 if lost then return {lost} end
 local fields = #ARGV > 6 and call('HLEN', KEYS[2]) or 0
-if #ARGV > 6 and not state_fits(KEYS[2], fields, 7, #ARGV) then return {'FULL'} end
+if #ARGV > 6 and not limits().fits(KEYS[2], fields, 7, #ARGV) then return {'FULL'} end
 local cancelled = call('HGET', KEYS[2], 'status') == 'cancelled'
 local at = call('ZSCORE', KEYS[3], ARGV[6])
 if at then

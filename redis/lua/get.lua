@@ -11,7 +11,7 @@ if fields == 0 then return {'NONE'} end
 local status = call('HSTRLEN', key, 'status') <= 256 and call('HGET', key, 'status') or ''
 local state, bytes = {'STATE', text(call('PTTL', key)), status}, 0
 if #names == 0 then
-  bytes = state_bytes(key, fields, tonumber(ARGV[2]))
+  bytes = limits().bytes(key, fields, tonumber(ARGV[2]))
 else
   for _, name in ipairs(names) do bytes = bytes + call('HSTRLEN', key, name) end
 end

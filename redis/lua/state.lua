@@ -16,7 +16,7 @@ end
 local fields = call('HLEN', key) -- of another type: not ours to write to
 local exists = fields > 0
 if exists and mode ~= 'set' and mode ~= 'replace' then return 'EXISTS' end
-if not state_fits(key, mode == 'set' and fields or 0, 7, #ARGV) then return 'FULL' end
+if not limits().fits(key, mode == 'set' and fields or 0, 7, #ARGV) then return 'FULL' end
 if exists and mode == 'replace' then call('DEL', key) end
 hset(key, 7)
 local is_new = not exists or mode == 'replace'
