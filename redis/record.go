@@ -90,8 +90,12 @@ func (r *recording) args(args words, now time.Time) words {
 	args.add(r.mark, r.part, r.parts)
 	for i := range r.results {
 		result := &r.results[i]
+		large := ""
+		if result.size() > smallResult {
+			large = " large"
+		}
 		if r.part == "" && r.queue.Encoding == EncodingFields && result.Status.Terminal() {
-			args.add("final", string(result.Status))
+			args.add("final"+large, string(result.Status))
 			args = result.whole(args, now)
 			continue
 		}
@@ -100,7 +104,7 @@ func (r *recording) args(args words, now time.Time) words {
 		if w.status.Terminal() {
 			final = "final"
 		}
-		args.add(final, string(result.Status))
+		args.add(final+large, string(result.Status))
 		args.counted(pairs(w.state)...)
 		event := w.event(r.jobID, r.queue.Encoding, now)
 		if r.mark != "" {
@@ -109,6 +113,19 @@ func (r *recording) args(args words, now time.Time) words {
 		args.counted(event...)
 	}
 	return args
+}
+
+// smallResult is up to how many bytes a result's fields go into the job's state however large
+// that is.
+const smallResult = 8 << 10
+
+// size is how many bytes the result puts into the job's state.
+func (result *Result) size() int {
+	bytes := len(result.Error)
+	for name, value := range result.Fields {
+		bytes += len(name) + len(value)
+	}
+	return bytes
 }
 
 // whole appends the result of a whole job, whose state and event have the same fields.

@@ -28,13 +28,6 @@ end
 
 local r, ids, marks = {scratch = KEYS[2], state_ttl = ARGV[8], events_ttl = ARGV[9]}, {}, {}
 
--- is_full is true when a job may not have a further event that is not terminal.
-local function is_full()
-  local bytes = r.bytes
-  for i = r.event_first, r.event_last do bytes = bytes + #ARGV[i] end
-  return r.entries >= tonumber(ARGV[2]) or bytes > tonumber(ARGV[3])
-end
-
 -- finish records r, unless something is against it. Of a job without events only a part's
 -- result has to be looked at. What is against it is found before anything is written; the
 -- state is written first: if its key holds another type, nothing else is.
@@ -52,8 +45,10 @@ local function finish()
       if lost and r.found and r.found_mark == r.mark then return 'ALREADY', r.found end
       if lost then return lost, '' end
     end
-  elseif not r.found and ARGV[2] ~= '' and is_full() then
-    return 'FULL', ''
+  elseif not r.found and ARGV[2] ~= '' then
+    local bytes = r.bytes
+    for i = r.event_first, r.event_last do bytes = bytes + #ARGV[i] end
+    if r.entries >= tonumber(ARGV[2]) or bytes > tonumber(ARGV[3]) then return 'FULL', '' end
   end
   local word, cursor = record(r, 1)
   ids[#ids + 1], marks[r.id] = r.id, r.active

@@ -12,7 +12,7 @@ local lost, part = fence(KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]), nil
 if not lost then lost, part = stray(KEYS[1], ARGV[2], ARGV[6], '') end
 if lost then return {lost} end
 local fields = #ARGV > 7 and call('HLEN', KEYS[2]) or 0
-if #ARGV > 7 and not state_fits(KEYS[2], fields, 8, #ARGV) then return {'FULL'} end
+if #ARGV > 7 and not limits().fits(KEYS[2], fields, 8, #ARGV) then return {'FULL'} end
 local cancelled = call('HGET', KEYS[2], 'status') == 'cancelled'
 local at = call('ZSCORE', KEYS[3], ARGV[6])
 if at then

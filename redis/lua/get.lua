@@ -12,7 +12,7 @@ local status = call('HSTRLEN', key, 'status') <= 256 and call('HGET', key, 'stat
 local has_events = KEYS[2] and call('EXISTS', KEYS[2]) == 1
 local state, bytes = {'STATE', text(call('PTTL', key)), status, has_events and 'EVENTS' or ''}, 0
 if #names == 0 then
-  bytes = state_bytes(key, fields, tonumber(ARGV[2]))
+  bytes = limits().bytes(key, fields, tonumber(ARGV[2]))
 else
   for _, name in ipairs(names) do bytes = bytes + call('HSTRLEN', key, name) end
 end

@@ -3,38 +3,44 @@
 -- max_bytes of names and values. Raw peers may have written any hash there, so nothing here
 -- takes longer the more bytes a hash has, and nothing walks over more than twice max_fields.
 
-local max_fields, max_bytes = 4096, 3 * 2 ^ 20
+-- limits makes the functions: most calls of the scripts don't need them, and a function takes
+-- time to be made.
+local function limits()
+  local max_fields, max_bytes = 4096, 3 * 2 ^ 20
 
--- state_bytes is what a state of this many fields has in names and values, or somewhat more.
--- What Redis says of its memory is an upper bound and quickly told. Where it does not say, or
--- where that exceeds enough, the fields are counted.
-local function state_bytes(key, fields, enough)
-  if fields > 2 * max_fields then return math.huge end
-  local bytes = redis.pcall('MEMORY', 'USAGE', key, 'SAMPLES', '0')
-  -- An allocator rounds up by a quarter, and a field has some hundred bytes around it.
-  if type(bytes) == 'number' and (bytes <= enough or bytes > 4 * max_bytes) then return bytes end
-  bytes = 0
-  for _, name in ipairs(call('HKEYS', key)) do bytes = bytes + #name + call('HSTRLEN', key, name) end
-  return bytes
-end
-
--- state_fits is true when a state of this many fields can take ARGV[first..last], field,
--- value, …, without becoming too large. Small writes to small states are not looked at: they
--- can make a state larger by some 256 KiB at most.
-local function state_fits(key, fields, first, last)
-  local written, bytes = (last - first + 1) / 2, 0
-  for i = first, last do bytes = bytes + #ARGV[i] end
-  if fields + written <= 64 and bytes <= 4096 then return true end
-  if bytes > max_bytes then return false end
-  if fields == 0 then return written <= max_fields end
-  local free = max_bytes - bytes
-  local has = state_bytes(key, fields, free)
-  if fields + written <= max_fields and has <= free then return true end
-  for i = first, last, 2 do
-    if call('HEXISTS', key, ARGV[i]) == 1 then
-      written = written - 1
-      has = has - #ARGV[i] - call('HSTRLEN', key, ARGV[i])
-    end
+  -- bytes is what a state of this many fields has in names and values, or somewhat more. What
+  -- Redis says of its memory is an upper bound and quickly told. Where it does not say, or
+  -- where that exceeds enough, the fields are counted.
+  local function bytes_of(key, fields, enough)
+    if fields > 2 * max_fields then return math.huge end
+    local bytes = redis.pcall('MEMORY', 'USAGE', key, 'SAMPLES', '0')
+    -- An allocator rounds up by a quarter, and a field has some hundred bytes around it.
+    if type(bytes) == 'number' and (bytes <= enough or bytes > 4 * max_bytes) then return bytes end
+    bytes = 0
+    for _, name in ipairs(call('HKEYS', key)) do bytes = bytes + #name + call('HSTRLEN', key, name) end
+    return bytes
   end
-  return fields + written <= max_fields and has <= free
+
+  -- fits is true when a state of this many fields can take ARGV[first..last], field, value, …,
+  -- without becoming too large. Small writes to small states are not looked at: they can make
+  -- a state larger by some 256 KiB at most.
+  local function fits(key, fields, first, last)
+    local written, bytes = (last - first + 1) / 2, 0
+    for i = first, last do bytes = bytes + #ARGV[i] end
+    if fields + written <= 64 and bytes <= 4096 then return true end
+    if bytes > max_bytes then return false end
+    if fields == 0 then return written <= max_fields end
+    local free = max_bytes - bytes
+    local has = bytes_of(key, fields, free)
+    if fields + written <= max_fields and has <= free then return true end
+    for i = first, last, 2 do
+      if call('HEXISTS', key, ARGV[i]) == 1 then
+        written = written - 1
+        has = has - #ARGV[i] - call('HSTRLEN', key, ARGV[i])
+      end
+    end
+    return fields + written <= max_fields and has <= free
+  end
+
+  return {bytes = bytes_of, fits = fits}
 end

@@ -34,12 +34,13 @@ end
 --   job id   judgements: counted pairs of event id and status, '' for none
 --   mark of the lease in the event, or ''   part, or ''
 --   the parts as the results were made for them
---   for each possible result: 'final' or '', the part's status, counted fields of the
---   state, counted fields of the event, or -1 when it has the job id and those of the state
+--   for each possible result: 'final' or '', and ' large' if it may make the state too
+--   large; the part's status, counted fields of the state, counted fields of the event, or -1
+--   when it has the job id and those of the state
 -- The caller has put these into r: state, events, scan and scratch, the keys of the job's
 -- state, its completion stream, how far that was examined, and the scratch stream; record, the
--- key of the record of its parts, if it may have any; state_ttl and events_ttl, in ms. r.after is where the arguments go on. r can be used for one
--- recording after the other.
+-- key of the record of its parts, if it may have any; state_ttl and events_ttl, in ms. r.after
+-- is where the arguments go on. r can be used for one recording after the other.
 local function recording(r, at, n)
   r.job, r.found, r.found_mark, r.status, r.judged, r.is_first = ARGV[at], nil, nil, nil, nil, false
   r.entries, r.bytes = 0, 0
@@ -53,7 +54,9 @@ local function recording(r, at, n)
   at = at + 3
   for i = 1, n do
     local b = i == 1 and r or {}
-    b.final, b.part_status = ARGV[at] == 'final', ARGV[at + 1]
+    local word = ARGV[at]
+    b.final, b.is_large = word == 'final' or word == 'final large', word == ' large' or word == 'final large'
+    b.part_status = ARGV[at + 1]
     b.state_first, b.state_last, at = counted(at + 2)
     b.event_first, b.event_last, at = counted(at)
     if b.event_last < b.event_first - 1 then at = b.event_first end
@@ -99,27 +102,17 @@ end
 -- come whole, and a page of them would have no bound in bytes.
 local entries_left, bytes_left = 500, 2 ^ 20
 
--- When the position is kept: after this many entries or bytes of walking.
-local walk_entries, walk_bytes = 8, 2 ^ 15
-
--- examined is how far a job's events are known not to be terminal: the id of the last of
--- these entries, '' for none, how many they are, and their bytes. When the stream has fewer
--- entries it is another one, and the position means nothing.
-local function examined(r)
-  local id, entries, bytes = string.match(call('GET', r.scan) or '', '^(%S+) (%d+) (%d+)$')
-  if not id or call('XLEN', r.events) < tonumber(entries) then return '', 0, 0 end
-  return id, tonumber(entries), tonumber(bytes)
-end
-
 -- find looks for the result among the events: r.found is its cursor, r.found_mark its
 -- lease's mark. Without one, r.entries and r.bytes are those of all events. It returns a
 -- question, or nil.
 local function find(r)
-  local judge, at, before = {'JUDGE'}, nil, nil
-  at, r.entries, r.bytes = examined(r)
-  before = {at, r.entries, r.bytes}
-  local known = {at, r.entries, r.bytes} -- the last position before what is to be judged
-  local is_cut = false
+  local judge = {'JUDGE'}
+  local at, entries, bytes = string.match(call('GET', r.scan) or '', '^(%S+) (%d+) (%d+)$')
+  -- When the stream has fewer entries it is another one, and the position means nothing.
+  if not at or call('XLEN', r.events) < tonumber(entries) then at, entries, bytes = '', 0, 0 end
+  r.entries, r.bytes = tonumber(entries), tonumber(bytes)
+  local before = {at, r.entries, r.bytes}
+  local known, is_cut = before, false -- the last position before what is to be judged
   while not r.found do
     is_cut = entries_left <= 0 or bytes_left <= 0
     if is_cut then break end
@@ -144,8 +137,7 @@ local function find(r)
     end
   end
   r.is_first = r.entries == 0 and not r.found and not is_cut
-  if known[2] - before[2] >= walk_entries or known[3] - before[3] >= walk_bytes or
-      is_cut and known[2] > before[2] then
+  if known[2] - before[2] >= 8 or known[3] - before[3] >= 2 ^ 15 or is_cut and known[2] > before[2] then
     call('DEL', r.scratch) -- after any write a full Redis lets the script go on
     call('SET', r.scan, known[1] .. ' ' .. text(known[2]) .. ' ' .. text(known[3]), 'PX', r.events_ttl)
   end
@@ -189,27 +181,16 @@ local function append(r, b)
   return cursor
 end
 
--- A result of up to so many bytes goes into the job's state however large that is.
-local small_result = 2 ^ 13
-
--- write_state writes what a result says into the job's state, and returns how many fields are
--- new. A large one that would make the state too large leaves its own fields to the event:
--- the result itself is never refused.
-local function write_state(r, b)
-  local bytes, first, last = 0, b.state_first, b.state_last
-  for i = first, last do bytes = bytes + #ARGV[i] end
-  if bytes <= small_result or state_fits(r.state, call('HLEN', r.state), first, last) then
-    return call('HSET', r.state, unpack(ARGV, first, last))
-  end
-  local own, words = {status = true, completed_at = true, error_message = true}, {}
-  own[r.part .. '_status'] = true
+-- small_part are those of a result's fields in ARGV[first..last] that this package writes.
+local function small_part(r, first, last)
+  local own, words = {status = true, completed_at = true, error_message = true, [r.part .. '_status'] = true}, {}
   for i = first, last, 2 do
     if own[ARGV[i]] then
       words[#words + 1] = ARGV[i]
       words[#words + 1] = ARGV[i + 1]
     end
   end
-  return call('HSET', r.state, unpack(words))
+  return words
 end
 
 -- A job that is not over may take long: so long at least the record of its parts is kept.
@@ -242,7 +223,13 @@ local function record(r, n)
   end
   local b = r[n]
   if b.state_last >= b.state_first then
-    local new = write_state(r, b)
+    local new
+    if b.is_large and not limits().fits(r.state, call('HLEN', r.state), b.state_first, b.state_last) then
+      -- The event has its fields, and it is never refused.
+      new = call('HSET', r.state, unpack(small_part(r, b.state_first, b.state_last)))
+    else
+      new = call('HSET', r.state, unpack(ARGV, b.state_first, b.state_last))
+    end
     -- When all fields are new the state may be, too.
     if 2 * new > b.state_last - b.state_first and call('PTTL', r.state) == -1 then
       call('PEXPIRE', r.state, r.state_ttl)

@@ -19,7 +19,7 @@ end
 local fields = call('HLEN', key) -- of another type: not ours to write to
 local exists, is_added = fields > 0, mode == 'set' or mode == 'merge'
 if exists and not is_added and mode ~= 'replace' then return 'EXISTS' end
-if not state_fits(key, is_added and fields or 0, 10, #ARGV) then return 'FULL' end
+if not limits().fits(key, is_added and fields or 0, 10, #ARGV) then return 'FULL' end
 if exists and mode == 'replace' then call('DEL', key) end
 hset(key, 10)
 local is_new = not exists or mode == 'replace' or mode == 'merge'
