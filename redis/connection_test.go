@@ -104,14 +104,9 @@ func TestACLUser(t *testing.T) {
 	t.Parallel()
 	server := redistest.Own(t)
 	raw := server.Engine().Raw(t)
-	for _, rule := range [][]any{
-		{"ACL", "SETUSER", "argus", "on", ">secret", "~argus:*", "+@connection", "+@read", "+@write", "-@dangerous", "+eval", "+evalsha", "+time", "+config|get", "+publish", "&argus:argus_cancel:*",
-			"+client|tracking"},
-		{"ACL", "SETUSER", "default", "off"},
-	} {
-		if err := raw.Do(redistest.Context(t), rule...).Err(); err != nil {
-			t.Fatal(err)
-		}
+	aclUser(t, server)
+	if err := raw.Do(redistest.Context(t), "ACL", "SETUSER", "default", "off").Err(); err != nil {
+		t.Fatal(err)
 	}
 	work(t, redis.Config{Addr: server.Addr, Username: "argus", Password: "secret", Prefix: "argus:"})
 	_, err := redis.NewClient(redis.Config{Addr: server.Addr, Username: "argus", Password: "wrong"})

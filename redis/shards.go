@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	goredis "github.com/redis/go-redis/v9"
 )
 
 // MaxShards is how many shards there may be.
@@ -87,7 +88,8 @@ func (c *Client) CheckShards(ctx context.Context) error {
 	for i := range max(1, c.config.Shards) {
 		shard := c.shard(i)
 		if c.config.Shards > 0 {
-			if err := shard.commands.SetNX(ctx, shard.keys.shards(), want, 0).Err(); err != nil {
+			err := shard.commands.SetArgs(ctx, shard.keys.shards(), want, goredis.SetArgs{Mode: "NX"}).Err()
+			if err != nil && !errors.Is(err, goredis.Nil) {
 				return translate("fix the number of shards", err, repeatable)
 			}
 		}

@@ -30,7 +30,7 @@ func shards(t *testing.T, e redistest.Engine, config redis.BrokerConfig) sharded
 	t.Helper()
 	e.Base, e.Shards = e.Prefix, shardCount
 	b := &bundle{ctx: redistest.Context(t), engine: e, raw: e.Raw(t)}
-	return sharded{b, openShards(t, redis.Config{Addr: e.Addr, Prefix: e.Base, Shards: shardCount}, config)}
+	return sharded{b, openShards(t, redis.Config{Addr: e.Addr, Username: e.Username, Password: e.Password, Prefix: e.Base, Shards: shardCount}, config)}
 }
 
 func openShards(t *testing.T, at redis.Config, config redis.BrokerConfig) *redis.Shards {
@@ -483,7 +483,7 @@ func TestShardsAreFixed(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		s := shards(t, e, redis.BrokerConfig{})
 		for n := range 7 {
-			client, err := redis.NewClient(redis.Config{Addr: e.Addr, Prefix: e.Prefix, Shards: n})
+			client, err := redis.NewClient(redis.Config{Addr: e.Addr, Username: e.Username, Password: e.Password, Prefix: e.Prefix, Shards: n})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,14 +1,10 @@
 package redis
 
 import (
-	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -28,10 +24,7 @@ import (
 // The connection is the tracker's own and is never made again: when it breaks, all that Redis
 // remembered is gone, and a new tracker takes over.
 type tracker struct {
-	conn    net.Conn
-	in      *bufio.Reader
-	addr    string // of the node, where there are several
-	timeout time.Duration
+	*connection
 
 	mu        sync.Mutex
 	out       []byte // what was not written yet
@@ -51,59 +44,18 @@ var (
 	errTrackerBroken = errors.New("the tracker's connection broke")
 )
 
-// trackerBuffer holds some hundred rings; what is larger is read piece by piece.
-const trackerBuffer = 32 << 10
-
 // track opens a tracker.
 func (c *Client) track(ctx context.Context) (*tracker, error) {
-	addr, err := c.master(ctx)
+	n, err := c.connect(ctx)
+	if err == nil {
+		if err = n.must(ctx, words{"client", "tracking", "on"}); err != nil {
+			n.close()
+		}
+	}
 	if err != nil {
-		return nil, err
-	}
-	options := c.config.options().Simple()
-	if addr != "" {
-		options.Addr = addr
-	}
-	conn, err := goredis.NewDialer(options)(ctx, "tcp", options.Addr)
-	if err != nil {
-		return nil, translate("track", err, repeatable)
-	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	defer stop()
-	t := &tracker{conn: conn, in: bufio.NewReaderSize(conn, trackerBuffer), addr: addr, timeout: c.config.ReadTimeout}
-	if err := t.greet(options); err != nil {
-		_ = conn.Close()
 		return nil, refusal(err)
 	}
-	return t, nil
-}
-
-// greet logs in and switches tracking on.
-func (t *tracker) greet(options *goredis.Options) error {
-	hello := words{"hello", "3"}
-	if options.Password != "" {
-		hello.add("auth", cmp.Or(options.Username, "default"), options.Password)
-	}
-	greetings := []words{hello, {"client", "tracking", "on"}}
-	if options.DB != 0 {
-		greetings = append(greetings, words{"select", strconv.Itoa(options.DB)})
-	}
-	if err := t.conn.SetDeadline(time.Now().Add(t.timeout)); err != nil {
-		return err
-	}
-	for _, greeting := range greetings {
-		if _, err := t.conn.Write(appendCommand(nil, greeting)); err != nil {
-			return err
-		}
-		raw, err := readReply(t.in)
-		if err == nil {
-			_, err = parseReply(raw)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return t.conn.SetDeadline(time.Time{})
+	return &tracker{connection: n}, nil
 }
 
 // master is the address of the node that has the keys, "" for a standalone server.
@@ -136,7 +88,7 @@ func (c *Client) master(ctx context.Context) (string, error) {
 func refusal(err error) error {
 	var reply goredis.Error
 	told := translate("track", err, repeatable)
-	if errors.As(err, &reply) && (!errors.Is(told, ErrUnavailable) || strings.Contains(reply.Error(), "NOPERM")) {
+	if errors.As(err, &reply) && !errors.Is(told, ErrUnavailable) {
 		return fmt.Errorf("%w: %w", errUntracked, err)
 	}
 	return told

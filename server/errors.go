@@ -66,6 +66,8 @@ var failures = []failure{
 		"a key of this queue or job holds another type of value; find out who wrote it, and delete or rename it", false},
 	{redis.ErrOutOfMemory, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_REDIS_OUT_OF_MEMORY,
 		"the store is out of memory; nothing was written", true},
+	{redis.ErrNotPermitted, codes.Internal, argusv1.ErrorReason_ERROR_REASON_REDIS_PERMISSION_MISSING,
+		"the store denies the service a permission: the call failed, perhaps after a part of its work; the server's operator must complete the permissions of its Redis user", false},
 	{redis.ErrUnavailable, codes.Unavailable, argusv1.ErrorReason_ERROR_REASON_REDIS_UNAVAILABLE,
 		"the store is unavailable; the call may be repeated as it is", true},
 	{redis.ErrOutcomeUnknown, codes.Unknown, argusv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN,

@@ -18,7 +18,7 @@ import (
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	e := redistest.Embedded(t)
-	client, err := redis.NewClient(redis.Config{Addr: e.Addr, Prefix: e.Prefix})
+	client, err := redis.NewClient(redis.Config{Addr: e.Addr, Username: e.Username, Password: e.Password, Prefix: e.Prefix})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
@@ -92,6 +93,11 @@ func (p *program) run(ctx context.Context, c *config, started func(addr, store s
 	}
 	defer closeStore()
 	c.Broker.Logger = log
+	if c.useRedis() {
+		if err := checkRedis(ctx, client, c, log); err != nil {
+			return err
+		}
+	}
 	broker, err := newBroker(ctx, client, c)
 	if err != nil {
 		return err
@@ -206,9 +212,6 @@ func openStore(c *config, log *slog.Logger) (client *redis.Client, name string, 
 		return nil, "", nil, codedError{code: exitUnavailable, err: fmt.Errorf(
 			"can't use Redis at %s (%s). Is it running, and are --redis-addr and the password right? `argus dev` needs no Redis", config.Addr, rootCause(err))}
 	}
-	if c.useRedis() {
-		warnOfEviction(client, log)
-	}
 	return client, name, func() { _ = client.Close(); closeEmbedded() }, nil
 }
 
@@ -221,17 +224,36 @@ func rootCause(err error) string {
 	return text
 }
 
-// warnOfEviction warns of a Redis that deletes queues when it is full.
-func warnOfEviction(client *redis.Client, log *slog.Logger) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+// checkRedis refuses a Redis whose ACL would let calls fail half-way, and warns of what else may
+// lose data. What it can't find out is no reason not to start.
+func checkRedis(ctx context.Context, client *redis.Client, c *config, log *slog.Logger) error {
+	ctx, cancel := context.WithTimeout(ctx, c.Redis.ReadTimeout)
 	defer cancel()
-	policy, err := client.EvictionPolicy(ctx)
+	permissions, err := client.Permissions(ctx, c.Broker)
 	if err != nil {
-		log.Debug("Redis does not tell its eviction policy", "error", err)
-		return
+		log.Warn("could not check the permissions of the Redis user", "error", err)
 	}
-	if strings.HasPrefix(policy, "allkeys-") {
+	if err := permissions.Err(); err != nil {
+		return usageError(fmt.Errorf("redis.username: %w", err))
+	}
+	for _, rule := range slices.Sorted(maps.Keys(permissions.Optional)) {
+		log.Warn("the Redis user lacks a permission", "rule", rule, "without_it", permissions.Optional[rule])
+	}
+	warnOfEviction(ctx, client, log)
+	return nil
+}
+
+// warnOfEviction warns of a Redis that deletes what it holds when it is full.
+func warnOfEviction(ctx context.Context, client *redis.Client, log *slog.Logger) {
+	policy, err := client.EvictionPolicy(ctx)
+	switch {
+	case err != nil:
+		log.Debug("Redis does not tell its eviction policy", "error", err)
+	case strings.HasPrefix(policy, "allkeys-"):
 		log.Warn("Redis deletes whole queues when its memory is full: set maxmemory-policy noeviction", "maxmemory-policy", policy)
+	case strings.HasPrefix(policy, "volatile-"):
+		log.Warn("Redis deletes states, results, dead letters and request ids when its memory is full: set maxmemory-policy noeviction",
+			"maxmemory-policy", policy)
 	}
 }
 

@@ -90,6 +90,10 @@ const (
 	ErrorReason_ERROR_REASON_QUEUE_FULL ErrorReason = 22
 	// RESOURCE_EXHAUSTED: the stream watches as many jobs as it may.
 	ErrorReason_ERROR_REASON_TOO_MANY_JOBS ErrorReason = 23
+	// INTERNAL: the ACL of Redis denies the service a command, a key or a channel. The call
+	// may have done a part of its work. Repeating it does not help: the server's operator
+	// must complete the permissions of its Redis user.
+	ErrorReason_ERROR_REASON_REDIS_PERMISSION_MISSING ErrorReason = 24
 )
 
 // Enum value maps for ErrorReason.
@@ -119,32 +123,34 @@ var (
 		21: "ERROR_REASON_JOB_ACTIVE",
 		22: "ERROR_REASON_QUEUE_FULL",
 		23: "ERROR_REASON_TOO_MANY_JOBS",
+		24: "ERROR_REASON_REDIS_PERMISSION_MISSING",
 	}
 	ErrorReason_value = map[string]int32{
-		"ERROR_REASON_UNSPECIFIED":          0,
-		"ERROR_REASON_INVALID_ARGUMENT":     1,
-		"ERROR_REASON_LEASE_TOKEN_INVALID":  2,
-		"ERROR_REASON_LEASE_LOST":           3,
-		"ERROR_REASON_JOB_NOT_FOUND":        4,
-		"ERROR_REASON_FIELD_NOT_FOUND":      5,
-		"ERROR_REASON_QUEUE_NOT_FOUND":      6,
-		"ERROR_REASON_JOB_ALREADY_EXISTS":   7,
-		"ERROR_REASON_REQUEST_ID_CONFLICT":  8,
-		"ERROR_REASON_CURSOR_EXPIRED":       9,
-		"ERROR_REASON_REDIS_UNAVAILABLE":    10,
-		"ERROR_REASON_OUTCOME_UNKNOWN":      11,
-		"ERROR_REASON_REDIS_OUT_OF_MEMORY":  12,
-		"ERROR_REASON_RESPONSE_TOO_LARGE":   13,
-		"ERROR_REASON_KEY_TYPE_CONFLICT":    14,
-		"ERROR_REASON_SERVER_SHUTTING_DOWN": 15,
-		"ERROR_REASON_INTERNAL":             16,
-		"ERROR_REASON_CALLER_GONE":          17,
-		"ERROR_REASON_DEADLINE_EXCEEDED":    18,
-		"ERROR_REASON_TOO_MANY_EVENTS":      19,
-		"ERROR_REASON_SLOW_READER":          20,
-		"ERROR_REASON_JOB_ACTIVE":           21,
-		"ERROR_REASON_QUEUE_FULL":           22,
-		"ERROR_REASON_TOO_MANY_JOBS":        23,
+		"ERROR_REASON_UNSPECIFIED":              0,
+		"ERROR_REASON_INVALID_ARGUMENT":         1,
+		"ERROR_REASON_LEASE_TOKEN_INVALID":      2,
+		"ERROR_REASON_LEASE_LOST":               3,
+		"ERROR_REASON_JOB_NOT_FOUND":            4,
+		"ERROR_REASON_FIELD_NOT_FOUND":          5,
+		"ERROR_REASON_QUEUE_NOT_FOUND":          6,
+		"ERROR_REASON_JOB_ALREADY_EXISTS":       7,
+		"ERROR_REASON_REQUEST_ID_CONFLICT":      8,
+		"ERROR_REASON_CURSOR_EXPIRED":           9,
+		"ERROR_REASON_REDIS_UNAVAILABLE":        10,
+		"ERROR_REASON_OUTCOME_UNKNOWN":          11,
+		"ERROR_REASON_REDIS_OUT_OF_MEMORY":      12,
+		"ERROR_REASON_RESPONSE_TOO_LARGE":       13,
+		"ERROR_REASON_KEY_TYPE_CONFLICT":        14,
+		"ERROR_REASON_SERVER_SHUTTING_DOWN":     15,
+		"ERROR_REASON_INTERNAL":                 16,
+		"ERROR_REASON_CALLER_GONE":              17,
+		"ERROR_REASON_DEADLINE_EXCEEDED":        18,
+		"ERROR_REASON_TOO_MANY_EVENTS":          19,
+		"ERROR_REASON_SLOW_READER":              20,
+		"ERROR_REASON_JOB_ACTIVE":               21,
+		"ERROR_REASON_QUEUE_FULL":               22,
+		"ERROR_REASON_TOO_MANY_JOBS":            23,
+		"ERROR_REASON_REDIS_PERMISSION_MISSING": 24,
 	}
 )
 
@@ -179,7 +185,7 @@ var File_argus_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_argus_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1bargus/v1/error_reason.proto\x12\bargus.v1*\xb4\x06\n" +
+	"\x1bargus/v1/error_reason.proto\x12\bargus.v1*\xdf\x06\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dERROR_REASON_INVALID_ARGUMENT\x10\x01\x12$\n" +
@@ -205,7 +211,8 @@ const file_argus_v1_error_reason_proto_rawDesc = "" +
 	"\x18ERROR_REASON_SLOW_READER\x10\x14\x12\x1b\n" +
 	"\x17ERROR_REASON_JOB_ACTIVE\x10\x15\x12\x1b\n" +
 	"\x17ERROR_REASON_QUEUE_FULL\x10\x16\x12\x1e\n" +
-	"\x1aERROR_REASON_TOO_MANY_JOBS\x10\x17B8Z6github.com/hikmaai-io/argus-queue/gen/argus/v1;argusv1b\x06proto3"
+	"\x1aERROR_REASON_TOO_MANY_JOBS\x10\x17\x12)\n" +
+	"%ERROR_REASON_REDIS_PERMISSION_MISSING\x10\x18B8Z6github.com/hikmaai-io/argus-queue/gen/argus/v1;argusv1b\x06proto3"
 
 var (
 	file_argus_v1_error_reason_proto_rawDescOnce sync.Once
