@@ -78,7 +78,9 @@ func (b *bundle) everything(t *testing.T) {
 	must(b.broker.Ack(b.ctx, []string{token}))
 	must("pause", b.broker.Pause(b.ctx, ""))
 	must("resume", b.broker.Resume(b.ctx, ""))
-	must(b.broker.Queues(b.ctx))
+	if q, _, err := b.broker.Queues(b.ctx, "", 10); err != nil || len(q) != 1 {
+		t.Error(q, err)
+	}
 	must(b.broker.Job(b.ctx, "dead"))
 	must(b.broker.Consumers(b.ctx, "", ""))
 	must("clean", b.broker.Clean(b.ctx))

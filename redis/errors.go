@@ -45,6 +45,15 @@ var (
 	ErrQueueFull = errors.New("the queue is full")
 	// ErrQueueNotFound: there is no such queue.
 	ErrQueueNotFound = errors.New("no such queue")
+	// ErrGroupNotFound: the queue has no such consumer group; errors.As to *GroupError tells
+	// which.
+	ErrGroupNotFound = errors.New("no such consumer group")
+	// ErrGroupInUse: workers hold tasks of the consumer group.
+	ErrGroupInUse = errors.New("workers hold tasks of the consumer group")
+	// ErrTooManyGroups: the queue has as many consumer groups as it may.
+	ErrTooManyGroups = errors.New("the queue has too many consumer groups")
+	// ErrTooManyQueues: there are as many queues as there may be.
+	ErrTooManyQueues = errors.New("there are too many queues")
 	// ErrInvalid: a bad argument; errors.As to *ArgumentError tells which.
 	ErrInvalid = errors.New("invalid argument")
 	// ErrTooManyEvents: the job has as many events as it may have before it completes, in
@@ -64,6 +73,19 @@ func (e *ArgumentError) Error() string { return e.Field + ": " + e.Problem }
 
 // Unwrap makes errors.Is(err, ErrInvalid) true.
 func (e *ArgumentError) Unwrap() error { return ErrInvalid }
+
+// GroupError is an error about a consumer group.
+type GroupError struct {
+	Queue, Group string
+	Err          error
+}
+
+func (e *GroupError) Error() string {
+	return fmt.Sprintf("%s: group %q of queue %q", e.Err, e.Group, e.Queue)
+}
+
+// Unwrap is what is wrong with the group.
+func (e *GroupError) Unwrap() error { return e.Err }
 
 // JobError is an error about one of the jobs of a call.
 type JobError struct {

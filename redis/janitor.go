@@ -58,7 +58,7 @@ func (b *Broker) cleanQueues(ctx context.Context) error {
 	}
 	var errs []error
 	for _, queue := range queues {
-		errs = append(errs, b.trim(ctx, queue), b.dismiss(ctx, queue, consumerIdle), b.forgetQueue(ctx, queue), b.tidyUncounted(ctx, queue))
+		errs = append(errs, b.trim(ctx, queue), b.dismiss(ctx, queue, consumerIdle), b.warnUnread(ctx, queue), b.forgetQueue(ctx, queue), b.tidyUncounted(ctx, queue))
 	}
 	old := strconv.FormatInt(time.Now().Add(-cancelledPeriod).UnixMilli(), 10)
 	err = b.client.commands.ZRemRangeByScore(ctx, b.keys.cancelledJobs(), "-inf", old).Err()
@@ -124,6 +124,28 @@ func (b *Broker) dismiss(ctx context.Context, queue string, idle time.Duration) 
 		}
 		if _, err := leaveScript.run(ctx, b.client, repeatable, []string{key}, args...); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// warnPeriod is how often an unread group is warned of.
+const warnPeriod = time.Hour
+
+// warnUnread tells the log of groups that keep tasks in a queue although nothing reads with
+// them.
+func (b *Broker) warnUnread(ctx context.Context, queue string) error {
+	groups, err := b.groups(ctx, queue)
+	if err != nil || len(groups) == 0 {
+		return err
+	}
+	if err := b.inspectGroups(ctx, queue, groups); err != nil {
+		return err
+	}
+	for _, g := range groups {
+		if g.Unread && b.known.warned.due(queue+"\x00"+g.Name) {
+			b.log.Warn("tasks wait for a consumer group that nothing reads with, and stay in the queue until it does: start a worker of the group, or delete the group",
+				"queue", queue, "group", g.Name)
 		}
 	}
 	return nil

@@ -37,6 +37,7 @@ func (k keys) janitor() string                    { return k.prefix + "argus_que
 func (k keys) scratch() string                    { return k.prefix + "argus_queues:scratch" }
 func (k keys) uncounted(queue string) string      { return k.prefix + "argus_uncounted:" + queue }
 func (k keys) groupBegins(queue string) string    { return k.prefix + "argus_begins:" + queue }
+func (k keys) createdGroups(queue string) string  { return k.prefix + "argus_groups:" + queue }
 func (k keys) paused(queue string) string         { return k.prefix + "argus_paused:" + queue }
 func (k keys) cancelledJobs() string              { return k.prefix + "argus_jobs:cancelled" }
 func (k keys) active(job string) string           { return k.prefix + "argus_active:" + job }

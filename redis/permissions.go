@@ -27,7 +27,7 @@ var required = []grant{
 	{"hset", "hset K f v"}, {"hsetnx", "hsetnx K f v"}, {"hget", "hget K f"}, {"hmget", "hmget K f"}, {"hgetall", "hgetall K"},
 	{"hdel", "hdel K f"}, {"hexists", "hexists K f"}, {"hincrby", "hincrby K f 1"}, {"hkeys", "hkeys K"}, {"hlen", "hlen K"},
 	{"hscan", "hscan K 0"}, {"hstrlen", "hstrlen K f"},
-	{"sadd", "sadd K m"}, {"srem", "srem K m"}, {"scard", "scard K"}, {"smembers", "smembers K"},
+	{"sadd", "sadd K m"}, {"srem", "srem K m"}, {"scard", "scard K"}, {"smembers", "smembers K"}, {"sismember", "sismember K m"},
 	{"zadd", "zadd K 1 m"}, {"zrem", "zrem K m"}, {"zscore", "zscore K m"}, {"zmscore", "zmscore K m"}, {"zcard", "zcard K"},
 	{"zrange", "zrange K 0 0"}, {"zrangebyscore", "zrangebyscore K 0 0"}, {"zrangebylex", "zrangebylex K - +"},
 	{"zlexcount", "zlexcount K - +"}, {"zremrangebyscore", "zremrangebyscore K 0 0"},
@@ -35,7 +35,7 @@ var required = []grant{
 	{"xrevrange", "xrevrange K + -"}, {"xread", "xread STREAMS K 0"}, {"xreadgroup", "xreadgroup GROUP g c STREAMS K >"},
 	{"xtrim", "xtrim K MINID 0"}, {"xclaim", "xclaim K g c 0 0-1"}, {"xpending", "xpending K g"},
 	{"xinfo|groups", "xinfo groups K"}, {"xinfo|consumers", "xinfo consumers K"},
-	{"xgroup|create", "xgroup create K g 0"}, {"xgroup|delconsumer", "xgroup delconsumer K g c"},
+	{"xgroup|create", "xgroup create K g 0"}, {"xgroup|destroy", "xgroup destroy K g"}, {"xgroup|delconsumer", "xgroup delconsumer K g c"},
 }
 
 // optional are the commands that the service can do without, and what then lacks.
@@ -67,7 +67,7 @@ const anyName = "*"
 func (k keys) families(config BrokerConfig) []string {
 	families := []string{k.state(anyName), k.completion(anyName), k.scan(anyName), k.delayed(anyName), k.backlog(anyName),
 		k.fairReady(anyName), k.fairParked(anyName), k.fairTags(anyName), k.fairHeld(anyName), k.deadLetters(anyName),
-		k.request(anyName), k.claim(anyName), k.uncounted(anyName), k.groupBegins(anyName), k.paused(anyName), k.active(anyName),
+		k.request(anyName), k.claim(anyName), k.uncounted(anyName), k.groupBegins(anyName), k.createdGroups(anyName), k.paused(anyName), k.active(anyName),
 		k.queues(), k.delayedQueues(), k.janitor(), k.shards(), k.cancelledJobs(), k.tasks(config.DefaultQueue)}
 	for queue := range config.Queues {
 		families = append(families, k.tasks(queue))

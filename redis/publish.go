@@ -148,7 +148,7 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 	}
 	ensure := ""
 	if b.known.grouped.due(queue) {
-		ensure = "ensure"
+		ensure = config.Groups.ensure()
 	}
 	if ensure == "" && p.RequestID == "" && p.Delay == 0 && p.RunAt.IsZero() && b.client.pipeliner != nil && config.isPlain() {
 		switch {
@@ -165,7 +165,8 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 		p.Queue = queue
 		digest, unknown = p.digest(), repeatable
 	}
-	keys := []string{b.keys.tasks(queue), b.keys.delayed(queue), b.keys.delayedQueues(), b.keys.request(p.RequestID)}
+	keys := []string{b.keys.tasks(queue), b.keys.delayed(queue), b.keys.delayedQueues(), b.keys.request(p.RequestID),
+		b.keys.createdGroups(queue), b.keys.groupBegins(queue), b.keys.queues()}
 	for _, entry := range entries {
 		if p.State != nil {
 			keys = append(keys, b.keys.state(entry.jobID))
@@ -194,8 +195,9 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 		return nil, false, &JobError{JobID: entries[n-1].jobID, Err: ErrJobExists}
 	case "FULL":
 		return nil, false, ErrQueueFull
+	case "QUEUES":
+		return nil, false, ErrTooManyQueues
 	}
-	b.know(ctx, queue)
 	published := make([]Published, len(entries))
 	for i := range published {
 		switch {
@@ -299,7 +301,7 @@ func (p publication) args(config BrokerConfig, q QueueConfig, queue, digest, fai
 	if digest != "" || delay != "" || runAt != "" || uniqueTTL != "" {
 		named = "named"
 	}
-	args := words{digest, fmt.Sprint(config.RequestWindow.Milliseconds()), delay, runAt, queue, most, uniqueTTL, ttl, fairness, named, config.DefaultGroup, ensure}
+	args := words{digest, fmt.Sprint(config.RequestWindow.Milliseconds()), delay, runAt, queue, most, uniqueTTL, ttl, fairness, named, config.DefaultGroup, ensure, config.mostQueues(queue)}
 	args.counted(state...)
 	return args
 }

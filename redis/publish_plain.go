@@ -74,7 +74,6 @@ func (b *Broker) publishPlain(ctx context.Context, queue string, entries []newEn
 	if published[0].EntryID == "" {
 		return nil, false, nil
 	}
-	b.know(ctx, queue)
 	if last := published[len(published)-1].EntryID; reader != nil {
 		b.bell.rangFor(key, last)
 	} else {
@@ -154,7 +153,6 @@ func (b *Broker) publishShared(ctx context.Context, queue string, entry newEntry
 	if id == "" {
 		return nil, false, &JobError{JobID: entry.jobID, Err: ErrJobExists}
 	}
-	b.know(ctx, queue)
 	b.ringState(entry.jobID)
 	if reader != nil {
 		b.bell.rangFor(key, id)

@@ -415,7 +415,7 @@ func TestShardsLists(t *testing.T) {
 		if n, err := s.DeleteDeadLetters(s.ctx, "", true, nil); n != 3 || err != nil {
 			t.Error(n, err)
 		}
-		if q, err := s.Queues(s.ctx); err != nil || len(q) != 1 || q[0].Waiting != 5 || q[0].Dead != 0 || q[0].Leased != 0 || len(q[0].Groups) != 1 || q[0].Groups[0].Waiting != 5 {
+		if q, _, err := s.Queues(s.ctx, "", 10); err != nil || len(q) != 1 || q[0].Waiting != 5 || q[0].Dead != 0 || q[0].Leased != 0 || len(q[0].Groups) != 1 || q[0].Groups[0].Waiting != 5 {
 			t.Error(q, err)
 		}
 		if c, err := s.Consumers(s.ctx, "", ""); err != nil || len(c) != 1 || c[0].Name != "w" {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -56,6 +57,14 @@ var failures = []failure{
 		"the job has a state already; nothing was written", false},
 	{redis.ErrQueueNotFound, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_QUEUE_NOT_FOUND,
 		"there is no such queue: nothing was published to it or read from it", false},
+	{redis.ErrGroupNotFound, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_GROUP_NOT_FOUND,
+		"the queue has no such consumer group; check its name, or create it with `argus group create` (Admin.CreateGroup) or in the server's setting groups", false},
+	{redis.ErrGroupInUse, codes.FailedPrecondition, argusv1.ErrorReason_ERROR_REASON_GROUP_IN_USE,
+		"workers hold tasks of the consumer group; let them finish, or delete it with force, by which they lose their leases", false},
+	{redis.ErrTooManyGroups, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_TOO_MANY_GROUPS,
+		"the queue has as many consumer groups as it may (16); delete one that is not needed with `argus group rm` (Admin.DeleteGroup)", false},
+	{redis.ErrTooManyQueues, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_TOO_MANY_QUEUES,
+		"there are as many queues as there may be (the server's setting max_queues); nothing was written: use fewer names, or raise it; a queue that stays empty for an hour is forgotten", false},
 	{redis.ErrJobActive, codes.AlreadyExists, argusv1.ErrorReason_ERROR_REASON_JOB_ACTIVE,
 		"the job has an unfinished task in this queue, which wants one task of a job at a time; nothing was written", false},
 	{redis.ErrQueueFull, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_QUEUE_FULL,
@@ -108,6 +117,10 @@ func toStatus(err error, about subject) error {
 		about.jobID = job.JobID
 	}
 	metadata := about.metadata()
+	var group *redis.GroupError
+	if errors.As(err, &group) {
+		metadata["queue"], metadata["group"] = group.Queue, group.Group
+	}
 	switch {
 	case len(arguments) > 0:
 		return invalidArgument(arguments, metadata)
@@ -129,6 +142,9 @@ func toStatus(err error, about subject) error {
 	if f.is == redis.ErrLeaseToken {
 		metadata["field"] = "lease_token"
 		return build(f, metadata, violations(&redis.ArgumentError{Field: "lease_token", Problem: "is not a valid lease token"}))
+	}
+	if group != nil {
+		f.message = fmt.Sprintf("group %q of queue %q: %s", group.Group, group.Queue, f.message)
 	}
 	return build(f, metadata)
 }

@@ -652,3 +652,27 @@ func TestQueueCommands(t *testing.T) {
 		t.Error(out, w.said())
 	}
 }
+
+func TestGroupCommands(t *testing.T) {
+	t.Parallel()
+	c := newCLI(t, "--groups", "first,second")
+	c.run(0, "publish", "--queue", "q", "--job-id", "job")
+	if _, stderr := c.run(exitNotFound, "read", "--queue", "q", "--group", "typo", "--consumer", "w"); !strings.Contains(stderr, `group "typo" of queue "q"`) {
+		t.Error(stderr)
+	}
+	if out, _ := c.run(0, "group", "create", "archive", "--queue", "q"); out != "created\n" {
+		t.Error(out)
+	}
+	c.run(0, "read", "--queue", "q", "--group", "first", "--consumer", "w")
+	out, _ := c.run(0, "group", "ls", "q")
+	for _, name := range []string{"archive", "argus-workers", "first", "second"} {
+		if !strings.Contains(out, "\n"+name+" ") {
+			t.Errorf("it lacks %s:\n%s", name, out)
+		}
+	}
+	if described, _ := c.run(0, "queue", "describe", "q"); !strings.Contains(described, "\nsecond ") || !strings.Contains(described, "never\n") {
+		t.Error(described)
+	}
+	c.run(0, "group", "rm", "archive", "--queue", "q")
+	c.run(exitUsage, "group", "rm", "first", "--queue", "q")
+}

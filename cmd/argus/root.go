@@ -88,7 +88,7 @@ func (p *program) root() *cobra.Command {
 	grouped("server", "Server:", p.demo(), p.dev(), p.serve(), p.configCommands())
 	grouped("producer", "Publish and wait:", p.publish(), p.watch(), p.await())
 	grouped("worker", "Work:", p.worker(), p.read(), p.complete(), p.ack(), p.nack(), p.extend())
-	grouped("job", "Jobs and queues:", p.stateCommands(), p.jobCommands(), p.queueCommands(), p.deadCommands())
+	grouped("job", "Jobs and queues:", p.stateCommands(), p.jobCommands(), p.queueCommands(), p.groupCommands(), p.deadCommands())
 	root.AddCommand(p.bench())
 	root.AddCommand(p.version())
 	return root

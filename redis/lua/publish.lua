@@ -1,7 +1,8 @@
 -- Puts tasks into a queue, all or none: at once or later, once per request id.
 --
 -- KEYS  1 task stream   2 delayed set   3 set of queues with delayed tasks
---       4 request record   then for each task: the job's state if one is created, and the
+--       4 request record   5 groups that were created   6 hash: where each group began
+--       7 known queues   then for each task: the job's state if one is created, and the
 --       mark that the job is active if jobs are to be unique; then the keys of fairness,
 --       if any
 -- ARGV  1 request digest, '' for no request id   2 request window, ms
@@ -11,8 +12,10 @@
 --       8 job states' TTL, ms, '' for no initial states
 --       9 how the queue is fair
 --       10 'named' where tasks are named, or ''
---       11 the default group   12 'ensure' to create it where the stream has no group, or ''
---       13 number n of a state's arguments, then those n arguments
+--       11 the default group   12 'ensure' to see to it that the queue is known and has its
+--       groups, or ''; behind it, each behind a line feed, the groups of the settings
+--       13 how many queues there may be, '' for any number
+--       14 number n of a state's arguments, then those n arguments
 --       then for each task: if they are named its job id, a unique id and the mark that is
 --       known to be out of date or ''; number n of the entry's arguments, then those n
 -- Tasks must be named where there is a request id or a delay, or jobs are to be unique.
@@ -22,6 +25,7 @@
 --         {'CONFLICT'}  the request id was used with another digest
 --         {'EXISTS', which task}  an initial state is given, and the job has a state
 --         {'FULL'}      the queue holds too many tasks
+--         {'QUEUES'}    the queue would be one too many
 --         {'ACTIVE', job id, mark, …}  there are tasks of these jobs; a mark is the time
 --                   of the publish, ms, and a unique id
 local stream, digest, unique_ttl, state_ttl = KEYS[1], ARGV[1], ARGV[7], ARGV[8]
@@ -37,12 +41,13 @@ if digest ~= '' then
 end
 
 local has_state, is_unique = state_ttl ~= '', unique_ttl ~= ''
-local state_last, head = 13 + tonumber(ARGV[13]), ARGV[10] == '' and 0 or 3
+local state_last, head = 14 + tonumber(ARGV[14]), ARGV[10] == '' and 0 or 3
+local first_key = 8 -- of those of single tasks
 local f = ARGV[9] ~= '' and fairness(ARGV[9], #KEYS - 5) or nil
 
 -- each calls what it is given with where a task's arguments begin, and with its keys.
 local function each(visit)
-  local at, key, arguments = state_last + 1, 5, #ARGV
+  local at, key, arguments = state_last + 1, first_key, #ARGV
   while at <= arguments do
     local state, mark
     if has_state then
@@ -75,9 +80,9 @@ if is_unique or ARGV[6] ~= '' then
 end
 if has_state then
   local step, last = is_unique and 2 or 1, f and #KEYS - 6 or #KEYS
-  if is_unique or call('EXISTS', unpack(KEYS, 5, last)) > 0 then
-    for i = 5, last, step do
-      if call('EXISTS', KEYS[i]) == 1 then return {'EXISTS', text((i - 5) / step + 1)} end
+  if is_unique or call('EXISTS', unpack(KEYS, first_key, last)) > 0 then
+    for i = first_key, last, step do
+      if call('EXISTS', KEYS[i]) == 1 then return {'EXISTS', text((i - first_key) / step + 1)} end
     end
   end
 end
@@ -95,8 +100,18 @@ if due then
   call('SCARD', KEYS[3])
 end
 
-if ARGV[12] ~= '' and call('EXISTS', stream) == 1 and #call('XINFO', 'GROUPS', stream) == 0 then
-  call('XGROUP', 'CREATE', stream, ARGV[11], '0')
+if ARGV[12] ~= '' then
+  if not may_be_known(KEYS[7], ARGV[5], ARGV[13]) then return {'QUEUES'} end
+  if call('EXISTS', stream) == 1 and #call('XINFO', 'GROUPS', stream) == 0 then
+    call('XGROUP', 'CREATE', stream, ARGV[11], '0')
+  end
+  local held = call('SMEMBERS', KEYS[5])
+  for name in string.gmatch(ARGV[12], '\n([^\n]*)') do held[#held + 1] = name end
+  for _, name in ipairs(held) do
+    -- A stream begins with the default group: see add_task.
+    if call('EXISTS', stream) == 0 then call('XGROUP', 'CREATE', stream, ARGV[11], '0', 'MKSTREAM') end
+    hold_group(stream, KEYS[6], name)
+  end
 end
 local result, record, template = {'OK'}, {digest}, nil
 each(function(at, last, state, mark)
@@ -124,7 +139,7 @@ each(function(at, last, state, mark)
   if template then -- all states are alike, and a copy has the TTL
     call('COPY', template, state)
   elseif has_state then
-    call('HSET', state, unpack(ARGV, 14, state_last))
+    call('HSET', state, unpack(ARGV, 15, state_last))
     call('PEXPIRE', state, state_ttl)
     template = state
   end

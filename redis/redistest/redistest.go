@@ -78,10 +78,10 @@ var Permissions = strings.Fields(`-@all
 	+client|tracking +memory|usage
 	+exists +del +copy +rename +pexpire +pttl +get +set
 	+hset +hsetnx +hget +hmget +hgetall +hdel +hexists +hincrby +hkeys +hlen +hscan +hstrlen
-	+sadd +srem +scard +smembers
+	+sadd +srem +scard +smembers +sismember
 	+zadd +zrem +zscore +zmscore +zcard +zrange +zrangebyscore +zrangebylex +zlexcount +zremrangebyscore
 	+xadd +xack +xdel +xlen +xrange +xrevrange +xread +xreadgroup +xtrim +xclaim +xpending
-	+xinfo|groups +xinfo|consumers +xgroup|create +xgroup|delconsumer`)
+	+xinfo|groups +xinfo|consumers +xgroup|create +xgroup|destroy +xgroup|delconsumer`)
 
 // The user that the service is on the shared server, with Permissions and no others.
 const username, password = "argus", "secret"

@@ -23,6 +23,8 @@ const (
 	Admin_GetQueue_FullMethodName           = "/argus.v1.Admin/GetQueue"
 	Admin_ListConsumers_FullMethodName      = "/argus.v1.Admin/ListConsumers"
 	Admin_ListPending_FullMethodName        = "/argus.v1.Admin/ListPending"
+	Admin_CreateGroup_FullMethodName        = "/argus.v1.Admin/CreateGroup"
+	Admin_DeleteGroup_FullMethodName        = "/argus.v1.Admin/DeleteGroup"
 	Admin_GetJob_FullMethodName             = "/argus.v1.Admin/GetJob"
 	Admin_ListDeadLetters_FullMethodName    = "/argus.v1.Admin/ListDeadLetters"
 	Admin_RedriveDeadLetters_FullMethodName = "/argus.v1.Admin/RedriveDeadLetters"
@@ -39,7 +41,7 @@ const (
 // Admin is for whoever looks after the queues: what is where and why, and how to put it
 // right. Its lists are read in pieces while the queues go on, so they are no snapshot.
 type AdminClient interface {
-	// ListQueues lists the queues that tasks were published to or read from.
+	// ListQueues lists the queues that tasks were published to or read from, a page at a time.
 	ListQueues(ctx context.Context, in *ListQueuesRequest, opts ...grpc.CallOption) (*ListQueuesResponse, error)
 	// GetQueue describes a queue.
 	//
@@ -52,6 +54,17 @@ type AdminClient interface {
 	// ListPending lists what workers of a group have, and what they have left: pending
 	// entries, by age.
 	ListPending(ctx context.Context, in *ListPendingRequest, opts ...grpc.CallOption) (*ListPendingResponse, error)
+	// CreateGroup creates a consumer group of a queue, and the queue where it is missing. The
+	// group gets what the queue holds now and what is published from now on; tasks stay in the
+	// queue until it has settled them too, also before its first worker reads.
+	//
+	// Errors: RESOURCE_EXHAUSTED / TOO_MANY_GROUPS, TOO_MANY_QUEUES.
+	CreateGroup(ctx context.Context, in *CreateGroupRequest, opts ...grpc.CallOption) (*CreateGroupResponse, error)
+	// DeleteGroup deletes a consumer group of a queue. Tasks that only it had still to settle
+	// are removed. Groups of the server's settings can't be deleted.
+	//
+	// Errors: NOT_FOUND / GROUP_NOT_FOUND; FAILED_PRECONDITION / GROUP_IN_USE.
+	DeleteGroup(ctx context.Context, in *DeleteGroupRequest, opts ...grpc.CallOption) (*DeleteGroupResponse, error)
 	// GetJob finds out where a job is and why. It searches the queues, which takes about
 	// a second for a million tasks.
 	//
@@ -119,6 +132,26 @@ func (c *adminClient) ListPending(ctx context.Context, in *ListPendingRequest, o
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListPendingResponse)
 	err := c.cc.Invoke(ctx, Admin_ListPending_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) CreateGroup(ctx context.Context, in *CreateGroupRequest, opts ...grpc.CallOption) (*CreateGroupResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreateGroupResponse)
+	err := c.cc.Invoke(ctx, Admin_CreateGroup_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) DeleteGroup(ctx context.Context, in *DeleteGroupRequest, opts ...grpc.CallOption) (*DeleteGroupResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteGroupResponse)
+	err := c.cc.Invoke(ctx, Admin_DeleteGroup_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +235,7 @@ func (c *adminClient) ResumeQueue(ctx context.Context, in *ResumeQueueRequest, o
 // Admin is for whoever looks after the queues: what is where and why, and how to put it
 // right. Its lists are read in pieces while the queues go on, so they are no snapshot.
 type AdminServer interface {
-	// ListQueues lists the queues that tasks were published to or read from.
+	// ListQueues lists the queues that tasks were published to or read from, a page at a time.
 	ListQueues(context.Context, *ListQueuesRequest) (*ListQueuesResponse, error)
 	// GetQueue describes a queue.
 	//
@@ -215,6 +248,17 @@ type AdminServer interface {
 	// ListPending lists what workers of a group have, and what they have left: pending
 	// entries, by age.
 	ListPending(context.Context, *ListPendingRequest) (*ListPendingResponse, error)
+	// CreateGroup creates a consumer group of a queue, and the queue where it is missing. The
+	// group gets what the queue holds now and what is published from now on; tasks stay in the
+	// queue until it has settled them too, also before its first worker reads.
+	//
+	// Errors: RESOURCE_EXHAUSTED / TOO_MANY_GROUPS, TOO_MANY_QUEUES.
+	CreateGroup(context.Context, *CreateGroupRequest) (*CreateGroupResponse, error)
+	// DeleteGroup deletes a consumer group of a queue. Tasks that only it had still to settle
+	// are removed. Groups of the server's settings can't be deleted.
+	//
+	// Errors: NOT_FOUND / GROUP_NOT_FOUND; FAILED_PRECONDITION / GROUP_IN_USE.
+	DeleteGroup(context.Context, *DeleteGroupRequest) (*DeleteGroupResponse, error)
 	// GetJob finds out where a job is and why. It searches the queues, which takes about
 	// a second for a million tasks.
 	//
@@ -259,6 +303,12 @@ func (UnimplementedAdminServer) ListConsumers(context.Context, *ListConsumersReq
 }
 func (UnimplementedAdminServer) ListPending(context.Context, *ListPendingRequest) (*ListPendingResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPending not implemented")
+}
+func (UnimplementedAdminServer) CreateGroup(context.Context, *CreateGroupRequest) (*CreateGroupResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateGroup not implemented")
+}
+func (UnimplementedAdminServer) DeleteGroup(context.Context, *DeleteGroupRequest) (*DeleteGroupResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteGroup not implemented")
 }
 func (UnimplementedAdminServer) GetJob(context.Context, *GetJobRequest) (*GetJobResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetJob not implemented")
@@ -370,6 +420,42 @@ func _Admin_ListPending_Handler(srv interface{}, ctx context.Context, dec func(i
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AdminServer).ListPending(ctx, req.(*ListPendingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_CreateGroup_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateGroupRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).CreateGroup(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_CreateGroup_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).CreateGroup(ctx, req.(*CreateGroupRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_DeleteGroup_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteGroupRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).DeleteGroup(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_DeleteGroup_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).DeleteGroup(ctx, req.(*DeleteGroupRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -522,6 +608,14 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListPending",
 			Handler:    _Admin_ListPending_Handler,
+		},
+		{
+			MethodName: "CreateGroup",
+			Handler:    _Admin_CreateGroup_Handler,
+		},
+		{
+			MethodName: "DeleteGroup",
+			Handler:    _Admin_DeleteGroup_Handler,
 		},
 		{
 			MethodName: "GetJob",

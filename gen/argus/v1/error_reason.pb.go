@@ -94,6 +94,17 @@ const (
 	// may have done a part of its work. Repeating it does not help: the server's operator
 	// must complete the permissions of its Redis user.
 	ErrorReason_ERROR_REASON_REDIS_PERMISSION_MISSING ErrorReason = 24
+	// NOT_FOUND: the queue has no such consumer group, and the server's settings don't name
+	// it. Metadata `group` is its name. Create it with Admin.CreateGroup, or name it in the
+	// server's setting groups.
+	ErrorReason_ERROR_REASON_GROUP_NOT_FOUND ErrorReason = 25
+	// FAILED_PRECONDITION: workers hold tasks of the consumer group.
+	ErrorReason_ERROR_REASON_GROUP_IN_USE ErrorReason = 26
+	// RESOURCE_EXHAUSTED: the queue has 16 consumer groups. Delete one that is not needed.
+	ErrorReason_ERROR_REASON_TOO_MANY_GROUPS ErrorReason = 27
+	// RESOURCE_EXHAUSTED: there are as many queues as there may be (the server's setting
+	// max_queues). Nothing was written.
+	ErrorReason_ERROR_REASON_TOO_MANY_QUEUES ErrorReason = 28
 )
 
 // Enum value maps for ErrorReason.
@@ -124,6 +135,10 @@ var (
 		22: "ERROR_REASON_QUEUE_FULL",
 		23: "ERROR_REASON_TOO_MANY_JOBS",
 		24: "ERROR_REASON_REDIS_PERMISSION_MISSING",
+		25: "ERROR_REASON_GROUP_NOT_FOUND",
+		26: "ERROR_REASON_GROUP_IN_USE",
+		27: "ERROR_REASON_TOO_MANY_GROUPS",
+		28: "ERROR_REASON_TOO_MANY_QUEUES",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":              0,
@@ -151,6 +166,10 @@ var (
 		"ERROR_REASON_QUEUE_FULL":               22,
 		"ERROR_REASON_TOO_MANY_JOBS":            23,
 		"ERROR_REASON_REDIS_PERMISSION_MISSING": 24,
+		"ERROR_REASON_GROUP_NOT_FOUND":          25,
+		"ERROR_REASON_GROUP_IN_USE":             26,
+		"ERROR_REASON_TOO_MANY_GROUPS":          27,
+		"ERROR_REASON_TOO_MANY_QUEUES":          28,
 	}
 )
 
@@ -185,7 +204,7 @@ var File_argus_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_argus_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1bargus/v1/error_reason.proto\x12\bargus.v1*\xdf\x06\n" +
+	"\x1bargus/v1/error_reason.proto\x12\bargus.v1*\xe4\a\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dERROR_REASON_INVALID_ARGUMENT\x10\x01\x12$\n" +
@@ -212,7 +231,11 @@ const file_argus_v1_error_reason_proto_rawDesc = "" +
 	"\x17ERROR_REASON_JOB_ACTIVE\x10\x15\x12\x1b\n" +
 	"\x17ERROR_REASON_QUEUE_FULL\x10\x16\x12\x1e\n" +
 	"\x1aERROR_REASON_TOO_MANY_JOBS\x10\x17\x12)\n" +
-	"%ERROR_REASON_REDIS_PERMISSION_MISSING\x10\x18B8Z6github.com/hikmaai-io/argus-queue/gen/argus/v1;argusv1b\x06proto3"
+	"%ERROR_REASON_REDIS_PERMISSION_MISSING\x10\x18\x12 \n" +
+	"\x1cERROR_REASON_GROUP_NOT_FOUND\x10\x19\x12\x1d\n" +
+	"\x19ERROR_REASON_GROUP_IN_USE\x10\x1a\x12 \n" +
+	"\x1cERROR_REASON_TOO_MANY_GROUPS\x10\x1b\x12 \n" +
+	"\x1cERROR_REASON_TOO_MANY_QUEUES\x10\x1cB8Z6github.com/hikmaai-io/argus-queue/gen/argus/v1;argusv1b\x06proto3"
 
 var (
 	file_argus_v1_error_reason_proto_rawDescOnce sync.Once

@@ -509,7 +509,8 @@ type ReadRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The queue; empty means the default queue.
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
-	// The consumer group; empty means the default group.
+	// The consumer group; empty means the default group. Another one must be there
+	// (Admin.CreateGroup), or be named in the server's setting groups.
 	Group string `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
 	// The worker's name within the group. Two workers with one name share their
 	// leases. Required.
@@ -1864,7 +1865,8 @@ type ConsumeStart struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The queue; empty means the default queue.
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
-	// The consumer group; empty means the default group.
+	// The consumer group; empty means the default group. Another one must be there
+	// (Admin.CreateGroup), or be named in the server's setting groups.
 	Group string `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
 	// The worker's name within the group. Required. What it held before the stream
 	// counts towards `max_outstanding` until it is settled or its lease runs out.
