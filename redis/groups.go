@@ -50,12 +50,17 @@ func (g Groups) validate(field string) error {
 
 func (g Groups) isAny() bool { return len(g) == 1 && g[0] == AnyGroup }
 
-// ensure is the argument by which the publish script sees to it that a queue has its groups.
-func (g Groups) ensure() string {
-	if g.isAny() || len(g) == 0 {
-		return "ensure"
+// ensure is the argument by which the publish script sees to it that a queue is known and has
+// its groups; unless it is due, only where the queue has no stream.
+func (g Groups) ensure(isDue bool) string {
+	argument := "begin"
+	if isDue {
+		argument = "ensure"
 	}
-	return "ensure\n" + strings.Join(g, "\n")
+	if g.isAny() || len(g) == 0 {
+		return argument
+	}
+	return argument + "\n" + strings.Join(g, "\n")
 }
 
 // mayCreate is the argument by which the read script knows whether it may create a group.

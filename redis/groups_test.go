@@ -3,6 +3,7 @@ package redis_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -254,6 +255,7 @@ func TestUnreadGroup(t *testing.T) {
 			for _, g := range q.Groups {
 				text = append(text, fmt.Sprint(g.Name, " ", g.Idle >= 0, " ", g.Unread))
 			}
+			slices.Sort(text)
 			return strings.Join(text, ", ")
 		}
 		old(time.Hour)

@@ -15,6 +15,8 @@ const (
 	cleanPeriod = 30 * time.Second
 	// consumerIdle is how long a consumer that holds nothing is kept.
 	consumerIdle = time.Hour
+	// queueIdle is how long a queue is kept that is empty and that nothing reads from.
+	queueIdle = time.Hour
 	// cancelledPeriod is how long it is remembered that a job was cancelled.
 	cancelledPeriod = 30 * 24 * time.Hour
 	// trimPage is how many settled entries one script call removes.
@@ -58,7 +60,7 @@ func (b *Broker) cleanQueues(ctx context.Context) error {
 	}
 	var errs []error
 	for _, queue := range queues {
-		errs = append(errs, b.trim(ctx, queue), b.dismiss(ctx, queue, consumerIdle), b.warnUnread(ctx, queue), b.forgetQueue(ctx, queue), b.tidyUncounted(ctx, queue))
+		errs = append(errs, b.trim(ctx, queue), b.forgetQueue(ctx, queue, queueIdle), b.dismiss(ctx, queue, consumerIdle), b.warnUnread(ctx, queue), b.tidyUncounted(ctx, queue))
 	}
 	old := strconv.FormatInt(time.Now().Add(-cancelledPeriod).UnixMilli(), 10)
 	err = b.client.commands.ZRemRangeByScore(ctx, b.keys.cancelledJobs(), "-inf", old).Err()
@@ -183,18 +185,22 @@ func (b *Broker) tidyUncounted(ctx context.Context, queue string) error {
 	}
 }
 
-// forgetQueue takes a queue without any key from the set of known queues.
-func (b *Broker) forgetQueue(ctx context.Context, queue string) error {
-	n, err := b.client.commands.Exists(ctx, b.keys.tasks(queue), b.keys.delayed(queue), b.keys.backlog(queue),
-		b.keys.deadLetters(queue), b.keys.paused(queue)).Result()
-	if err == nil && n == 0 {
-		b.known.noted.forget(queue)
-		pipe := b.client.commands.Pipeline()
-		pipe.SRem(ctx, b.keys.queues(), queue)
-		pipe.Del(ctx, b.keys.groupBegins(queue))
-		_, err = pipe.Exec(ctx)
+// forgetQueue forgets a queue that holds nothing and that nothing has read from for some time,
+// unless the settings or CreateGroup name it.
+func (b *Broker) forgetQueue(ctx context.Context, queue string, idle time.Duration) error {
+	if b.config.isNamed(queue) {
+		return nil
 	}
-	return translate("forget queue", err, repeatable)
+	keys := []string{b.keys.tasks(queue), b.keys.queues(), b.keys.emptyQueues(), b.keys.groupBegins(queue), b.keys.uncounted(queue),
+		b.keys.fairReady(queue), b.keys.fairParked(queue), b.keys.fairTags(queue), b.keys.fairHeld(queue),
+		b.keys.delayed(queue), b.keys.backlog(queue), b.keys.deadLetters(queue), b.keys.paused(queue), b.keys.createdGroups(queue)}
+	word, err := forgetScript.word(ctx, b.client, repeatable, keys, queue, idle.Milliseconds())
+	if word == "FORGOTTEN" {
+		b.known.noted.forget(queue)
+		b.known.grouped.forget(queue)
+		b.log.Debug("forgot an empty queue", "queue", queue)
+	}
+	return err
 }
 
 // ttlScan is how far the search for keys without a TTL is.

@@ -33,6 +33,7 @@ func (k keys) claim(requestID string) string      { return k.prefix + "argus_cla
 func (k keys) shards() string                     { return k.prefix + "argus_queues:shards" }
 func (k keys) delayedQueues() string              { return k.prefix + "argus_queues:delayed" }
 func (k keys) queues() string                     { return k.prefix + "argus_queues:known" }
+func (k keys) emptyQueues() string                { return k.prefix + "argus_queues:empty" }
 func (k keys) janitor() string                    { return k.prefix + "argus_queues:janitor" }
 func (k keys) scratch() string                    { return k.prefix + "argus_queues:scratch" }
 func (k keys) uncounted(queue string) string      { return k.prefix + "argus_uncounted:" + queue }

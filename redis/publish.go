@@ -146,11 +146,8 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 	if err != nil {
 		return nil, false, err
 	}
-	ensure := ""
-	if b.known.grouped.due(queue) {
-		ensure = config.Groups.ensure()
-	}
-	if ensure == "" && p.RequestID == "" && p.Delay == 0 && p.RunAt.IsZero() && b.client.pipeliner != nil && config.isPlain() {
+	isDue := b.known.grouped.due(queue)
+	if !isDue && p.RequestID == "" && p.Delay == 0 && p.RunAt.IsZero() && b.client.pipeliner != nil && config.isPlain() {
 		switch {
 		case p.State == nil:
 			published, hasStream, err := b.publishPlain(ctx, queue, entries)
@@ -158,7 +155,10 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 				return published, false, err
 			}
 		case len(entries) == 1:
-			return b.publishShared(ctx, queue, entries[0], p.State)
+			published, hasStream, err := b.publishShared(ctx, queue, entries[0], p.State)
+			if hasStream || err != nil {
+				return published, false, err
+			}
 		}
 	}
 	if p.RequestID != "" {
@@ -177,7 +177,7 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 	}
 	fairKeys, fairness := b.fair(queue)
 	keys = append(keys, fairKeys...)
-	reply, err := b.runPublish(ctx, config, unknown, keys, p.args(b.config, config, queue, digest, fairness, ensure), entries)
+	reply, err := b.runPublish(ctx, config, unknown, keys, p.args(b.config, config, queue, digest, fairness, config.Groups.ensure(isDue)), entries)
 	if err != nil || reply[0] != "OK" { // nothing was looked at
 		b.known.grouped.forget(queue)
 	}

@@ -131,8 +131,9 @@ func (r *reader) give(added string, err error) {
 }
 
 // publishShared publishes a task and creates its job's state, perhaps in one script call with
-// others.
-func (b *Broker) publishShared(ctx context.Context, queue string, entry newEntry, state *InitialState) ([]Published, bool, error) {
+// others. Where the queue has no stream it does nothing, and hasStream is false, as for
+// publishPlain.
+func (b *Broker) publishShared(ctx context.Context, queue string, entry newEntry, state *InitialState) (published []Published, hasStream bool, err error) {
 	fields := state.flat()
 	args := make(words, 0, 3+len(fields)+len(entry.fields))
 	args.number(orDefault(state.TTL, b.config.StateTTL).Milliseconds())
@@ -141,13 +142,13 @@ func (b *Broker) publishShared(ctx context.Context, queue string, entry newEntry
 	key := b.keys.tasks(queue)
 	reader := b.findReader(ctx, key)
 	reply, err := b.client.pipeliner.call(reader.keep(ctx), &share{script: publishEachScript, perItem: 1,
-		headKeys: words{key}, headArgs: words{b.config.DefaultGroup}, keys: words{b.keys.state(entry.jobID)}, args: args}, once, reader.commands()...)
+		headKeys: words{key}, keys: words{b.keys.state(entry.jobID)}, args: args}, once, reader.commands()...)
 	id := ""
-	if err == nil {
+	if err == nil && reply[0].word != "NO_STREAM" {
 		id = reply[0].word
 	}
 	reader.give(id, nil)
-	if err != nil {
+	if err != nil || reply[0].word == "NO_STREAM" {
 		return nil, false, err
 	}
 	if id == "" {
@@ -159,5 +160,5 @@ func (b *Broker) publishShared(ctx context.Context, queue string, entry newEntry
 	} else {
 		b.bell.ringNew(key, id, 1)
 	}
-	return []Published{{EntryID: id, JobID: entry.jobID}}, false, nil
+	return []Published{{EntryID: id, JobID: entry.jobID}}, true, nil
 }

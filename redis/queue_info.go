@@ -158,17 +158,21 @@ func (b *Broker) queue(ctx context.Context, name string) (QueueInfo, error) {
 // queueLook is what was seen of a queue. The number of waiting tasks is too high where isExact
 // is false.
 type queueLook struct {
-	info    QueueInfo
-	length  int64 // of the stream
-	backlog int64
-	isExact bool
-	err     error
+	info      QueueInfo
+	length    int64 // of the stream
+	hasStream bool
+	backlog   int64
+	isExact   bool
+	err       error
 }
 
-// lookAt describes queues, most of it in two round trips.
+// lookAt describes queues, most of it in three round trips.
 func (b *Broker) lookAt(ctx context.Context, names []string) ([]*queueLook, error) {
 	looks, err := b.countTasks(ctx, names)
 	if err != nil {
+		return nil, err
+	}
+	if err := b.countEntries(ctx, looks); err != nil {
 		return nil, err
 	}
 	var oldest []*queueLook
@@ -188,34 +192,34 @@ func (b *Broker) lookAt(ctx context.Context, names []string) ([]*queueLook, erro
 	return looks, nil
 }
 
-// countTasks reads what Redis counts by itself.
+// countTasks reads what Redis counts by itself, and the groups.
 func (b *Broker) countTasks(ctx context.Context, names []string) ([]*queueLook, error) {
 	type counts struct {
-		length, delayed, backlog, dead *goredis.IntCmd
-		paused                         *goredis.StringCmd
-		groups                         *goredis.XInfoGroupsCmd
+		groups                 *goredis.XInfoGroupsCmd
+		delayed, backlog, dead *goredis.IntCmd
+		paused                 *goredis.StringCmd
 	}
 	pipe, all := b.client.commands.Pipeline(), make([]counts, len(names))
 	for i, name := range names {
-		stream := b.keys.tasks(name)
-		all[i] = counts{length: pipe.XLen(ctx, stream), delayed: pipe.ZCard(ctx, b.keys.delayed(name)), backlog: pipe.ZCard(ctx, b.keys.backlog(name)),
-			dead: pipe.XLen(ctx, b.keys.deadLetters(name)), paused: pipe.Get(ctx, b.keys.paused(name)), groups: pipe.XInfoGroups(ctx, stream)}
+		all[i] = counts{groups: pipe.XInfoGroups(ctx, b.keys.tasks(name)), delayed: pipe.ZCard(ctx, b.keys.delayed(name)),
+			backlog: pipe.ZCard(ctx, b.keys.backlog(name)), dead: pipe.XLen(ctx, b.keys.deadLetters(name)), paused: pipe.Get(ctx, b.keys.paused(name))}
 	}
 	_, _ = pipe.Exec(ctx) // each of its commands has its own error
 	looks := make([]*queueLook, len(names))
 	for i, c := range all {
-		l := &queueLook{length: c.length.Val(), backlog: c.backlog.Val()}
+		l := &queueLook{backlog: c.backlog.Val()}
 		l.info = QueueInfo{Name: names[i], Delayed: c.delayed.Val(), Dead: c.dead.Val()}
+		l.hasStream = !isNoKey(c.groups.Err())
+		var err error
+		l.info.Groups, err = groupInfos(c.groups)
 		if ms, err := number(c.paused.Val()); err == nil {
 			l.info.Paused = time.UnixMilli(ms)
 		}
-		var err error
-		l.info.Groups, err = groupInfos(c.groups)
 		paused := c.paused.Err()
 		if errors.Is(paused, goredis.Nil) {
 			paused = nil
 		}
-		for _, err := range []error{c.length.Err(), c.delayed.Err(), c.backlog.Err(), c.dead.Err(), paused, err} {
+		for _, err := range []error{err, c.delayed.Err(), c.backlog.Err(), c.dead.Err(), paused} {
 			if l.err == nil {
 				l.err = translate("describe queue", err, repeatable)
 			}
@@ -226,6 +230,25 @@ func (b *Broker) countTasks(ctx context.Context, names []string) ([]*queueLook, 
 		looks[i] = l
 	}
 	return looks, nil
+}
+
+// countEntries counts the entries of the streams that are there.
+func (b *Broker) countEntries(ctx context.Context, looks []*queueLook) error {
+	pipe, lengths := b.client.commands.Pipeline(), make([]*goredis.IntCmd, len(looks))
+	for i, l := range looks {
+		if l.err == nil && l.hasStream {
+			lengths[i] = pipe.XLen(ctx, b.keys.tasks(l.info.Name))
+		}
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return translate("describe queue", err, repeatable)
+	}
+	for i, l := range looks {
+		if lengths[i] != nil {
+			l.length = lengths[i].Val()
+		}
+	}
+	return nil
 }
 
 // countWaiting counts what each group has still to read.

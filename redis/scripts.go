@@ -37,6 +37,7 @@ var (
 	redriveScript     = load("fair", "redrive")
 	trimScript        = load("trim")
 	leaveScript       = load("leave")
+	forgetScript      = load("forget")
 	groupScript       = load("known", "groups", "group")
 	knowScript        = load("known", "know")
 	completeScript    = load("limits", "record", "complete")

@@ -310,3 +310,38 @@ func TestGroups(t *testing.T) {
 		expect(t, err, codes.InvalidArgument, argusv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT)
 	})
 }
+
+// Queues come in pages, and a new one beyond the bound is refused.
+func TestQueuePages(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, e redistest.Engine) {
+		b := setupWith(t, e, redis.BrokerConfig{MaxQueues: 4})
+		for i := range 4 {
+			if _, err := b.queue.Publish(b.ctx, &argusv1.PublishRequest{Queue: fmt.Sprint("q", i), Task: &argusv1.Task{}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := b.queue.Publish(b.ctx, &argusv1.PublishRequest{Queue: "q4", Task: &argusv1.Task{}})
+		expect(t, err, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_TOO_MANY_QUEUES)
+		var names []string
+		for request := (&argusv1.ListQueuesRequest{PageSize: 2}); ; {
+			page, err := b.admin.ListQueues(b.ctx, request)
+			if err != nil || len(page.GetQueues()) > 2 {
+				t.Fatal(page, err)
+			}
+			for _, q := range page.GetQueues() {
+				names = append(names, fmt.Sprint(q.GetName(), " ", q.GetWaiting()))
+			}
+			if request.PageToken = page.GetNextPageToken(); request.PageToken == "" {
+				break
+			}
+		}
+		if got := strings.Join(names, ", "); got != "argus_task_queue 0, q0 1, q1 1, q2 1, q3 1" {
+			t.Error(got)
+		}
+		_, err = b.admin.ListQueues(b.ctx, &argusv1.ListQueuesRequest{PageSize: 1001})
+		expect(t, err, codes.InvalidArgument, argusv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT)
+		_, err = b.admin.ListQueues(b.ctx, &argusv1.ListQueuesRequest{PageToken: "{"})
+		expect(t, err, codes.InvalidArgument, argusv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT)
+	})
+}

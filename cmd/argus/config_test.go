@@ -214,7 +214,7 @@ func TestGroupSettings(t *testing.T) {
 		t.Error(c, err)
 	}
 	for _, bad := range []string{"groups: [any, a]", "groups: ['{']", "queues: {q: {groups: {a: b}}}"} {
-		if _, err := load(t, map[string]string{"ARGUS_CONFIG": writeFile(t, "argus.yaml", bad)}); err == nil || !strings.Contains(err.Error(), "groups") {
+		if _, err := load(t, map[string]string{"ARGUS_CONFIG": writeFile(t, "argus.yaml", bad)}); err == nil || !strings.Contains(strings.ToLower(err.Error()), "groups") {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}

@@ -13,7 +13,8 @@
 --       9 how the queue is fair
 --       10 'named' where tasks are named, or ''
 --       11 the default group   12 'ensure' to see to it that the queue is known and has its
---       groups, or ''; behind it, each behind a line feed, the groups of the settings
+--       groups, or 'begin' to do so only where there is no stream; behind it, each behind a line
+--       feed, the groups of the settings
 --       13 how many queues there may be, '' for any number
 --       14 number n of a state's arguments, then those n arguments
 --       then for each task: if they are named its job id, a unique id and the mark that is
@@ -94,13 +95,13 @@ if ARGV[4] ~= '' then due = tonumber(ARGV[4]) end
 if due and due <= now then due = nil end
 
 -- Of another type: fail before anything is written.
-if f or has_state or ARGV[12] ~= '' then call('XLEN', stream) end
+local length = call('XLEN', stream)
 if due then
   call('ZCARD', KEYS[2])
   call('SCARD', KEYS[3])
 end
 
-if ARGV[12] ~= '' then
+if string.find(ARGV[12], '^ensure') or length == 0 and call('EXISTS', stream) == 0 then
   if not may_be_known(KEYS[7], ARGV[5], ARGV[13]) then return {'QUEUES'} end
   if call('EXISTS', stream) == 1 and #call('XINFO', 'GROUPS', stream) == 0 then
     call('XGROUP', 'CREATE', stream, ARGV[11], '0')
