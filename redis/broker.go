@@ -27,7 +27,8 @@ type BrokerConfig struct {
 	// EventBytes is how large a job's events may be before its terminal one, all together;
 	// default 8 MiB.
 	EventBytes int
-	// RequestWindow is how long a request id is remembered; default 24 hours.
+	// RequestWindow is how long a request id is remembered after the last call with it; default
+	// 24 hours.
 	RequestWindow time.Duration
 	// MaxQueues is how many queues there may be; default 10,000. Those of DefaultQueue and of
 	// Queues are not refused.

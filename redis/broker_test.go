@@ -289,7 +289,7 @@ func TestRequestID(t *testing.T) {
 		if n := len(b.stream(t, redis.DefaultQueue)); n != 1 {
 			t.Error(n, "entries")
 		}
-		if ttl := b.raw.PTTL(b.ctx, b.key("argus_request:req")).Val(); ttl <= 23*time.Hour || ttl > 24*time.Hour {
+		if ttl := b.raw.PTTL(b.ctx, b.key("argus_request:16:argus_task_queue:req")).Val(); ttl <= 23*time.Hour || ttl > 24*time.Hour {
 			t.Error("the record lives", ttl)
 		}
 

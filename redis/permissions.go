@@ -67,7 +67,7 @@ const anyName = "*"
 func (k keys) families(config BrokerConfig) []string {
 	families := []string{k.state(anyName), k.completion(anyName), k.scan(anyName), k.delayed(anyName), k.backlog(anyName),
 		k.fairReady(anyName), k.fairParked(anyName), k.fairTags(anyName), k.fairHeld(anyName), k.deadLetters(anyName),
-		k.request(anyName), k.claim(anyName), k.uncounted(anyName), k.groupBegins(anyName), k.createdGroups(anyName), k.paused(anyName), k.active(anyName),
+		k.oldRequest(anyName), k.oldClaim(anyName), k.uncounted(anyName), k.groupBegins(anyName), k.createdGroups(anyName), k.paused(anyName), k.active(anyName),
 		k.queues(), k.emptyQueues(), k.delayedQueues(), k.janitor(), k.shards(), k.cancelledJobs(), k.tasks(config.DefaultQueue)}
 	for queue := range config.Queues {
 		families = append(families, k.tasks(queue))

@@ -2,9 +2,6 @@ package redis
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -112,22 +109,13 @@ func (r PublishBatchRequest) publication() publication {
 
 func batchField(i int) string { return fmt.Sprintf("tasks[%d]", i) }
 
-// publication is what a request id stands for: its digest covers all of it.
+// publication is what a request id stands for.
 type publication struct {
 	PublishOptions
 	Tasks []Task
 	Delay time.Duration
 	RunAt time.Time
 	State *InitialState
-}
-
-func (p publication) digest() string {
-	text, err := json.Marshal(p)
-	if err != nil {
-		panic(err) // strings, numbers, times, and maps of strings
-	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:16])
 }
 
 func (b *Broker) publish(ctx context.Context, p publication, field func(int) string) ([]Published, bool, error) {
@@ -163,9 +151,9 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 	}
 	if p.RequestID != "" {
 		p.Queue = queue
-		digest, unknown = p.digest(), repeatable
+		digest, unknown = p.digests(), repeatable
 	}
-	keys := []string{b.keys.tasks(queue), b.keys.delayed(queue), b.keys.delayedQueues(), b.keys.request(p.RequestID),
+	keys := []string{b.keys.tasks(queue), b.keys.delayed(queue), b.keys.delayedQueues(), b.keys.request(queue, p.RequestID), b.keys.oldRequest(p.RequestID),
 		b.keys.createdGroups(queue), b.keys.groupBegins(queue), b.keys.queues()}
 	for _, entry := range entries {
 		if p.State != nil {

@@ -21,9 +21,9 @@ type script struct {
 }
 
 var (
-	publishScript = load("known", "groups", "publish")
+	publishScript = load("known", "groups", "requests", "publish")
 	// fairPublishScript is the same for fair queues.
-	fairPublishScript = load("fair", "known", "groups", "publish")
+	fairPublishScript = load("fair", "known", "groups", "requests", "publish")
 	// publishEachScript and completeScript are shared by concurrent calls.
 	publishEachScript = &script{name: "publish", source: file("publish_each"), sha: goredis.NewScript(file("publish_each")).Hash()}
 	readScript        = load("fair", "groups", "read")
@@ -37,6 +37,7 @@ var (
 	redriveScript     = load("fair", "redrive")
 	trimScript        = load("trim")
 	leaveScript       = load("leave")
+	claimScript       = load("requests", "claim")
 	forgetScript      = load("forget")
 	groupScript       = load("known", "groups", "group")
 	knowScript        = load("known", "know")

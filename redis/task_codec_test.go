@@ -159,7 +159,7 @@ func FuzzKeys(f *testing.F) {
 		}
 		k := keys{prefix}
 		families := map[string]func(string) string{"state": k.state, "completion": k.completion, "delayed": k.delayed,
-			"dead": k.deadLetters, "request": k.request, "tasks": k.tasks}
+			"dead": k.deadLetters, "tasks": k.tasks}
 		seen := map[string]string{k.delayedQueues(): "the set of delayed queues"}
 		for family, build := range families {
 			for _, id := range []string{a, b} {
@@ -173,6 +173,15 @@ func FuzzKeys(f *testing.F) {
 				if hashTag(prefix) != "" && hashTag(key) != hashTag(prefix) {
 					t.Fatalf("%s moves to another slot: %q", owner, key)
 				}
+				if other, taken := seen[key]; taken && other != owner {
+					t.Fatalf("%s and %s share the key %q", owner, other, key)
+				}
+				seen[key] = owner
+			}
+		}
+		if a != b {
+			for _, one := range [][2]string{{a, b}, {b, a}, {a, a}, {a + ":" + b, a}, {a, b + ":" + a}} {
+				key, owner := k.request(one[0], one[1]), fmt.Sprintf("request %q", one)
 				if other, taken := seen[key]; taken && other != owner {
 					t.Fatalf("%s and %s share the key %q", owner, other, key)
 				}

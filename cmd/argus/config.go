@@ -102,7 +102,7 @@ func newConfig(flags *pflag.FlagSet) *config {
 	c.duration(&b.StateTTL, "state_ttl", redis.DefaultStateTTL, "how long a job's state is kept")
 	c.duration(&b.CompletionTTL, "completion_ttl", redis.DefaultStateTTL, "how long a job's completion events are kept")
 	c.number(&b.EventBytes, "event_bytes", redis.DefaultEventBytes, "how many bytes of events a job may have before its terminal one")
-	c.duration(&b.RequestWindow, "request_window", 24*time.Hour, "how long a request_id is remembered")
+	c.duration(&b.RequestWindow, "request_window", 24*time.Hour, "how long a request_id is remembered after the last call with it")
 	c.duration(&b.DeadLetterTTL, "dead_letter_ttl", 30*24*time.Hour, "how long dead letters are kept")
 
 	c.sections["queues"] = c.readQueues

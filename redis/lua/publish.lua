@@ -1,11 +1,11 @@
 -- Puts tasks into a queue, all or none: at once or later, once per request id.
 --
 -- KEYS  1 task stream   2 delayed set   3 set of queues with delayed tasks
---       4 request record   5 groups that were created   6 hash: where each group began
---       7 known queues   then for each task: the job's state if one is created, and the
+--       4 request record   5 the record of the version before   6 groups that were created
+--       7 hash: where each group began   8 known queues   then for each task: the job's state if one is created, and the
 --       mark that the job is active if jobs are to be unique; then the keys of fairness,
 --       if any
--- ARGV  1 request digest, '' for no request id   2 request window, ms
+-- ARGV  1 request digests, '' for no request id   2 request window, ms
 --       3 delay, ms, '' for none   4 time to run at, ms, '' for none
 --       5 queue   6 how many tasks it may hold, '' for any number
 --       7 TTL of the marks, ms, '' when jobs need not be unique
@@ -29,13 +29,15 @@
 --         {'QUEUES'}    the queue would be one too many
 --         {'ACTIVE', job id, mark, …}  there are tasks of these jobs; a mark is the time
 --                   of the publish, ms, and a unique id
-local stream, digest, unique_ttl, state_ttl = KEYS[1], ARGV[1], ARGV[7], ARGV[8]
-if digest ~= '' then
-  local record = call('GET', KEYS[4])
+local stream, unique_ttl, state_ttl = KEYS[1], ARGV[7], ARGV[8]
+local digest, earlier = split_digests(ARGV[1])
+if digest then
+  local record = request_record(KEYS[4], KEYS[5])
   if record then
     local lines = {}
     for line in string.gmatch(record, '([^\n]*)\n') do lines[#lines + 1] = line end
-    if lines[1] ~= digest then return {'CONFLICT'} end
+    if lines[1] ~= digest and lines[1] ~= earlier then return {'CONFLICT'} end
+    call('PEXPIRE', lines[1] == digest and KEYS[4] or KEYS[5], ARGV[2])
     lines[1] = 'DUPLICATE'
     return lines
   end
@@ -43,7 +45,7 @@ end
 
 local has_state, is_unique = state_ttl ~= '', unique_ttl ~= ''
 local state_last, head = 14 + tonumber(ARGV[14]), ARGV[10] == '' and 0 or 3
-local first_key = 8 -- of those of single tasks
+local first_key = 9 -- of those of single tasks
 local f = ARGV[9] ~= '' and fairness(ARGV[9], #KEYS - 5) or nil
 
 -- each calls what it is given with where a task's arguments begin, and with its keys.
@@ -102,16 +104,16 @@ if due then
 end
 
 if string.find(ARGV[12], '^ensure') or length == 0 and call('EXISTS', stream) == 0 then
-  if not may_be_known(KEYS[7], ARGV[5], ARGV[13]) then return {'QUEUES'} end
+  if not may_be_known(KEYS[8], ARGV[5], ARGV[13]) then return {'QUEUES'} end
   if call('EXISTS', stream) == 1 and #call('XINFO', 'GROUPS', stream) == 0 then
     call('XGROUP', 'CREATE', stream, ARGV[11], '0')
   end
-  local held = call('SMEMBERS', KEYS[5])
+  local held = call('SMEMBERS', KEYS[6])
   for name in string.gmatch(ARGV[12], '\n([^\n]*)') do held[#held + 1] = name end
   for _, name in ipairs(held) do
     -- A stream begins with the default group: see add_task.
     if call('EXISTS', stream) == 0 then call('XGROUP', 'CREATE', stream, ARGV[11], '0', 'MKSTREAM') end
-    hold_group(stream, KEYS[6], name)
+    hold_group(stream, KEYS[7], name)
   end
 end
 local result, record, template = {'OK'}, {digest}, nil
@@ -132,7 +134,7 @@ each(function(at, last, state, mark)
     id = add_task(stream, ARGV[11], unpack(ARGV, first, last))
   end
   result[#result + 1] = id
-  if digest ~= '' then
+  if digest then
     record[#record + 1] = id
     record[#record + 1] = ARGV[at]
   end
@@ -146,7 +148,7 @@ each(function(at, last, state, mark)
   end
 end)
 if f then feed(f, stream) end
-if digest ~= '' then
+if digest then
   call('SET', KEYS[4], table.concat(record, '\n') .. '\n', 'PX', ARGV[2])
 end
 return result

@@ -214,7 +214,7 @@ type PublishRequest struct {
 	Task *Task `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`
 	// Makes the call idempotent for 24 hours (the server's setting): the same
 	// request_id with the same request gets the first answer again, with another
-	// request it is ALREADY_EXISTS. The form of an id.
+	// request it is ALREADY_EXISTS. Each queue has its own ids. The form of an id.
 	RequestId string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// Deliver the task no sooner than this from now; at most 365 days. Not together
 	// with `run_at`.
