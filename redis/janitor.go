@@ -210,25 +210,29 @@ type ttlScan struct {
 }
 
 // expire gives states and completion streams that raw peers made without a TTL the one of
-// the settings. It looks at some pages of keys, and goes on there the next time; done is
-// true when it has seen all.
+// the settings, and tells the log of prefixes within this one. It looks at some pages of keys,
+// and goes on there the next time; done is true when it has seen all.
 func (b *Broker) expire(ctx context.Context, s *ttlScan, pages int) (done bool, err error) {
 	node, err := b.client.node(ctx)
 	if err != nil {
 		return false, err
 	}
 	families := []struct {
-		key  string
-		kind string
-		ttl  time.Duration
-	}{{b.keys.state(""), "hash", b.config.StateTTL}, {b.keys.completion(""), "stream", b.config.CompletionTTL}}
+		pattern string
+		kind    string
+		visit   func(keys []string) error
+	}{
+		{b.keys.statePattern(), "hash", func(keys []string) error { return b.expireKeys(ctx, keys, b.config.StateTTL) }},
+		{globEscape(b.keys.completion("")) + "*", "stream", func(keys []string) error { return b.expireKeys(ctx, keys, b.config.CompletionTTL) }},
+		{b.keys.innerPattern(), "set", b.tellInnerPrefixes},
+	}
 	for range pages {
 		family := families[s.family]
-		keys, next, err := node.ScanType(ctx, s.cursor, globEscape(family.key)+"*", scanCount, family.kind).Result()
+		keys, next, err := node.ScanType(ctx, s.cursor, family.pattern, scanCount, family.kind).Result()
 		if err != nil {
-			return false, translate("look for keys without a TTL", err, repeatable)
+			return false, translate("look through the keys", err, repeatable)
 		}
-		if err := b.expireKeys(ctx, keys, family.ttl); err != nil {
+		if err := family.visit(keys); err != nil {
 			return false, err
 		}
 		s.cursor = next
@@ -241,6 +245,17 @@ func (b *Broker) expire(ctx context.Context, s *ttlScan, pages int) (done bool, 
 		}
 	}
 	return false, nil
+}
+
+// tellInnerPrefixes tells the log of other tenants whose keys queues of this one can reach.
+func (b *Broker) tellInnerPrefixes(found []string) error {
+	for _, prefix := range b.keys.innerPrefixes(found) {
+		if b.known.warned.due(prefix) {
+			b.log.Error("another prefix begins with this one, so queues of the one can be reached under the other: give it another prefix or database",
+				"prefix", b.keys.prefix, "other_prefix", prefix)
+		}
+	}
+	return nil
 }
 
 func (b *Broker) expireKeys(ctx context.Context, keys []string, ttl time.Duration) error {

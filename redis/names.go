@@ -42,14 +42,19 @@ func CheckID(field, id string) error {
 	return nil
 }
 
-// CheckQueue checks the name of a queue: an id that is not in a key family of ours.
+// CheckQueue checks the name of a queue: an id without the names of our key families between
+// colons, by which it would be a key of ours, or of a tenant whose prefix begins with ours.
 func CheckQueue(field, queue string) error {
 	if err := CheckID(field, queue); err != nil {
 		return err
 	}
-	head, _, scoped := strings.Cut(queue, ":")
-	if scoped && (head == stateFamily || strings.HasPrefix(head, metaPrefix)) {
-		return invalid(field, "names that begin with %q are reserved; choose another", head+":")
+	if !strings.Contains(queue, ":") {
+		return nil
+	}
+	for segment := range strings.SplitSeq(queue, ":") {
+		if segment == stateFamily || strings.HasPrefix(segment, metaPrefix) {
+			return invalid(field, "has the part %q between colons, which is reserved, as are all that begin with %q; choose another", clip(segment), metaPrefix)
+		}
 	}
 	return nil
 }

@@ -31,6 +31,18 @@ func TestServeWithoutAPermission(t *testing.T) {
 	start(t, "serve", "--redis-addr", server.Addr).awaitLog(t, `lacks a permission","rule":"+publish"`)
 }
 
+// A prefix within another one that is in use is refused.
+func TestServeWithinAnotherPrefix(t *testing.T) {
+	t.Parallel()
+	server := redistest.Own(t)
+	lives(t, start(t, "serve", "--redis-addr", server.Addr, "--redis-prefix", "prod:").dial(t), "job")
+	var stdout, stderr bytes.Buffer
+	code := run(redistest.Context(t), []string{"serve", "--grpc-addr", "localhost:0", "--redis-addr", server.Addr, "--redis-prefix", "prod:eu:"}, noEnv, &stdout, &stderr, nil)
+	if code != exitUsage || !strings.Contains(stderr.String(), `redis.prefix: is "prod:eu:", and "prod:" is in use`) {
+		t.Errorf("exit code %d:\n%s", code, &stderr)
+	}
+}
+
 // An eviction policy under which a full Redis loses tasks or results is warned of.
 func TestServeWarnsOfEviction(t *testing.T) {
 	t.Parallel()

@@ -236,6 +236,11 @@ func checkRedis(ctx context.Context, client *redis.Client, c *config, log *slog.
 	if err := permissions.Err(); err != nil {
 		return usageError(fmt.Errorf("redis.username: %w", err))
 	}
+	if err := client.CheckPrefix(ctx); errors.Is(err, redis.ErrInvalid) {
+		return inRedis(err)
+	} else if err != nil {
+		log.Warn("could not check whether another prefix begins with this one", "error", err)
+	}
 	for _, rule := range slices.Sorted(maps.Keys(permissions.Optional)) {
 		log.Warn("the Redis user lacks a permission", "rule", rule, "without_it", permissions.Optional[rule])
 	}
