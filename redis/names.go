@@ -26,11 +26,29 @@ func checkText(field, name string) error {
 	if i := strings.IndexFunc(name, unicode.IsControl); i >= 0 {
 		return invalid(field, "must not contain control characters (there is one at byte %d)", i)
 	}
+	if i := strings.IndexFunc(name, IsInvisible); i >= 0 {
+		r, _ := utf8.DecodeRuneInString(name[i:])
+		return invalid(field, "must not contain characters that can't be seen or change the direction of text (%U at byte %d)", r, i)
+	}
+	if strings.TrimFunc(name, unicode.IsSpace) == "" {
+		return invalid(field, "must not be only spaces")
+	}
 	return nil
 }
 
+// IsInvisible is true of a character by which a name looks like another one: formatting, such as
+// the direction of text and joiners of no width, separators of lines, and letters without a glyph.
+// Control characters are not among them.
+func IsInvisible(r rune) bool {
+	switch r {
+	case '\u034f', '\u115f', '\u1160', '\u17b4', '\u17b5', '\u3164', '\uffa0':
+		return true
+	}
+	return r > unicode.MaxASCII && unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
+}
+
 // CheckID checks an id or a name that becomes part of a key: 1 to 256 bytes of UTF-8
-// without control characters, braces (they would move the key to another Cluster
+// without control and invisible characters, not only spaces, and without braces (they would move the key to another Cluster
 // slot) and glob characters. The error is an *ArgumentError for field.
 func CheckID(field, id string) error {
 	if err := checkText(field, id); err != nil {
@@ -162,7 +180,7 @@ func named(err error, field string) error {
 }
 
 // CheckFieldName checks the name of a field that a caller wants written: 1 to 256 bytes
-// of UTF-8 without control characters, not one of the service's own.
+// of UTF-8 without control and invisible characters, not only spaces, not one of the service's own.
 func CheckFieldName(field, name string) error {
 	if err := checkText(field, name); err != nil {
 		return err

@@ -676,3 +676,22 @@ func TestGroupCommands(t *testing.T) {
 	c.run(0, "group", "rm", "archive", "--queue", "q")
 	c.run(exitUsage, "group", "rm", "first", "--queue", "q")
 }
+
+// What a raw peer wrote does not steer the terminal, nor look like something else.
+func TestOutputIsVisible(t *testing.T) {
+	t.Parallel()
+	if got, want := printable("a\x1b[31m\u202eb\u200bc\U000e0041é"), `a [31m\u202eb\u200bc\udb40\udc41é`; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	c := newCLI(t)
+	c.run(0, "state", "init", "job")
+	c.run(0, "state", "set", "job", "name=a\u202eb")
+	for _, output := range []string{"table", "json", "jsonl"} {
+		if out, _ := c.run(0, "state", "get", "job", "-o", output); strings.Contains(out, "\u202e") || !strings.Contains(out, `\u202e`) {
+			t.Errorf("%s: %q", output, out)
+		}
+	}
+	if _, stderr := c.run(exitUsage, "publish", "--job-id", "a\u202eb"); strings.Contains(stderr, "\u202e") || !strings.Contains(stderr, "U+202E") {
+		t.Errorf("%q", stderr)
+	}
+}

@@ -51,7 +51,7 @@ func (w *worker) execute(ctx context.Context, d *argusv1.Delivery) (how outcome,
 	case errors.Is(cause, errTimeout):
 		return failed, "", fmt.Sprintf("%v after %d seconds", errTimeout, d.GetTask().GetTimeoutSeconds())
 	case errors.Is(cause, errLeaseGone), errors.Is(cause, errCancelled):
-		fmt.Fprintf(w.stderr, "argus worker: job %s: stopped, %v\n", d.GetTask().GetJobId(), cause)
+		fmt.Fprintf(w.stderr, "argus worker: job %s: stopped, %v\n", printable(d.GetTask().GetJobId()), cause)
 		return map[error]outcome{errLeaseGone: leaseGone, errCancelled: cancelled}[cause], "", ""
 	case cause != nil:
 		return givenBack, "", "the worker was stopped"

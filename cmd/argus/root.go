@@ -107,7 +107,11 @@ func (p *program) fail(root, command *cobra.Command, err error) int {
 	if coded.help && !strings.Contains(text, "\n") {
 		text += fmt.Sprintf(" (see '%s --help')", command.CommandPath())
 	}
-	fmt.Fprintf(p.stderr, "%s: %s\n", command.CommandPath(), text)
+	lines := strings.Split(text, "\n")
+	for i := range lines {
+		lines[i] = printable(lines[i])
+	}
+	fmt.Fprintf(p.stderr, "%s: %s\n", command.CommandPath(), strings.Join(lines, "\n"))
 	return coded.code
 }
 

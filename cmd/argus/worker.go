@@ -185,7 +185,7 @@ func (w *worker) work(ctx context.Context, d *argusv1.Delivery) error {
 	}
 	if err != nil {
 		counter = &w.lost
-		fmt.Fprintf(w.stderr, "argus worker: job %s: %v\n", d.GetTask().GetJobId(), w.told(err))
+		fmt.Fprintf(w.stderr, "argus worker: job %s: %v\n", printable(d.GetTask().GetJobId()), w.told(err))
 	}
 	counter.Add(1)
 	if how == unfit {
