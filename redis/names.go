@@ -77,6 +77,18 @@ func CheckQueue(field, queue string) error {
 	return nil
 }
 
+// formerReleased is the consumer by which servers of an earlier version keep what was given
+// back; lua/release.lua has one that is no id.
+const formerReleased = "argus-released"
+
+// CheckConsumer checks the name of a consumer: an id that is not the service's own.
+func CheckConsumer(field, consumer string) error {
+	if consumer == formerReleased {
+		return invalid(field, "%q is the service's own; choose another", consumer)
+	}
+	return CheckID(field, consumer)
+}
+
 // MaxParts is how many parts a job may have.
 const MaxParts = 64
 

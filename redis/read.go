@@ -80,7 +80,7 @@ func (b *Broker) normalize(r ReadRequest) (ReadRequest, error) {
 	if r.Max < 1 || r.Max > MaxBatch {
 		return r, invalid("max_tasks", "is %d, want 1 to %d", r.Max, MaxBatch)
 	}
-	return r, errors.Join(CheckID("group", r.Group), CheckID("consumer", r.Consumer))
+	return r, errors.Join(CheckID("group", r.Group), CheckConsumer("consumer", r.Consumer))
 }
 
 // leave gives up a place. What was read for it meanwhile is given back.

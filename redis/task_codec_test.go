@@ -201,7 +201,7 @@ func FuzzLeaseToken(f *testing.F) {
 			t.Fatalf("two tokens for one lease: %q and %q", token, lease.Token())
 		}
 		lease := Lease{Prefix: prefix, Queue: queue, Group: "g", EntryID: "1-0", Consumer: consumer, Count: count, JobID: "j"}
-		if CheckQueue("q", queue) != nil || CheckID("c", consumer) != nil || count < 0 || count > 1<<31-1 || len(prefix) > MaxNameBytes {
+		if CheckQueue("q", queue) != nil || CheckConsumer("c", consumer) != nil || count < 0 || count > 1<<31-1 || len(prefix) > MaxNameBytes {
 			return
 		}
 		token = lease.Token()
