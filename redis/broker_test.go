@@ -580,6 +580,9 @@ func TestReleasedTaskHasNoLease(t *testing.T) {
 		if _, err := b.broker.Complete(b.ctx, d.Lease.Token(), result); !errors.Is(err, redis.ErrLeaseLost) {
 			t.Error("the token that was given back:", err)
 		}
+		if consumers, err := b.broker.Consumers(b.ctx, "", ""); err != nil || len(consumers) != 1 || consumers[0].Name != "w" {
+			t.Error("it is shown as a worker:", consumers, err)
+		}
 		again := b.readOne(t, "w")
 		if again.Attempt != 1 || again.Lease.Count != 2 {
 			t.Errorf("attempt %d, delivery %d", again.Attempt, again.Lease.Count)

@@ -77,9 +77,12 @@ func CheckQueue(field, queue string) error {
 	return nil
 }
 
-// formerReleased is the consumer by which servers of an earlier version keep what was given
-// back; lua/release.lua has one that is no id.
-const formerReleased = "argus-released"
+// released is the consumer that has what was given back (lua/release.lua). It is no id, so that
+// no worker can be called so; that of servers of an earlier version is one.
+const (
+	released       = "{argus-released}"
+	formerReleased = "argus-released"
+)
 
 // CheckConsumer checks the name of a consumer: an id that is not the service's own.
 func CheckConsumer(field, consumer string) error {

@@ -37,6 +37,9 @@ func (b *Broker) Consumers(ctx context.Context, queue, group string) ([]Consumer
 			return nil, translate("list consumers", err, repeatable)
 		}
 		for _, c := range list {
+			if c.Name == released || c.Name == formerReleased {
+				continue // no worker
+			}
 			all = append(all, ConsumerInfo{Group: g.Name, Name: c.Name, Pending: c.Pending, Idle: max(0, c.Idle)})
 		}
 	}

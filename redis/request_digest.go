@@ -67,8 +67,7 @@ func (p publication) digestV1() string {
 		State *state
 	}{options: options{p.Queue, p.RequestID}, Delay: p.Delay, RunAt: p.RunAt}
 	for _, t := range p.Tasks {
-		old.Tasks = append(old.Tasks, task{t.JobID, t.ReportID, t.OrganizationID, t.GCSURI, t.Scanners, t.TimeoutSeconds, t.Part, t.CreatedAt,
-			t.Attributes, t.BinaryAttributes})
+		old.Tasks = append(old.Tasks, task(t)) // field by field once Task has others
 	}
 	if p.State != nil {
 		old.State = &state{p.State.Fields, p.State.TTL, p.State.Parts}

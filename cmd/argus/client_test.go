@@ -624,7 +624,7 @@ func TestQueueCommands(t *testing.T) {
 	token = c.token("w")
 	say(0, "leased in argus_task_queue", "job", "show", "c")
 	say(0, "argus_task_queue  1        1       1        0", "queue", "ls")
-	say(0, "argus-workers  w               1    0s ago", "queue", "describe")
+	say(0, "argus-workers  w         1    0s ago", "queue", "describe")
 	say(0, "its worker is told to stop", "job", "cancel", "c", "--reason", "enough")
 	say(0, "cancel requested", "extend", token)
 	say(0, "dropped: its job was cancelled", "nack", token)
