@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -26,8 +27,12 @@ type BrokerConfig struct {
 	// EventBytes is how large a job's events may be before its terminal one, all together;
 	// default 8 MiB.
 	EventBytes int
-	// RequestWindow is how long a request id is remembered; default 24 hours.
+	// RequestWindow is how long a request id is remembered after the last call with it; default
+	// 24 hours.
 	RequestWindow time.Duration
+	// MaxQueues is how many queues there may be; default 10,000. Those of DefaultQueue and of
+	// Queues are not refused.
+	MaxQueues int
 	// DeadLetterTTL is how long a dead letter is kept; default 30 days.
 	DeadLetterTTL time.Duration
 	// Logger gets what can't be returned to a caller; default slog.Default.
@@ -41,6 +46,10 @@ type QueueConfig struct {
 	// JSONNumbers names attributes that EncodingJSON writes as numbers, where their value is
 	// one, beside those that are always: retry_count and ttl_seconds.
 	JSONNumbers []string `yaml:"json_numbers,omitempty"`
+	// Groups are the consumer groups that tasks are kept for from the first publish on, and that
+	// may read, beside the default group and those that exist; or AnyGroup alone, with which a
+	// reader creates the group that it names.
+	Groups Groups `yaml:"groups,omitempty"`
 	// Lease is how long a worker has until it must settle or extend; default 60 s.
 	Lease time.Duration `yaml:"lease,omitempty"`
 	// MaxAttempts is how often a task may be given back before it goes to the dead
@@ -98,6 +107,9 @@ func (c QueueConfig) withDefaults(defaults QueueConfig) QueueConfig {
 	if c.JSONNumbers == nil {
 		c.JSONNumbers = defaults.JSONNumbers
 	}
+	if c.Groups == nil {
+		c.Groups = defaults.Groups
+	}
 	c.Lease = orDefault(c.Lease, defaults.Lease)
 	c.MaxAttempts = orDefault(c.MaxAttempts, defaults.MaxAttempts)
 	c.MaxCrashes = orDefault(c.MaxCrashes, defaults.MaxCrashes)
@@ -144,7 +156,7 @@ func (c QueueConfig) Validate(field string) error {
 			return invalid(field+"."+name, "is %s, want 1ms to %s", d, MaxDelay)
 		}
 	}
-	return c.validateFairness(field)
+	return errors.Join(c.Groups.validate(field+".groups"), c.validateFairness(field))
 }
 
 // Broker is the queue engine of one tenant: leased reads, fenced settling, job state,
@@ -237,6 +249,10 @@ func (c BrokerConfig) withDefaults() (BrokerConfig, error) {
 	c.EventBytes = orDefault(c.EventBytes, DefaultEventBytes)
 	if c.EventBytes < 0 || c.EventBytes > maxCount {
 		return c, invalid("event_bytes", "is %d, want 1 to %d", c.EventBytes, maxCount)
+	}
+	c.MaxQueues = orDefault(c.MaxQueues, DefaultMaxQueues)
+	if c.MaxQueues < 0 || c.MaxQueues > maxCount {
+		return c, invalid("max_queues", "is %d, want 1 to %d", c.MaxQueues, maxCount)
 	}
 	if c.DefaultQueue == "" {
 		c.DefaultQueue = DefaultQueue

@@ -289,7 +289,7 @@ func TestRequestID(t *testing.T) {
 		if n := len(b.stream(t, redis.DefaultQueue)); n != 1 {
 			t.Error(n, "entries")
 		}
-		if ttl := b.raw.PTTL(b.ctx, b.key("argus_request:req")).Val(); ttl <= 23*time.Hour || ttl > 24*time.Hour {
+		if ttl := b.raw.PTTL(b.ctx, b.key("argus_request:16:argus_task_queue:req")).Val(); ttl <= 23*time.Hour || ttl > 24*time.Hour {
 			t.Error("the record lives", ttl)
 		}
 
@@ -545,6 +545,50 @@ func TestWrongType(t *testing.T) {
 			if _, err := b.broker.Ack(b.ctx, []string{d.Lease.Token()}); err != nil {
 				t.Error(err)
 			}
+		}
+	})
+}
+
+// What was given back is leased to nothing: no worker can take the name by which it lies there,
+// and no token can be made for it.
+func TestReleasedTaskHasNoLease(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, redis.BrokerConfig{})
+		b.publish(t, redis.Task{JobID: "job"})
+		d := b.readOne(t, "w")
+		if err := b.nack(redis.NackRequest{Token: d.Lease.Token(), Release: true}); err != nil {
+			t.Fatal(err)
+		}
+		pending := b.raw.XPendingExt(b.ctx, pendingOf(b.key(redis.DefaultQueue), redis.DefaultGroup)).Val()
+		if len(pending) != 1 {
+			t.Fatal(pending)
+		}
+		result := redis.Result{Status: redis.StatusCompleted}
+		for _, consumer := range []string{pending[0].Consumer, "argus-released"} {
+			for _, own := range []bool{false, true} {
+				if _, err := b.broker.Read(b.ctx, redis.ReadRequest{Consumer: consumer, OwnPending: own}); !errors.Is(err, redis.ErrInvalid) {
+					t.Errorf("a worker may be called %q: %v", consumer, err)
+				}
+			}
+			forged := d.Lease
+			forged.Consumer, forged.Count = consumer, int(pending[0].RetryCount)
+			if r, err := b.broker.Complete(b.ctx, forged.Token(), result); !errors.Is(err, redis.ErrLeaseToken) {
+				t.Errorf("a token of %q: %v, %v", consumer, r, err)
+			}
+		}
+		if _, err := b.broker.Complete(b.ctx, d.Lease.Token(), result); !errors.Is(err, redis.ErrLeaseLost) {
+			t.Error("the token that was given back:", err)
+		}
+		if consumers, err := b.broker.Consumers(b.ctx, "", ""); err != nil || len(consumers) != 1 || consumers[0].Name != "w" {
+			t.Error("it is shown as a worker:", consumers, err)
+		}
+		again := b.readOne(t, "w")
+		if again.Attempt != 1 || again.Lease.Count != 2 {
+			t.Errorf("attempt %d, delivery %d", again.Attempt, again.Lease.Count)
+		}
+		if _, err := b.broker.Complete(b.ctx, again.Lease.Token(), result); err != nil {
+			t.Error(err)
 		}
 	})
 }

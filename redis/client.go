@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 	"unicode"
@@ -266,16 +265,23 @@ func (c *Client) node(ctx context.Context) (goredis.Cmdable, error) {
 	return master, nil
 }
 
-// EvictionPolicy is Redis's maxmemory-policy, "" when Redis does not tell. Under an
-// allkeys policy a full Redis deletes whole queues.
+// EvictionPolicy is Redis's maxmemory-policy, "" when Redis does not tell. Under an allkeys
+// policy a full Redis deletes whole queues; under a volatile one what has a TTL, such as
+// states, results, dead letters and request ids.
 func (c *Client) EvictionPolicy(ctx context.Context) (string, error) {
 	node, err := c.node(ctx)
 	if err != nil {
 		return "", err
 	}
-	values, err := node.ConfigGet(ctx, "maxmemory-policy").Result()
+	// CONFIG GET would need a permission that also shows Redis's password.
+	info, err := node.Info(ctx, "memory").Result()
 	if err != nil {
-		return "", fmt.Errorf("read the eviction policy: %w", err)
+		return "", translate("read the eviction policy", err, repeatable)
 	}
-	return values["maxmemory-policy"], nil
+	for line := range strings.Lines(info) {
+		if policy, ok := strings.CutPrefix(line, "maxmemory_policy:"); ok {
+			return strings.TrimSpace(policy), nil
+		}
+	}
+	return "", nil
 }

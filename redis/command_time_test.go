@@ -238,7 +238,7 @@ func TestNoCommandHoldsRedis(t *testing.T) {
 			}
 			_, err := c.broker.Pending(c.ctx, "", "", "", most)
 			c.must(err)
-			_, err = c.broker.Queues(c.ctx)
+			_, _, err = c.broker.Queues(c.ctx, "", 100)
 			c.must(err)
 			_, _, err = c.broker.ListJobs(c.ctx, "", most)
 			c.must(err)

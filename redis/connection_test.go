@@ -78,7 +78,9 @@ func (b *bundle) everything(t *testing.T) {
 	must(b.broker.Ack(b.ctx, []string{token}))
 	must("pause", b.broker.Pause(b.ctx, ""))
 	must("resume", b.broker.Resume(b.ctx, ""))
-	must(b.broker.Queues(b.ctx))
+	if q, _, err := b.broker.Queues(b.ctx, "", 10); err != nil || len(q) != 1 {
+		t.Error(q, err)
+	}
 	must(b.broker.Job(b.ctx, "dead"))
 	must(b.broker.Consumers(b.ctx, "", ""))
 	must("clean", b.broker.Clean(b.ctx))
@@ -104,14 +106,9 @@ func TestACLUser(t *testing.T) {
 	t.Parallel()
 	server := redistest.Own(t)
 	raw := server.Engine().Raw(t)
-	for _, rule := range [][]any{
-		{"ACL", "SETUSER", "argus", "on", ">secret", "~argus:*", "+@connection", "+@read", "+@write", "-@dangerous", "+eval", "+evalsha", "+time", "+config|get", "+publish", "&argus:argus_cancel:*",
-			"+client|tracking"},
-		{"ACL", "SETUSER", "default", "off"},
-	} {
-		if err := raw.Do(redistest.Context(t), rule...).Err(); err != nil {
-			t.Fatal(err)
-		}
+	aclUser(t, server)
+	if err := raw.Do(redistest.Context(t), "ACL", "SETUSER", "default", "off").Err(); err != nil {
+		t.Fatal(err)
 	}
 	work(t, redis.Config{Addr: server.Addr, Username: "argus", Password: "secret", Prefix: "argus:"})
 	_, err := redis.NewClient(redis.Config{Addr: server.Addr, Username: "argus", Password: "wrong"})

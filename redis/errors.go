@@ -20,6 +20,9 @@ var (
 	ErrOutcomeUnknown = errors.New("the outcome of the write is unknown")
 	// ErrOutOfMemory: Redis refuses writes because its memory is full.
 	ErrOutOfMemory = errors.New("redis is out of memory")
+	// ErrNotPermitted: the ACL of Redis denies the client's user a command, a key or a channel.
+	// A script may have done a part of its work by then.
+	ErrNotPermitted = errors.New("the ACL of redis denies the client's user a permission")
 	// ErrKeyType: a key holds another type than this package keeps there.
 	ErrKeyType = errors.New("the key holds another type")
 	// ErrLeaseLost: the lease is someone else's by now, or the task is settled.
@@ -42,6 +45,15 @@ var (
 	ErrQueueFull = errors.New("the queue is full")
 	// ErrQueueNotFound: there is no such queue.
 	ErrQueueNotFound = errors.New("no such queue")
+	// ErrGroupNotFound: the queue has no such consumer group; errors.As to *GroupError tells
+	// which.
+	ErrGroupNotFound = errors.New("no such consumer group")
+	// ErrGroupInUse: workers hold tasks of the consumer group.
+	ErrGroupInUse = errors.New("workers hold tasks of the consumer group")
+	// ErrTooManyGroups: the queue has as many consumer groups as it may.
+	ErrTooManyGroups = errors.New("the queue has too many consumer groups")
+	// ErrTooManyQueues: there are as many queues as there may be.
+	ErrTooManyQueues = errors.New("there are too many queues")
 	// ErrInvalid: a bad argument; errors.As to *ArgumentError tells which.
 	ErrInvalid = errors.New("invalid argument")
 	// ErrTooManyEvents: the job has as many events as it may have before it completes, in
@@ -61,6 +73,19 @@ func (e *ArgumentError) Error() string { return e.Field + ": " + e.Problem }
 
 // Unwrap makes errors.Is(err, ErrInvalid) true.
 func (e *ArgumentError) Unwrap() error { return ErrInvalid }
+
+// GroupError is an error about a consumer group.
+type GroupError struct {
+	Queue, Group string
+	Err          error
+}
+
+func (e *GroupError) Error() string {
+	return fmt.Sprintf("%s: group %q of queue %q", e.Err, e.Group, e.Queue)
+}
+
+// Unwrap is what is wrong with the group.
+func (e *GroupError) Unwrap() error { return e.Err }
 
 // JobError is an error about one of the jobs of a call.
 type JobError struct {
@@ -99,7 +124,7 @@ const (
 
 // Replies that mean "not now": nothing was executed.
 var awayReplies = []string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN",
-	"BUSY Redis", "MISCONF", "NOREPLICAS", "UNBLOCKED", "NOAUTH", "WRONGPASS", "NOPERM", "max number of clients"}
+	"BUSY Redis", "MISCONF", "NOREPLICAS", "UNBLOCKED", "NOAUTH", "WRONGPASS", "max number of clients"}
 
 // translate turns what the driver says into this package's errors, the one place
 // where that is done. A script's error may carry its code anywhere in its text:
@@ -118,6 +143,8 @@ func translate(operation string, err error, e effect) error {
 			return wrap(ErrKeyType)
 		case strings.Contains(text, "OOM command not allowed"):
 			return wrap(ErrOutOfMemory)
+		case isDenial(text):
+			return wrap(ErrNotPermitted)
 		}
 		for _, away := range awayReplies {
 			if strings.Contains(text, away) {
@@ -138,6 +165,12 @@ func translate(operation string, err error, e effect) error {
 		return wrap(ErrUnavailable)
 	}
 	return wrap(ErrOutcomeUnknown)
+}
+
+// isDenial is true of an error reply by which an ACL denies something, to a command or inside
+// a script. Redis 6.2 gives a script's denial no code.
+func isDenial(text string) bool {
+	return strings.Contains(text, "NOPERM") || strings.Contains(text, "The user executing the script")
 }
 
 // neverSent is true when the command can't have reached Redis.

@@ -16,6 +16,11 @@ func (b *Broker) Dismiss(ctx context.Context, queue string, idle time.Duration) 
 	return b.dismiss(ctx, queue, idle)
 }
 
+// ForgetQueue forgets an empty queue as Clean does, with another limit to how long it is so.
+func (b *Broker) ForgetQueue(ctx context.Context, queue string, idle time.Duration) error {
+	return b.forgetQueue(ctx, queue, idle)
+}
+
 // Leave removes consumers that hold nothing.
 func (b *Broker) Leave(ctx context.Context, queue, group, consumer string) error {
 	_, err := leaveScript.run(ctx, b.client, repeatable, []string{b.keys.tasks(queue)}, group, consumer)

@@ -147,7 +147,7 @@ func TestQueueOfAWrongType(t *testing.T) {
 			t.Error(err)
 		}
 		b.publish(t, redis.Task{JobID: "job"})
-		if q, err := b.broker.Queues(b.ctx); err != nil || len(q) != 1 {
+		if q, _, err := b.broker.Queues(b.ctx, "", 10); err != nil || len(q) != 1 {
 			t.Error(q, err)
 		}
 		if info, err := b.broker.Job(b.ctx, "job"); err != nil || info.Place.Where != redis.WhereWaiting {

@@ -15,6 +15,8 @@ const (
 	cleanPeriod = 30 * time.Second
 	// consumerIdle is how long a consumer that holds nothing is kept.
 	consumerIdle = time.Hour
+	// queueIdle is how long a queue is kept that is empty and that nothing reads from.
+	queueIdle = time.Hour
 	// cancelledPeriod is how long it is remembered that a job was cancelled.
 	cancelledPeriod = 30 * 24 * time.Hour
 	// trimPage is how many settled entries one script call removes.
@@ -58,7 +60,7 @@ func (b *Broker) cleanQueues(ctx context.Context) error {
 	}
 	var errs []error
 	for _, queue := range queues {
-		errs = append(errs, b.trim(ctx, queue), b.dismiss(ctx, queue, consumerIdle), b.forgetQueue(ctx, queue), b.tidyUncounted(ctx, queue))
+		errs = append(errs, b.trim(ctx, queue), b.forgetQueue(ctx, queue, queueIdle), b.dismiss(ctx, queue, consumerIdle), b.warnUnread(ctx, queue), b.tidyUncounted(ctx, queue))
 	}
 	old := strconv.FormatInt(time.Now().Add(-cancelledPeriod).UnixMilli(), 10)
 	err = b.client.commands.ZRemRangeByScore(ctx, b.keys.cancelledJobs(), "-inf", old).Err()
@@ -129,6 +131,28 @@ func (b *Broker) dismiss(ctx context.Context, queue string, idle time.Duration) 
 	return nil
 }
 
+// warnPeriod is how often an unread group is warned of.
+const warnPeriod = time.Hour
+
+// warnUnread tells the log of groups that keep tasks in a queue although nothing reads with
+// them.
+func (b *Broker) warnUnread(ctx context.Context, queue string) error {
+	groups, err := b.groups(ctx, queue)
+	if err != nil || len(groups) == 0 {
+		return err
+	}
+	if err := b.inspectGroups(ctx, queue, groups); err != nil {
+		return err
+	}
+	for _, g := range groups {
+		if g.Unread && b.known.warned.due(queue+"\x00"+g.Name) {
+			b.log.Warn("tasks wait for a consumer group that nothing reads with, and stay in the queue until it does: start a worker of the group, or delete the group",
+				"queue", queue, "group", g.Name)
+		}
+	}
+	return nil
+}
+
 // tidyUncounted forgets uncounted deliveries of entries that are gone, and keeps the others.
 func (b *Broker) tidyUncounted(ctx context.Context, queue string) error {
 	key := b.keys.uncounted(queue)
@@ -161,18 +185,22 @@ func (b *Broker) tidyUncounted(ctx context.Context, queue string) error {
 	}
 }
 
-// forgetQueue takes a queue without any key from the set of known queues.
-func (b *Broker) forgetQueue(ctx context.Context, queue string) error {
-	n, err := b.client.commands.Exists(ctx, b.keys.tasks(queue), b.keys.delayed(queue), b.keys.backlog(queue),
-		b.keys.deadLetters(queue), b.keys.paused(queue)).Result()
-	if err == nil && n == 0 {
-		b.known.noted.forget(queue)
-		pipe := b.client.commands.Pipeline()
-		pipe.SRem(ctx, b.keys.queues(), queue)
-		pipe.Del(ctx, b.keys.groupBegins(queue))
-		_, err = pipe.Exec(ctx)
+// forgetQueue forgets a queue that holds nothing and that nothing has read from for some time,
+// unless the settings or CreateGroup name it.
+func (b *Broker) forgetQueue(ctx context.Context, queue string, idle time.Duration) error {
+	if b.config.isNamed(queue) {
+		return nil
 	}
-	return translate("forget queue", err, repeatable)
+	keys := []string{b.keys.tasks(queue), b.keys.queues(), b.keys.emptyQueues(), b.keys.groupBegins(queue), b.keys.uncounted(queue),
+		b.keys.fairReady(queue), b.keys.fairParked(queue), b.keys.fairTags(queue), b.keys.fairHeld(queue),
+		b.keys.delayed(queue), b.keys.backlog(queue), b.keys.deadLetters(queue), b.keys.paused(queue), b.keys.createdGroups(queue)}
+	word, err := forgetScript.word(ctx, b.client, repeatable, keys, queue, idle.Milliseconds())
+	if word == "FORGOTTEN" {
+		b.known.noted.forget(queue)
+		b.known.grouped.forget(queue)
+		b.log.Debug("forgot an empty queue", "queue", queue)
+	}
+	return err
 }
 
 // ttlScan is how far the search for keys without a TTL is.
@@ -182,25 +210,29 @@ type ttlScan struct {
 }
 
 // expire gives states and completion streams that raw peers made without a TTL the one of
-// the settings. It looks at some pages of keys, and goes on there the next time; done is
-// true when it has seen all.
+// the settings, and tells the log of prefixes within this one. It looks at some pages of keys,
+// and goes on there the next time; done is true when it has seen all.
 func (b *Broker) expire(ctx context.Context, s *ttlScan, pages int) (done bool, err error) {
 	node, err := b.client.node(ctx)
 	if err != nil {
 		return false, err
 	}
 	families := []struct {
-		key  string
-		kind string
-		ttl  time.Duration
-	}{{b.keys.state(""), "hash", b.config.StateTTL}, {b.keys.completion(""), "stream", b.config.CompletionTTL}}
+		pattern string
+		kind    string
+		visit   func(keys []string) error
+	}{
+		{b.keys.statePattern(), "hash", func(keys []string) error { return b.expireKeys(ctx, keys, b.config.StateTTL) }},
+		{globEscape(b.keys.completion("")) + "*", "stream", func(keys []string) error { return b.expireKeys(ctx, keys, b.config.CompletionTTL) }},
+		{b.keys.innerPattern(), "set", b.tellInnerPrefixes},
+	}
 	for range pages {
 		family := families[s.family]
-		keys, next, err := node.ScanType(ctx, s.cursor, globEscape(family.key)+"*", scanCount, family.kind).Result()
+		keys, next, err := node.ScanType(ctx, s.cursor, family.pattern, scanCount, family.kind).Result()
 		if err != nil {
-			return false, translate("look for keys without a TTL", err, repeatable)
+			return false, translate("look through the keys", err, repeatable)
 		}
-		if err := b.expireKeys(ctx, keys, family.ttl); err != nil {
+		if err := family.visit(keys); err != nil {
 			return false, err
 		}
 		s.cursor = next
@@ -213,6 +245,17 @@ func (b *Broker) expire(ctx context.Context, s *ttlScan, pages int) (done bool, 
 		}
 	}
 	return false, nil
+}
+
+// tellInnerPrefixes tells the log of other tenants whose keys queues of this one can reach.
+func (b *Broker) tellInnerPrefixes(found []string) error {
+	for _, prefix := range b.keys.innerPrefixes(found) {
+		if b.known.warned.due(prefix) {
+			b.log.Error("another prefix begins with this one, so queues of the one can be reached under the other: give it another prefix or database",
+				"prefix", b.keys.prefix, "other_prefix", prefix)
+		}
+	}
+	return nil
 }
 
 func (b *Broker) expireKeys(ctx context.Context, keys []string, ttl time.Duration) error {

@@ -111,9 +111,8 @@ func (b *Broker) State(ctx context.Context, jobID string, names []string) (JobSt
 	case found.verdict == stateTooLarge:
 		return JobState{}, ErrStateTooLarge
 	}
-	if len(names) == 0 {
-		maps.DeleteFunc(found.fields, func(name, _ string) bool { return isOwnField(name) })
-	}
+	// They say what a lease token is made of.
+	maps.DeleteFunc(found.fields, func(name, _ string) bool { return isOwnField(name) })
 	state := JobState{Fields: found.fields, Status: found.status, TTL: found.ttl}
 	if !found.hasEvents || state.Status.Terminal() {
 		return state, nil

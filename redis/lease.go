@@ -88,7 +88,7 @@ func ParseLease(token string) (Lease, error) {
 	_, _, isID := splitCursor(l.EntryID)
 	if !isID ||
 		CheckQueue("queue", l.Queue) != nil || CheckID("group", l.Group) != nil ||
-		CheckID("consumer", l.Consumer) != nil || CheckID("job_id", l.JobID) != nil {
+		CheckConsumer("consumer", l.Consumer) != nil || CheckID("job_id", l.JobID) != nil {
 		return bad("it is not in the form of one")
 	}
 	return l, nil

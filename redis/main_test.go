@@ -41,7 +41,7 @@ func setup(t *testing.T, e redistest.Engine, config redis.BrokerConfig) *bundle 
 
 func connect(t *testing.T, e redistest.Engine) *redis.Client {
 	t.Helper()
-	client, err := redis.NewClient(patient(redis.Config{Addr: e.Addr, Prefix: e.Prefix}))
+	client, err := redis.NewClient(patient(redis.Config{Addr: e.Addr, Username: e.Username, Password: e.Password, Prefix: e.Prefix}))
 	if err != nil {
 		t.Fatal(err)
 	}

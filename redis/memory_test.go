@@ -28,7 +28,7 @@ func finish(t testing.TB, jobs int) footprint {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	e := redistest.Own(t).Engine()
-	client, err := redis.NewClient(patient(redis.Config{Addr: e.Addr, Prefix: e.Prefix}))
+	client, err := redis.NewClient(patient(redis.Config{Addr: e.Addr, Username: e.Username, Password: e.Password, Prefix: e.Prefix}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ func TestModel(t *testing.T) {
 		rapid.Check(t, func(rt *rapid.T) {
 			n++
 			e.Prefix = fmt.Sprintf("%s%d:", prefix, n) // a store of its own
-			client, err := redis.NewClient(patient(redis.Config{Addr: e.Addr, Prefix: e.Prefix}))
+			client, err := redis.NewClient(patient(redis.Config{Addr: e.Addr, Username: e.Username, Password: e.Password, Prefix: e.Prefix}))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -26,11 +26,29 @@ func checkText(field, name string) error {
 	if i := strings.IndexFunc(name, unicode.IsControl); i >= 0 {
 		return invalid(field, "must not contain control characters (there is one at byte %d)", i)
 	}
+	if i := strings.IndexFunc(name, IsInvisible); i >= 0 {
+		r, _ := utf8.DecodeRuneInString(name[i:])
+		return invalid(field, "must not contain characters that can't be seen or change the direction of text (%U at byte %d)", r, i)
+	}
+	if strings.TrimFunc(name, unicode.IsSpace) == "" {
+		return invalid(field, "must not be only spaces")
+	}
 	return nil
 }
 
+// IsInvisible is true of a character by which a name looks like another one: formatting, such as
+// the direction of text and joiners of no width, separators of lines, and letters without a glyph.
+// Control characters are not among them.
+func IsInvisible(r rune) bool {
+	switch r {
+	case '\u034f', '\u115f', '\u1160', '\u17b4', '\u17b5', '\u3164', '\uffa0':
+		return true
+	}
+	return r > unicode.MaxASCII && unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
+}
+
 // CheckID checks an id or a name that becomes part of a key: 1 to 256 bytes of UTF-8
-// without control characters, braces (they would move the key to another Cluster
+// without control and invisible characters, not only spaces, and without braces (they would move the key to another Cluster
 // slot) and glob characters. The error is an *ArgumentError for field.
 func CheckID(field, id string) error {
 	if err := checkText(field, id); err != nil {
@@ -42,16 +60,36 @@ func CheckID(field, id string) error {
 	return nil
 }
 
-// CheckQueue checks the name of a queue: an id that is not in a key family of ours.
+// CheckQueue checks the name of a queue: an id without the names of our key families between
+// colons, by which it would be a key of ours, or of a tenant whose prefix begins with ours.
 func CheckQueue(field, queue string) error {
 	if err := CheckID(field, queue); err != nil {
 		return err
 	}
-	head, _, scoped := strings.Cut(queue, ":")
-	if scoped && (head == stateFamily || strings.HasPrefix(head, metaPrefix)) {
-		return invalid(field, "names that begin with %q are reserved; choose another", head+":")
+	if !strings.Contains(queue, ":") {
+		return nil
+	}
+	for segment := range strings.SplitSeq(queue, ":") {
+		if segment == stateFamily || strings.HasPrefix(segment, metaPrefix) {
+			return invalid(field, "has the part %q between colons, which is reserved, as are all that begin with %q; choose another", clip(segment), metaPrefix)
+		}
 	}
 	return nil
+}
+
+// released is the consumer that has what was given back (lua/release.lua). It is no id, so that
+// no worker can be called so; that of servers of an earlier version is one.
+const (
+	released       = "{argus-released}"
+	formerReleased = "argus-released"
+)
+
+// CheckConsumer checks the name of a consumer: an id that is not the service's own.
+func CheckConsumer(field, consumer string) error {
+	if consumer == formerReleased {
+		return invalid(field, "%q is the service's own; choose another", consumer)
+	}
+	return CheckID(field, consumer)
 }
 
 // MaxParts is how many parts a job may have.
@@ -157,7 +195,7 @@ func named(err error, field string) error {
 }
 
 // CheckFieldName checks the name of a field that a caller wants written: 1 to 256 bytes
-// of UTF-8 without control characters, not one of the service's own.
+// of UTF-8 without control and invisible characters, not only spaces, not one of the service's own.
 func CheckFieldName(field, name string) error {
 	if err := checkText(field, name); err != nil {
 		return err

@@ -2,9 +2,6 @@ package redis
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -113,22 +110,13 @@ func (r PublishBatchRequest) publication() publication {
 
 func batchField(i int) string { return fmt.Sprintf("tasks[%d]", i) }
 
-// publication is what a request id stands for: its digest covers all of it.
+// publication is what a request id stands for.
 type publication struct {
 	PublishOptions
 	Tasks []Task
 	Delay time.Duration
 	RunAt time.Time
 	State *InitialState
-}
-
-func (p publication) digest() string {
-	text, err := json.Marshal(p)
-	if err != nil {
-		panic(err) // strings, numbers, times, and maps of strings
-	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:16])
 }
 
 func (b *Broker) publish(ctx context.Context, p publication, field func(int) string) ([]Published, bool, error) {
@@ -147,11 +135,8 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 	if err != nil {
 		return nil, false, err
 	}
-	ensure := ""
-	if b.known.grouped.due(queue) {
-		ensure = "ensure"
-	}
-	if ensure == "" && p.RequestID == "" && p.Delay == 0 && p.RunAt.IsZero() && b.client.pipeliner != nil && config.isPlain() {
+	isDue := b.known.grouped.due(queue)
+	if !isDue && p.RequestID == "" && p.Delay == 0 && p.RunAt.IsZero() && b.client.pipeliner != nil && config.isPlain() {
 		switch {
 		case p.State == nil:
 			published, hasStream, err := b.publishPlain(ctx, queue, entries)
@@ -159,14 +144,18 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 				return published, false, err
 			}
 		case len(entries) == 1 && len(p.State.Parts) == 0:
-			return b.publishShared(ctx, queue, entries[0], p.State)
+			published, hasStream, err := b.publishShared(ctx, queue, entries[0], p.State)
+			if hasStream || err != nil {
+				return published, false, err
+			}
 		}
 	}
 	if p.RequestID != "" {
 		p.Queue = queue
-		digest, unknown = p.digest(), repeatable
+		digest, unknown = p.digests(), repeatable
 	}
-	keys := []string{b.keys.tasks(queue), b.keys.delayed(queue), b.keys.delayedQueues(), b.keys.request(p.RequestID)}
+	keys := []string{b.keys.tasks(queue), b.keys.delayed(queue), b.keys.delayedQueues(), b.keys.request(queue, p.RequestID), b.keys.oldRequest(p.RequestID),
+		b.keys.createdGroups(queue), b.keys.groupBegins(queue), b.keys.queues()}
 	for _, entry := range entries {
 		if p.State != nil {
 			keys = append(keys, b.keys.state(entry.jobID))
@@ -180,7 +169,7 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 	}
 	fairKeys, fairness := b.fair(queue)
 	keys = append(keys, fairKeys...)
-	reply, err := b.runPublish(ctx, config, unknown, keys, p.args(b.config, config, queue, digest, fairness, ensure), entries)
+	reply, err := b.runPublish(ctx, config, unknown, keys, p.args(b.config, config, queue, digest, fairness, config.Groups.ensure(isDue)), entries)
 	if err != nil || reply[0] != "OK" { // nothing was looked at
 		b.known.grouped.forget(queue)
 	}
@@ -198,8 +187,9 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 		return nil, false, &JobError{JobID: entries[n-1].jobID, Err: ErrJobExists}
 	case "FULL":
 		return nil, false, ErrQueueFull
+	case "QUEUES":
+		return nil, false, ErrTooManyQueues
 	}
-	b.know(ctx, queue)
 	published := make([]Published, len(entries))
 	for i := range published {
 		switch {
@@ -293,7 +283,8 @@ func (p publication) args(config BrokerConfig, q QueueConfig, queue, digest, fai
 	if digest != "" || delay != "" || runAt != "" || uniqueTTL != "" {
 		named = "named"
 	}
-	args := words{digest, fmt.Sprint(config.RequestWindow.Milliseconds()), delay, runAt, queue, most, uniqueTTL, ttl, fairness, named, config.DefaultGroup, ensure, parts, strconv.FormatInt(partsTTL.Milliseconds(), 10)}
+	args := words{digest, fmt.Sprint(config.RequestWindow.Milliseconds()), delay, runAt, queue, most, uniqueTTL, ttl, fairness, named,
+		config.DefaultGroup, ensure, config.mostQueues(queue), parts, strconv.FormatInt(partsTTL.Milliseconds(), 10)}
 	args.counted(state...)
 	return args
 }

@@ -74,7 +74,6 @@ func (b *Broker) publishPlain(ctx context.Context, queue string, entries []newEn
 	if published[0].EntryID == "" {
 		return nil, false, nil
 	}
-	b.know(ctx, queue)
 	if last := published[len(published)-1].EntryID; reader != nil {
 		b.bell.rangFor(key, last)
 	} else {
@@ -132,8 +131,9 @@ func (r *reader) give(added string, err error) {
 }
 
 // publishShared publishes a task and creates its job's state, perhaps in one script call with
-// others.
-func (b *Broker) publishShared(ctx context.Context, queue string, entry newEntry, state *InitialState) ([]Published, bool, error) {
+// others. Where the queue has no stream it does nothing, and hasStream is false, as for
+// publishPlain.
+func (b *Broker) publishShared(ctx context.Context, queue string, entry newEntry, state *InitialState) (published []Published, hasStream bool, err error) {
 	fields := state.flat()
 	args := make(words, 0, 3+len(fields)+len(entry.fields))
 	args.number(orDefault(state.TTL, b.config.StateTTL).Milliseconds())
@@ -142,24 +142,23 @@ func (b *Broker) publishShared(ctx context.Context, queue string, entry newEntry
 	key := b.keys.tasks(queue)
 	reader := b.findReader(ctx, key)
 	reply, err := b.client.pipeliner.call(reader.keep(ctx), &share{script: publishEachScript, perItem: 1,
-		headKeys: words{key}, headArgs: words{b.config.DefaultGroup}, keys: words{b.keys.state(entry.jobID)}, args: args}, once, reader.commands()...)
+		headKeys: words{key}, keys: words{b.keys.state(entry.jobID)}, args: args}, once, reader.commands()...)
 	id := ""
-	if err == nil {
+	if err == nil && reply[0].word != "NO_STREAM" {
 		id = reply[0].word
 	}
 	reader.give(id, nil)
-	if err != nil {
+	if err != nil || reply[0].word == "NO_STREAM" {
 		return nil, false, err
 	}
 	if id == "" {
 		return nil, false, &JobError{JobID: entry.jobID, Err: ErrJobExists}
 	}
-	b.know(ctx, queue)
 	b.ringState(entry.jobID)
 	if reader != nil {
 		b.bell.rangFor(key, id)
 	} else {
 		b.bell.ringNew(key, id, 1)
 	}
-	return []Published{{EntryID: id, JobID: entry.jobID}}, false, nil
+	return []Published{{EntryID: id, JobID: entry.jobID}}, true, nil
 }

@@ -4,39 +4,10 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 )
-
-// QueueInfo is what a queue holds.
-type QueueInfo struct {
-	Name string
-	// Waiting is how many tasks no worker has been given yet, in the group that has most of
-	// them. The default group counts only once a worker has read with it, unless there is no
-	// other.
-	Waiting int64
-	Leased  int64 // delivered and not settled, in all groups
-	Delayed int64
-	Dead    int64
-	// Oldest is when the task that waits longest was published, of a fair queue when the
-	// one whose turn it is; zero when none waits.
-	Oldest time.Time
-	// Paused is when the queue was paused; zero when it is not.
-	Paused time.Time
-	Groups []GroupInfo
-}
-
-// GroupInfo is a consumer group.
-type GroupInfo struct {
-	Name string
-	// Waiting is how many tasks it has not read.
-	Waiting       int64
-	Pending       int64
-	Consumers     int64
-	LastDelivered string
-}
 
 // ConsumerInfo is a consumer of a group.
 type ConsumerInfo struct {
@@ -44,191 +15,6 @@ type ConsumerInfo struct {
 	Name    string
 	Pending int64
 	Idle    time.Duration // since it last asked for work
-}
-
-// Queues lists the known queues in the order of their names; those whose keys hold
-// something else are left out.
-func (b *Broker) Queues(ctx context.Context) ([]QueueInfo, error) {
-	names, err := b.queueNames(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var queues []QueueInfo
-	for _, name := range names {
-		q, err := b.queue(ctx, name)
-		if errors.Is(err, ErrKeyType) {
-			b.log.Warn("a queue's key holds another type", "queue", name)
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		queues = append(queues, q)
-	}
-	return queues, nil
-}
-
-// Queue describes a queue; "" is the default queue. ErrQueueNotFound when there is none.
-func (b *Broker) Queue(ctx context.Context, name string) (QueueInfo, error) {
-	name, err := b.existingQueue(ctx, name)
-	if err != nil {
-		return QueueInfo{}, err
-	}
-	return b.queue(ctx, name)
-}
-
-// existingQueue is the queue that a request means, if it is known.
-func (b *Broker) existingQueue(ctx context.Context, name string) (string, error) {
-	name, err := b.queueName(name)
-	if err != nil {
-		return "", err
-	}
-	names, err := b.queueNames(ctx)
-	if err != nil {
-		return "", err
-	}
-	if slices.Contains(names, name) {
-		return name, nil
-	}
-	n, err := b.client.commands.Exists(ctx, b.keys.tasks(name)).Result()
-	if err == nil && n == 0 {
-		err = ErrQueueNotFound
-	}
-	return name, translate("look for queue", err, repeatable)
-}
-
-// queue describes a queue. Where raw peers have left more settled entries than are counted
-// one by one, it has them removed first, as the cleaner would.
-func (b *Broker) queue(ctx context.Context, name string) (QueueInfo, error) {
-	q, isExact, err := b.describeQueue(ctx, name)
-	if err != nil || isExact {
-		return q, err
-	}
-	if err := b.trim(ctx, name); err != nil {
-		return q, err
-	}
-	q, _, err = b.describeQueue(ctx, name)
-	return q, err
-}
-
-// describeQueue describes a queue; the number of waiting tasks is too high where isExact is
-// false.
-func (b *Broker) describeQueue(ctx context.Context, name string) (q QueueInfo, isExact bool, err error) {
-	q.Name = name
-	pipe := b.client.commands.Pipeline()
-	length := pipe.XLen(ctx, b.keys.tasks(name))
-	delayed := pipe.ZCard(ctx, b.keys.delayed(name))
-	backlog := pipe.ZCard(ctx, b.keys.backlog(name))
-	dead := pipe.XLen(ctx, b.keys.deadLetters(name))
-	paused := pipe.Get(ctx, b.keys.paused(name))
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, goredis.Nil) {
-		return q, false, translate("describe queue", err, repeatable)
-	}
-	q.Delayed, q.Dead = delayed.Val(), dead.Val()
-	if ms, err := number(paused.Val()); err == nil {
-		q.Paused = time.UnixMilli(ms)
-	}
-	groups, err := b.groups(ctx, name)
-	if err != nil {
-		return q, false, err
-	}
-	isExact = true
-	for i := range groups {
-		g := &groups[i]
-		read, err := b.delivered(ctx, name, g, length.Val())
-		if err != nil {
-			return q, false, err
-		}
-		isExact = isExact && read <= max(maxDelivered, g.Pending)
-		g.Waiting = max(0, length.Val()-read) + backlog.Val()
-		q.Leased += g.Pending
-	}
-	q.Groups = groups
-	for _, g := range b.countingGroups(groups) {
-		q.Waiting = max(q.Waiting, g.Waiting)
-	}
-	if len(groups) == 0 {
-		q.Waiting = length.Val() + backlog.Val()
-	}
-	first, err := b.client.commands.XRangeN(ctx, b.keys.tasks(name), b.undeliveredFrom(groups), "+", 1).Result()
-	if err != nil {
-		return q, false, translate("describe queue", err, repeatable)
-	}
-	if len(first) > 0 {
-		p, _ := placeOf(WhereWaiting, first[0].ID, textFields(first[0].Values))
-		q.Oldest = p.PublishedAt
-	}
-	return q, isExact, nil
-}
-
-// maxDelivered is how many delivered entries of a stream are counted one by one.
-const maxDelivered = 1000
-
-// delivered counts the entries of a stream of some length that were delivered to a group:
-// those that are pending, and those that raw peers acknowledged and left there. A group that
-// has more than maxDelivered pending entries is taken to have no others; else counting stops
-// beyond that number.
-func (b *Broker) delivered(ctx context.Context, queue string, g *GroupInfo, length int64) (int64, error) {
-	if length <= g.Pending || g.Pending > maxDelivered || g.LastDelivered == firstCursor {
-		return g.Pending, nil
-	}
-	n := int64(0)
-	err := b.eachEntryIn(ctx, b.keys.tasks(queue), "-", g.LastDelivered, func(goredis.XMessage) bool {
-		n++
-		return n <= maxDelivered
-	})
-	return n, err
-}
-
-// countingGroups leaves out the default group where no consumer has ever read with it and
-// others have consumers: there it is only a place for raw workers to start from. See
-// counting_groups in lua/prelude.lua.
-func (b *Broker) countingGroups(groups []GroupInfo) []GroupInfo {
-	isUnused := func(g GroupInfo) bool {
-		return g.Name == b.config.DefaultGroup && g.Consumers == 0 && g.LastDelivered == firstCursor
-	}
-	if !slices.ContainsFunc(groups, func(g GroupInfo) bool { return g.Consumers > 0 }) {
-		return groups
-	}
-	return slices.DeleteFunc(slices.Clone(groups), isUnused)
-}
-
-// undeliveredFrom is where the entries of a stream begin that some group has still to read.
-func (b *Broker) undeliveredFrom(groups []GroupInfo) string {
-	from := ""
-	for _, g := range b.countingGroups(groups) {
-		if from == "" || cursorLess(g.LastDelivered, from) {
-			from = g.LastDelivered
-		}
-	}
-	if from == "" {
-		return "-"
-	}
-	return cursorAfter(from)
-}
-
-// groups lists a queue's consumer groups; none when there is no stream.
-func (b *Broker) groups(ctx context.Context, queue string) ([]GroupInfo, error) {
-	list, err := b.client.commands.XInfoGroups(ctx, b.keys.tasks(queue)).Result()
-	if isNoKey(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, translate("list groups", err, repeatable)
-	}
-	groups := make([]GroupInfo, len(list))
-	for i, g := range list {
-		groups[i] = GroupInfo{Name: g.Name, Pending: g.Pending, Consumers: g.Consumers, LastDelivered: g.LastDeliveredID}
-		if g.LastDeliveredID == "" || g.LastDeliveredID == "0" { // miniredis
-			groups[i].LastDelivered = firstCursor
-		}
-	}
-	return groups, nil
-}
-
-// isNoKey is true of what XINFO says of a stream or a group that is not there.
-func isNoKey(err error) bool {
-	return err != nil && (strings.Contains(err.Error(), "no such key") || strings.HasPrefix(err.Error(), "NOGROUP"))
 }
 
 // Consumers lists the consumers of a queue, of all groups or of one.
@@ -251,6 +37,9 @@ func (b *Broker) Consumers(ctx context.Context, queue, group string) ([]Consumer
 			return nil, translate("list consumers", err, repeatable)
 		}
 		for _, c := range list {
+			if c.Name == released || c.Name == formerReleased {
+				continue // no worker
+			}
 			all = append(all, ConsumerInfo{Group: g.Name, Name: c.Name, Pending: c.Pending, Idle: max(0, c.Idle)})
 		}
 	}
@@ -338,7 +127,9 @@ func (b *Broker) Pause(ctx context.Context, queue string) error {
 	if err != nil {
 		return err
 	}
-	b.know(ctx, queue)
+	if err := b.know(ctx, queue); err != nil {
+		return err
+	}
 	b.lines.isPaused(queue, true)
 	return translate("pause", b.client.commands.Set(ctx, b.keys.paused(queue), time.Now().UnixMilli(), 0).Err(), repeatable)
 }

@@ -32,7 +32,7 @@ func TestQueues(t *testing.T) {
 			t.Fatal(err)
 		}
 		leased := b.readOne(t, "w2")
-		queues, err := b.broker.Queues(b.ctx)
+		queues, _, err := b.broker.Queues(b.ctx, "", 10)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -147,7 +147,7 @@ func (b *bundle) rawWork(t *testing.T, queue, group string) []string {
 func TestUnusedDefaultGroupKeepsNothing(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
-		b := setup(t, e, redis.BrokerConfig{})
+		b := setup(t, e, redis.BrokerConfig{Queue: redis.QueueConfig{Groups: redis.Groups{redis.AnyGroup}}})
 		key := b.key(redis.DefaultQueue)
 		left := func(when string, want int64) {
 			t.Helper()

@@ -80,7 +80,7 @@ func (b *Broker) normalize(r ReadRequest) (ReadRequest, error) {
 	if r.Max < 1 || r.Max > MaxBatch {
 		return r, invalid("max_tasks", "is %d, want 1 to %d", r.Max, MaxBatch)
 	}
-	return r, errors.Join(CheckID("group", r.Group), CheckID("consumer", r.Consumer))
+	return r, errors.Join(CheckID("group", r.Group), CheckConsumer("consumer", r.Consumer))
 }
 
 // leave gives up a place. What was read for it meanwhile is given back.
@@ -175,9 +175,11 @@ func (b *Broker) lease(ctx context.Context, r ReadRequest) (batch, error) {
 	}
 	start := time.Now()
 	fairKeys, fairness := b.fair(r.Queue)
-	keys := append([]string{b.keys.tasks(r.Queue), b.keys.paused(r.Queue), b.keys.cancelledJobs(), b.keys.uncounted(r.Queue), b.keys.groupBegins(r.Queue)}, fairKeys...)
+	keys := append([]string{b.keys.tasks(r.Queue), b.keys.paused(r.Queue), b.keys.cancelledJobs(), b.keys.uncounted(r.Queue), b.keys.groupBegins(r.Queue),
+		b.keys.createdGroups(r.Queue)}, fairKeys...)
 	reply, err := readScript.run(context.WithoutCancel(ctx), b.client, repeatable, keys,
-		r.Group, r.Consumer, r.Max, lease.Milliseconds(), mode, batchBytes, b.deliveryOverhead(r), fieldOverhead, fairness)
+		r.Group, r.Consumer, r.Max, lease.Milliseconds(), mode, batchBytes, b.deliveryOverhead(r), fieldOverhead, fairness,
+		b.mayCreate(r.Queue, r.Group))
 	if err != nil {
 		b.claims.again(line)
 		return batch{}, err
@@ -198,8 +200,16 @@ func (b *Broker) lease(ctx context.Context, r ReadRequest) (batch, error) {
 		b.claims.took(line, time.Since(start))
 	}
 	health, _ := rows[3].(string)
+	switch health {
+	case "NO_GROUP":
+		return batch{}, &GroupError{Queue: r.Queue, Group: r.Group, Err: ErrGroupNotFound}
+	case "GROUPS":
+		return batch{}, &GroupError{Queue: r.Queue, Group: r.Group, Err: ErrTooManyGroups}
+	}
 	b.known.line(b.log, r.Queue, r.Group, health)
-	b.know(ctx, r.Queue)
+	if health != "ABSENT" {
+		b.noteQueue(ctx, r.Queue)
+	}
 	for _, row := range rows[4:] {
 		b.lines.saw(r.Queue, row)
 		if err := p.add(row, Lease{Prefix: b.keys.prefix, Queue: r.Queue, Group: r.Group, Consumer: r.Consumer}, b.queueConfig(r.Queue)); err != nil {

@@ -103,7 +103,7 @@ func (b *Broker) leased(ctx context.Context, l *newLease) (p batch, ok bool, err
 		}
 	}
 	b.known.line(b.log, r.Queue, r.Group, "")
-	b.know(ctx, r.Queue)
+	b.noteQueue(ctx, r.Queue)
 	return p, true, nil
 }
 

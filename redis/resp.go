@@ -3,6 +3,7 @@ package redis
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -104,6 +105,9 @@ func appendCommand(out []byte, w words) []byte {
 	return out
 }
 
+// maxLine bounds a line, such as an error or a simple string.
+const maxLine = 1 << 20
+
 // maxBulk is the longest string that Redis has by default.
 const maxBulk = 512 << 20
 
@@ -111,12 +115,19 @@ const maxBulk = 512 << 20
 func readReply(in *bufio.Reader) (string, error) {
 	var text []byte
 	for left := 1; left > 0; left-- {
-		line, err := in.ReadSlice('\n')
-		if err != nil {
-			return "", err
+		start := len(text)
+		for {
+			part, err := in.ReadSlice('\n')
+			text = append(text, part...)
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, bufio.ErrBufferFull) || len(text)-start > maxLine {
+				return "", err
+			}
 		}
-		text = append(text, line...)
-		n := 0
+		line, n := text[start:], 0
+		var err error
 		switch line[0] {
 		case '$', '=', '!', '*', '~', '>', '%', '|':
 			if n, err = strconv.Atoi(strings.TrimSuffix(string(line[1:]), "\r\n")); err != nil || n > maxBulk {

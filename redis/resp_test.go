@@ -15,6 +15,7 @@ func TestReadReply(t *testing.T) {
 		"*0\r\n", "*-1\r\n", "*2\r\n*1\r\n$1\r\na\r\n:1\r\n", "%2\r\n+a\r\n+b\r\n$1\r\nc\r\n*2\r\n:1\r\n:2\r\n",
 		">2\r\n$10\r\ninvalidate\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n", "=6\r\ntxt:ab\r\n", "!3\r\nERR\r\n", "~1\r\n+a\r\n", "|1\r\n+ttl\r\n:1\r\n$1\r\na\r\n",
 		"$" + "70000\r\n" + strings.Repeat("x", 70000) + "\r\n",
+		"+" + strings.Repeat("x", 70000) + "\r\n", "-ERR " + strings.Repeat("x", 500_000) + "\r\n", "*2\r\n+" + strings.Repeat("x", 4094) + "\r\n:1\r\n",
 	} {
 		in := bufio.NewReader(strings.NewReader(raw + "+next\r\n"))
 		got, err := readReply(in)
@@ -27,7 +28,7 @@ func TestReadReply(t *testing.T) {
 			}
 		}
 	}
-	for _, raw := range []string{"$x\r\n", "*1x\r\n", "$99999999999\r\n", "*99999999999\r\n"} {
+	for _, raw := range []string{"$x\r\n", "*1x\r\n", "$99999999999\r\n", "*99999999999\r\n", "+" + strings.Repeat("x", maxLine+100_000) + "\r\n"} {
 		if got, err := readReply(bufio.NewReader(strings.NewReader(raw))); err == nil {
 			t.Errorf("%q is %q", raw, got)
 		}

@@ -223,7 +223,7 @@ func TestRedrive(t *testing.T) {
 func TestNackInOneOfTwoGroups(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
-		b := setup(t, e, redis.BrokerConfig{})
+		b := setup(t, e, redis.BrokerConfig{Queue: redis.QueueConfig{Groups: redis.Groups{"one", "two"}}})
 		read := func(group string) []redis.Delivery {
 			t.Helper()
 			d, err := b.broker.Read(b.ctx, redis.ReadRequest{Group: group, Consumer: "w", Max: 10})

@@ -166,7 +166,7 @@ type cost struct {
 }
 
 func newCost(bench *testing.B, e redistest.Engine, task func(int) redis.Task) *cost {
-	client, err := redis.NewClient(patient(redis.Config{Addr: e.Addr, Prefix: e.Prefix}))
+	client, err := redis.NewClient(patient(redis.Config{Addr: e.Addr, Username: e.Username, Password: e.Password, Prefix: e.Prefix}))
 	if err != nil {
 		bench.Fatal(err)
 	}

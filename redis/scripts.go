@@ -21,12 +21,12 @@ type script struct {
 }
 
 var (
-	publishScript = load("publish")
+	publishScript = load("known", "groups", "requests", "publish")
 	// fairPublishScript is the same for fair queues.
-	fairPublishScript = load("fair", "publish")
+	fairPublishScript = load("fair", "known", "groups", "requests", "publish")
 	// publishEachScript and completeScript are shared by concurrent calls.
 	publishEachScript = &script{name: "publish", source: file("publish_each"), sha: goredis.NewScript(file("publish_each")).Hash()}
-	readScript        = load("fair", "read")
+	readScript        = load("fair", "groups", "read")
 	ackScript         = load("ack")
 	releaseScript     = load("release")
 	moveScript        = load("fair", "move")
@@ -37,6 +37,10 @@ var (
 	redriveScript     = load("fair", "redrive")
 	trimScript        = load("trim")
 	leaveScript       = load("leave")
+	claimScript       = load("requests", "claim")
+	forgetScript      = load("forget")
+	groupScript       = load("known", "groups", "group")
+	knowScript        = load("known", "know")
 	completeScript    = load("limits", "record", "complete")
 	nackScript        = load("fair", "limits", "record", "nack")
 	cancelScript      = load("limits", "record", "cancel")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	goredis "github.com/redis/go-redis/v9"
 )
 
 // MaxShards is how many shards there may be.
@@ -87,7 +89,8 @@ func (c *Client) CheckShards(ctx context.Context) error {
 	for i := range max(1, c.config.Shards) {
 		shard := c.shard(i)
 		if c.config.Shards > 0 {
-			if err := shard.commands.SetNX(ctx, shard.keys.shards(), want, 0).Err(); err != nil {
+			err := shard.commands.SetArgs(ctx, shard.keys.shards(), want, goredis.SetArgs{Mode: "NX"}).Err()
+			if err != nil && !errors.Is(err, goredis.Nil) {
 				return translate("fix the number of shards", err, repeatable)
 			}
 		}
@@ -265,33 +268,63 @@ func (s *Shards) WaitStats() WaitStats {
 	return sum
 }
 
-// claimSpare is how much longer than its records a claim is kept.
+// claimSpare is how much longer than its records a claim is kept: it is made before them.
 const claimSpare = time.Minute
+
+// requestClaim is an attempt to publish with a request id. Without one it is nil.
+type requestClaim struct {
+	broker  *Broker // of the shard that keeps it
+	keys    []string
+	digests string
+	attempt string
+}
 
 // claim checks tasks that are to be published, and makes their request id, if they have one,
 // stand for one request in all shards: the shard of the id keeps the digest of the first
 // that was made with it. ErrRequestIDConflict for another.
-func (s *Shards) claim(ctx context.Context, p publication, field func(int) string) error {
+func (s *Shards) claim(ctx context.Context, p publication, field func(int) string) (*requestClaim, error) {
 	b := s.of(p.RequestID)
 	queue, err := b.queueName(p.Queue)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := b.entries(p.Tasks, b.queueConfig(queue), p.State != nil, field); err != nil || p.RequestID == "" {
-		return err
+		return nil, err
 	}
 	if err := CheckID("request_id", p.RequestID); err != nil {
-		return err
+		return nil, err
 	}
 	p.Queue = queue
-	digest, pipe := p.digest(), b.client.commands.Pipeline()
-	pipe.SetNX(ctx, b.keys.claim(p.RequestID), digest, b.config.RequestWindow+claimSpare)
-	first := pipe.Get(ctx, b.keys.claim(p.RequestID))
-	if _, err := pipe.Exec(ctx); err != nil {
-		return translate("claim request id", err, repeatable)
+	c := &requestClaim{broker: b, keys: []string{b.keys.claim(queue, p.RequestID), b.keys.oldClaim(p.RequestID)}, digests: p.digests(), attempt: uuid.NewString()}
+	word, err := c.run(ctx, "claim")
+	if word == "CONFLICT" {
+		err = ErrRequestIDConflict
 	}
-	if first.Val() != digest {
-		return ErrRequestIDConflict
+	return c, err
+}
+
+func (c *requestClaim) run(ctx context.Context, mode string) (string, error) {
+	ttl := (c.broker.config.RequestWindow + claimSpare).Milliseconds()
+	return claimScript.word(ctx, c.broker.client, repeatable, c.keys, mode, c.digests, ttl, c.attempt)
+}
+
+// release frees the request id when no shard has recorded the request: all have refused it, and
+// there was no other attempt. That it can't is no reason to fail: the claim expires.
+func (c *requestClaim) release(ctx context.Context, errs ...error) {
+	if c == nil || slices.ContainsFunc(errs, func(err error) bool { return !isRefusal(err) }) {
+		return
 	}
-	return nil
+	if _, err := c.run(context.WithoutCancel(ctx), "release"); err != nil {
+		c.broker.log.Debug("could not free a request id", "error", err)
+	}
+}
+
+// isRefusal is true of the error of a publish that wrote nothing.
+func isRefusal(err error) bool {
+	for _, refusal := range []error{ErrInvalid, ErrQueueFull, ErrJobExists, ErrJobActive, ErrTooManyQueues, ErrOutOfMemory} {
+		if errors.Is(err, refusal) {
+			return true
+		}
+	}
+	return false
 }

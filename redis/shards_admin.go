@@ -9,14 +9,28 @@ import (
 	"time"
 )
 
-// Queues lists the known queues with what they hold in all shards: Broker.Queues.
-func (s *Shards) Queues(ctx context.Context) ([]QueueInfo, error) {
-	parts := make([][]QueueInfo, len(s.brokers))
+// Queues lists a page of the known queues with what they hold in all shards: Broker.Queues.
+func (s *Shards) Queues(ctx context.Context, after string, count int) ([]QueueInfo, string, error) {
+	lists := make([][]string, len(s.brokers))
 	errs := s.all(func(i int, b *Broker) (err error) {
-		parts[i], err = b.Queues(ctx)
+		lists[i], err = b.queueNames(ctx)
 		return err
 	})
-	return merge(parts, func(q QueueInfo) string { return q.Name }, addQueue), firstOf(errs)
+	if err := firstOf(errs); err != nil {
+		return nil, "", err
+	}
+	names := slices.Concat(lists...)
+	slices.Sort(names)
+	names, next, err := pageOfNames(slices.Compact(names), after, count)
+	if err != nil {
+		return nil, "", err
+	}
+	parts := make([][]QueueInfo, len(s.brokers))
+	errs = s.all(func(i int, b *Broker) (err error) {
+		parts[i], err = b.describeQueues(ctx, names)
+		return err
+	})
+	return merge(parts, func(q QueueInfo) string { return q.Name }, addQueue), next, firstOf(errs)
 }
 
 // Queue describes a queue: Broker.Queue.
@@ -49,7 +63,7 @@ func (s *Shards) unlessAll(errs []error, missing error) error {
 		}
 	}
 	if lacking == len(errs) {
-		return missing
+		return errs[0]
 	}
 	return nil
 }
@@ -78,6 +92,10 @@ func addQueue(q *QueueInfo, other QueueInfo) {
 	q.Groups = merge([][]GroupInfo{q.Groups, other.Groups}, func(g GroupInfo) string { return g.Name }, func(g *GroupInfo, other GroupInfo) {
 		g.Waiting, g.Pending, g.LastDelivered = g.Waiting+other.Waiting, g.Pending+other.Pending, ""
 		g.Consumers = max(g.Consumers, other.Consumers) // each reads from all shards
+		if g.Idle < 0 || other.Idle >= 0 && other.Idle < g.Idle {
+			g.Idle = other.Idle
+		}
+		g.Unread = g.Unread || other.Unread
 	})
 }
 
@@ -226,6 +244,21 @@ func (s *Shards) Purge(ctx context.Context, queue string) (sum Purged, err error
 		sum.Waiting, sum.Delayed, sum.Leased = sum.Waiting+p.Waiting, sum.Delayed+p.Delayed, sum.Leased+p.Leased
 	}
 	return sum, s.unlessAll(errs, ErrQueueNotFound)
+}
+
+// CreateGroup creates a consumer group of a queue in all shards: Broker.CreateGroup.
+func (s *Shards) CreateGroup(ctx context.Context, queue, group string) (created bool, err error) {
+	isNew := make([]bool, len(s.brokers))
+	errs := s.all(func(i int, b *Broker) (err error) {
+		isNew[i], err = b.CreateGroup(ctx, queue, group)
+		return err
+	})
+	return slices.Contains(isNew, true), firstOf(errs)
+}
+
+// DeleteGroup deletes a consumer group in all shards: Broker.DeleteGroup.
+func (s *Shards) DeleteGroup(ctx context.Context, queue, group string, force bool) error {
+	return s.unlessAll(s.all(func(_ int, b *Broker) error { return b.DeleteGroup(ctx, queue, group, force) }), ErrGroupNotFound)
 }
 
 // Pause stops the delivery of a queue's tasks: Broker.Pause.

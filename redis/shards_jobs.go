@@ -10,16 +10,21 @@ import (
 // Publish puts a task into its queue: Broker.Publish.
 func (s *Shards) Publish(ctx context.Context, r PublishRequest) (Published, bool, error) {
 	i := s.home(r.PublishOptions, r.Task.JobID)
-	if r.RequestID != "" {
-		err := r.check()
-		if err == nil {
-			err = s.claim(ctx, r.publication(), taskField)
-		}
-		if err != nil {
-			return Published{}, false, err
-		}
+	if r.RequestID == "" {
+		return s.brokers[i].Publish(ctx, r)
 	}
-	return s.brokers[i].Publish(ctx, r)
+	if err := r.check(); err != nil {
+		return Published{}, false, err
+	}
+	claim, err := s.claim(ctx, r.publication(), taskField)
+	if err != nil {
+		return Published{}, false, err
+	}
+	p, deduplicated, err := s.brokers[i].Publish(ctx, r)
+	if err != nil {
+		claim.release(ctx, err)
+	}
+	return p, deduplicated, err
 }
 
 // home is the shard of a task to be published; what has no job id yet may lie anywhere, but
@@ -41,7 +46,8 @@ func (s *Shards) PublishBatch(ctx context.Context, r PublishBatchRequest) (all [
 	if err := r.check(); err != nil {
 		return nil, false, err
 	}
-	if err := s.claim(ctx, r.publication(), batchField); err != nil {
+	claim, err := s.claim(ctx, r.publication(), batchField)
+	if err != nil {
 		return nil, false, err
 	}
 	spare := s.home(r.PublishOptions, "")
@@ -70,6 +76,8 @@ func (s *Shards) PublishBatch(ctx context.Context, r PublishBatchRequest) (all [
 		return all, !slices.Contains(fresh, true), nil
 	case len(failed) < parts && r.RequestID == "":
 		return nil, false, fmt.Errorf("publish: %w: some tasks were published, others not: %w", ErrOutcomeUnknown, failed[0])
+	case len(failed) == parts:
+		claim.release(ctx, failed...)
 	}
 	return nil, false, failed[0]
 }

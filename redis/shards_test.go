@@ -30,7 +30,7 @@ func shards(t *testing.T, e redistest.Engine, config redis.BrokerConfig) sharded
 	t.Helper()
 	e.Base, e.Shards = e.Prefix, shardCount
 	b := &bundle{ctx: redistest.Context(t), engine: e, raw: e.Raw(t)}
-	return sharded{b, openShards(t, patient(redis.Config{Addr: e.Addr, Prefix: e.Base, Shards: shardCount}), config)}
+	return sharded{b, openShards(t, patient(redis.Config{Addr: e.Addr, Username: e.Username, Password: e.Password, Prefix: e.Base, Shards: shardCount}), config)}
 }
 
 func openShards(t *testing.T, at redis.Config, config redis.BrokerConfig) *redis.Shards {
@@ -415,7 +415,7 @@ func TestShardsLists(t *testing.T) {
 		if n, err := s.DeleteDeadLetters(s.ctx, "", true, nil); n != 3 || err != nil {
 			t.Error(n, err)
 		}
-		if q, err := s.Queues(s.ctx); err != nil || len(q) != 1 || q[0].Waiting != 5 || q[0].Dead != 0 || q[0].Leased != 0 || len(q[0].Groups) != 1 || q[0].Groups[0].Waiting != 5 {
+		if q, _, err := s.Queues(s.ctx, "", 10); err != nil || len(q) != 1 || q[0].Waiting != 5 || q[0].Dead != 0 || q[0].Leased != 0 || len(q[0].Groups) != 1 || q[0].Groups[0].Waiting != 5 {
 			t.Error(q, err)
 		}
 		if c, err := s.Consumers(s.ctx, "", ""); err != nil || len(c) != 1 || c[0].Name != "w" {
@@ -483,7 +483,7 @@ func TestShardsAreFixed(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		s := shards(t, e, redis.BrokerConfig{})
 		for n := range 7 {
-			client, err := redis.NewClient(patient(redis.Config{Addr: e.Addr, Prefix: e.Prefix, Shards: n}))
+			client, err := redis.NewClient(patient(redis.Config{Addr: e.Addr, Username: e.Username, Password: e.Password, Prefix: e.Prefix, Shards: n}))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -87,9 +88,11 @@ func (s *StateManager) GetField(ctx context.Context, jobID, field string) (strin
 	if err := CheckID("job_id", jobID); err != nil {
 		return "", err
 	}
-	value, err := s.client.commands.HGet(ctx, s.JobKey(jobID), field).Result()
-	if !errors.Is(err, goredis.Nil) {
-		return value, translate("get field", err, repeatable)
+	if !isOwnField(field) {
+		value, err := s.client.commands.HGet(ctx, s.JobKey(jobID), field).Result()
+		if !errors.Is(err, goredis.Nil) {
+			return value, translate("get field", err, repeatable)
+		}
 	}
 	exists, err := s.Exists(ctx, jobID)
 	switch {
@@ -122,6 +125,7 @@ func (s *StateManager) GetAllFields(ctx context.Context, jobID string) (map[stri
 	if err != nil {
 		return nil, translate("get state", err, repeatable)
 	}
+	maps.DeleteFunc(fields, func(name, _ string) bool { return isOwnField(name) })
 	return fields, nil
 }
 

@@ -159,7 +159,7 @@ func FuzzKeys(f *testing.F) {
 		}
 		k := keys{prefix}
 		families := map[string]func(string) string{"state": k.state, "completion": k.completion, "delayed": k.delayed,
-			"dead": k.deadLetters, "request": k.request, "tasks": k.tasks}
+			"dead": k.deadLetters, "tasks": k.tasks}
 		seen := map[string]string{k.delayedQueues(): "the set of delayed queues"}
 		for family, build := range families {
 			for _, id := range []string{a, b} {
@@ -179,6 +179,15 @@ func FuzzKeys(f *testing.F) {
 				seen[key] = owner
 			}
 		}
+		if a != b {
+			for _, one := range [][2]string{{a, b}, {b, a}, {a, a}, {a + ":" + b, a}, {a, b + ":" + a}} {
+				key, owner := k.request(one[0], one[1]), fmt.Sprintf("request %q", one)
+				if other, taken := seen[key]; taken && other != owner {
+					t.Fatalf("%s and %s share the key %q", owner, other, key)
+				}
+				seen[key] = owner
+			}
+		}
 	})
 }
 
@@ -192,7 +201,7 @@ func FuzzLeaseToken(f *testing.F) {
 			t.Fatalf("two tokens for one lease: %q and %q", token, lease.Token())
 		}
 		lease := Lease{Prefix: prefix, Queue: queue, Group: "g", EntryID: "1-0", Consumer: consumer, Count: count, JobID: "j"}
-		if CheckQueue("q", queue) != nil || CheckID("c", consumer) != nil || count < 0 || count > 1<<31-1 || len(prefix) > MaxNameBytes {
+		if CheckQueue("q", queue) != nil || CheckConsumer("c", consumer) != nil || count < 0 || count > 1<<31-1 || len(prefix) > MaxNameBytes {
 			return
 		}
 		token = lease.Token()

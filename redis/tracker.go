@@ -1,14 +1,10 @@
 package redis
 
 import (
-	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -28,10 +24,7 @@ import (
 // The connection is the tracker's own and is never made again: when it breaks, all that Redis
 // remembered is gone, and a new tracker takes over.
 type tracker struct {
-	conn    net.Conn
-	in      *bufio.Reader
-	addr    string // of the node, in Cluster
-	timeout time.Duration
+	*connection
 
 	mu        sync.Mutex
 	out       []byte // what was not written yet
@@ -51,65 +44,18 @@ var (
 	errTrackerBroken = errors.New("the tracker's connection broke")
 )
 
-// trackerBuffer holds some hundred rings; what is larger is read piece by piece.
-const trackerBuffer = 32 << 10
-
 // track opens a tracker.
 func (c *Client) track(ctx context.Context) (*tracker, error) {
-	addr, err := c.owner(ctx)
-	if err != nil {
-		return nil, err
-	}
-	options := c.config.options().Simple()
-	options.Addr = cmp.Or(addr, options.Addr)
-	var conn net.Conn
-	if c.masters != nil {
-		conn, err = c.masters.dial(ctx)
-	} else {
-		conn, err = goredis.NewDialer(options)(ctx, "tcp", options.Addr)
+	n, err := c.connect(ctx)
+	if err == nil {
+		if err = n.must(ctx, words{"client", "tracking", "on"}); err != nil {
+			n.close()
+		}
 	}
 	if err != nil {
-		return nil, translate("track", err, repeatable)
-	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	defer stop()
-	t := &tracker{conn: conn, in: bufio.NewReaderSize(conn, trackerBuffer), addr: addr, timeout: c.config.ReadTimeout}
-	if err := t.greet(options, c.masters != nil); err != nil {
-		_ = conn.Close()
 		return nil, refusal(err)
 	}
-	return t, nil
-}
-
-// greet logs in and switches tracking on. It refuses a replica where the master is wanted.
-func (t *tracker) greet(options *goredis.Options, wantsMaster bool) error {
-	hello := words{"hello", "3"}
-	if options.Password != "" {
-		hello.add("auth", cmp.Or(options.Username, "default"), options.Password)
-	}
-	greetings := []words{hello, {"client", "tracking", "on"}}
-	if options.DB != 0 {
-		greetings = append(greetings, words{"select", strconv.Itoa(options.DB)})
-	}
-	if err := t.conn.SetDeadline(time.Now().Add(t.timeout)); err != nil {
-		return err
-	}
-	for _, greeting := range greetings {
-		if _, err := t.conn.Write(appendCommand(nil, greeting)); err != nil {
-			return err
-		}
-		raw, err := readReply(t.in)
-		if err == nil {
-			_, err = parseReply(raw)
-		}
-		if err == nil && wantsMaster && strings.Contains(raw, "\r\nrole\r\n$7\r\nreplica\r\n") {
-			err = errReplica
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return t.conn.SetDeadline(time.Time{})
+	return &tracker{connection: n}, nil
 }
 
 // owner is the address of the Cluster's node that has the keys, "" without Cluster.
@@ -129,7 +75,7 @@ func (c *Client) owner(ctx context.Context) (string, error) {
 func refusal(err error) error {
 	var reply goredis.Error
 	told := translate("track", err, repeatable)
-	if errors.As(err, &reply) && (!errors.Is(told, ErrUnavailable) || strings.Contains(reply.Error(), "NOPERM")) {
+	if errors.As(err, &reply) && !errors.Is(told, ErrUnavailable) {
 		return fmt.Errorf("%w: %w", errUntracked, err)
 	}
 	return told

@@ -14,7 +14,7 @@ type uniqueBundle struct{ *bundle }
 
 func setupUnique(t *testing.T, e redistest.Engine) uniqueBundle {
 	t.Helper()
-	return uniqueBundle{setup(t, e, redis.BrokerConfig{Queue: redis.QueueConfig{UniqueJobs: true}})}
+	return uniqueBundle{setup(t, e, redis.BrokerConfig{Queue: redis.QueueConfig{UniqueJobs: true, Groups: redis.Groups{redis.AnyGroup}}})}
 }
 
 // publishes publishes a task of the job, which is to be accepted or refused.

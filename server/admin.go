@@ -19,12 +19,19 @@ type admin struct {
 	broker Broker
 }
 
-func (a *admin) ListQueues(ctx context.Context, _ *argusv1.ListQueuesRequest) (*argusv1.ListQueuesResponse, error) {
-	queues, err := a.broker.Queues(ctx)
+func (a *admin) ListQueues(ctx context.Context, r *argusv1.ListQueuesRequest) (*argusv1.ListQueuesResponse, error) {
+	size := maxPage // callers that know no pages get as many as one may hold
+	if r.GetPageSize() != 0 {
+		var err error
+		if size, err = pageSize(r.GetPageSize()); err != nil {
+			return nil, err
+		}
+	}
+	queues, next, err := a.broker.Queues(ctx, r.GetPageToken(), size)
 	if err != nil {
 		return nil, err
 	}
-	response := &argusv1.ListQueuesResponse{}
+	response := &argusv1.ListQueuesResponse{NextPageToken: next}
 	for _, q := range queues {
 		response.Queues = append(response.Queues, toQueue(q))
 	}
@@ -43,7 +50,11 @@ func toQueue(q redis.QueueInfo) *argusv1.Queue {
 	queue := &argusv1.Queue{Name: q.Name, Waiting: q.Waiting, Leased: q.Leased, Delayed: q.Delayed, Dead: q.Dead,
 		OldestPublishTime: toTimestamp(q.Oldest), PauseTime: toTimestamp(q.Paused)}
 	for _, g := range q.Groups {
-		queue.Groups = append(queue.Groups, &argusv1.ConsumerGroup{Name: g.Name, Waiting: g.Waiting, Pending: g.Pending, Consumers: int32(g.Consumers)})
+		group := &argusv1.ConsumerGroup{Name: valid(g.Name), Waiting: g.Waiting, Pending: g.Pending, Consumers: int32(g.Consumers), Unread: g.Unread}
+		if g.Idle >= 0 {
+			group.Idle = durationpb.New(g.Idle)
+		}
+		queue.Groups = append(queue.Groups, group)
 	}
 	return queue
 }
@@ -232,6 +243,21 @@ func (a *admin) PurgeQueue(ctx context.Context, r *argusv1.PurgeQueueRequest) (*
 		return nil, err
 	}
 	return &argusv1.PurgeQueueResponse{Waiting: purged.Waiting, Delayed: purged.Delayed, Leased: purged.Leased}, nil
+}
+
+func (a *admin) CreateGroup(ctx context.Context, r *argusv1.CreateGroupRequest) (*argusv1.CreateGroupResponse, error) {
+	created, err := a.broker.CreateGroup(ctx, r.GetQueue(), r.GetGroup())
+	if err != nil {
+		return nil, err
+	}
+	return &argusv1.CreateGroupResponse{Created: created}, nil
+}
+
+func (a *admin) DeleteGroup(ctx context.Context, r *argusv1.DeleteGroupRequest) (*argusv1.DeleteGroupResponse, error) {
+	if err := a.broker.DeleteGroup(ctx, r.GetQueue(), r.GetGroup(), r.GetForce()); err != nil {
+		return nil, err
+	}
+	return &argusv1.DeleteGroupResponse{}, nil
 }
 
 func (a *admin) PauseQueue(ctx context.Context, r *argusv1.PauseQueueRequest) (*argusv1.PauseQueueResponse, error) {

@@ -261,3 +261,87 @@ func TestLargeDeadLetters(t *testing.T) {
 		t.Error(n, "dead letters on", pages+1, "pages")
 	}
 }
+
+// A consumer group is created and deleted by name, never by reading with it.
+func TestGroups(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e)
+		b.publish(t, "job")
+		read := &argusv1.ReadRequest{Group: "archive", Consumer: "w"}
+		_, err := b.queue.Read(b.ctx, read)
+		w := expect(t, err, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_GROUP_NOT_FOUND)
+		if w.metadata["group"] != "archive" || w.metadata["queue"] != "argus_task_queue" || !strings.Contains(err.Error(), "argus group create") {
+			t.Error(err, w.metadata)
+		}
+		stream, err := b.queue.Consume(b.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := stream.Send(&argusv1.ConsumeRequest{Request: &argusv1.ConsumeRequest_Start{Start: &argusv1.ConsumeStart{Group: "archive", Consumer: "w", MaxOutstanding: 1}}}); err != nil {
+			t.Fatal(err)
+		}
+		_, err = stream.Recv()
+		expect(t, err, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_GROUP_NOT_FOUND)
+
+		if r, err := b.admin.CreateGroup(b.ctx, &argusv1.CreateGroupRequest{Group: "archive"}); err != nil || !r.GetCreated() {
+			t.Error(r, err)
+		}
+		if r, err := b.queue.Read(b.ctx, read); err != nil || len(r.GetDeliveries()) != 1 {
+			t.Error(r, err)
+		}
+		q, err := b.admin.GetQueue(b.ctx, &argusv1.GetQueueRequest{})
+		if err != nil || len(q.GetQueue().GetGroups()) != 2 {
+			t.Fatal(q, err)
+		}
+		for _, g := range q.GetQueue().GetGroups() {
+			if (g.GetIdle() != nil) != (g.GetName() == "archive") || g.GetUnread() {
+				t.Error(g)
+			}
+		}
+		_, err = b.admin.DeleteGroup(b.ctx, &argusv1.DeleteGroupRequest{Group: "archive"})
+		expect(t, err, codes.FailedPrecondition, argusv1.ErrorReason_ERROR_REASON_GROUP_IN_USE)
+		if _, err := b.admin.DeleteGroup(b.ctx, &argusv1.DeleteGroupRequest{Group: "archive", Force: true}); err != nil {
+			t.Error(err)
+		}
+		_, err = b.admin.DeleteGroup(b.ctx, &argusv1.DeleteGroupRequest{Group: "archive"})
+		expect(t, err, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_GROUP_NOT_FOUND)
+		_, err = b.admin.CreateGroup(b.ctx, &argusv1.CreateGroupRequest{Group: ""})
+		expect(t, err, codes.InvalidArgument, argusv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT)
+	})
+}
+
+// Queues come in pages, and a new one beyond the bound is refused.
+func TestQueuePages(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, e redistest.Engine) {
+		b := setupWith(t, e, redis.BrokerConfig{MaxQueues: 4})
+		for i := range 4 {
+			if _, err := b.queue.Publish(b.ctx, &argusv1.PublishRequest{Queue: fmt.Sprint("q", i), Task: &argusv1.Task{}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := b.queue.Publish(b.ctx, &argusv1.PublishRequest{Queue: "q4", Task: &argusv1.Task{}})
+		expect(t, err, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_TOO_MANY_QUEUES)
+		var names []string
+		for request := (&argusv1.ListQueuesRequest{PageSize: 2}); ; {
+			page, err := b.admin.ListQueues(b.ctx, request)
+			if err != nil || len(page.GetQueues()) > 2 {
+				t.Fatal(page, err)
+			}
+			for _, q := range page.GetQueues() {
+				names = append(names, fmt.Sprint(q.GetName(), " ", q.GetWaiting()))
+			}
+			if request.PageToken = page.GetNextPageToken(); request.PageToken == "" {
+				break
+			}
+		}
+		if got := strings.Join(names, ", "); got != "argus_task_queue 0, q0 1, q1 1, q2 1, q3 1" {
+			t.Error(got)
+		}
+		_, err = b.admin.ListQueues(b.ctx, &argusv1.ListQueuesRequest{PageSize: 1001})
+		expect(t, err, codes.InvalidArgument, argusv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT)
+		_, err = b.admin.ListQueues(b.ctx, &argusv1.ListQueuesRequest{PageToken: "{"})
+		expect(t, err, codes.InvalidArgument, argusv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT)
+	})
+}

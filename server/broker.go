@@ -39,7 +39,7 @@ type Broker interface {
 	Watches() *redis.Watches
 
 	Job(ctx context.Context, jobID string) (redis.JobInfo, error)
-	Queues(ctx context.Context) ([]redis.QueueInfo, error)
+	Queues(ctx context.Context, after string, count int) (queues []redis.QueueInfo, next string, err error)
 	Queue(ctx context.Context, name string) (redis.QueueInfo, error)
 	Consumers(ctx context.Context, queue, group string) ([]redis.ConsumerInfo, error)
 	Pending(ctx context.Context, queue, group, after string, count int) ([]redis.PendingInfo, error)
@@ -48,6 +48,8 @@ type Broker interface {
 	Redrive(ctx context.Context, queue string, all bool, ids []string) (int, error)
 	DeleteDeadLetters(ctx context.Context, queue string, all bool, ids []string) (int, error)
 	Purge(ctx context.Context, queue string) (redis.Purged, error)
+	CreateGroup(ctx context.Context, queue, group string) (created bool, err error)
+	DeleteGroup(ctx context.Context, queue, group string, force bool) error
 	Pause(ctx context.Context, queue string) error
 	Resume(ctx context.Context, queue string) error
 }

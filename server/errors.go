@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -57,6 +58,14 @@ var failures = []failure{
 		"the job has a state already; nothing was written", false},
 	{redis.ErrQueueNotFound, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_QUEUE_NOT_FOUND,
 		"there is no such queue: nothing was published to it or read from it", false},
+	{redis.ErrGroupNotFound, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_GROUP_NOT_FOUND,
+		"the queue has no such consumer group; check its name, or create it with `argus group create` (Admin.CreateGroup) or in the server's setting groups", false},
+	{redis.ErrGroupInUse, codes.FailedPrecondition, argusv1.ErrorReason_ERROR_REASON_GROUP_IN_USE,
+		"workers hold tasks of the consumer group; let them finish, or delete it with force, by which they lose their leases", false},
+	{redis.ErrTooManyGroups, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_TOO_MANY_GROUPS,
+		"the queue has as many consumer groups as it may (16); delete one that is not needed with `argus group rm` (Admin.DeleteGroup)", false},
+	{redis.ErrTooManyQueues, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_TOO_MANY_QUEUES,
+		"there are as many queues as there may be (the server's setting max_queues); nothing was written: use fewer names, or raise it; a queue that stays empty for an hour is forgotten", false},
 	{redis.ErrJobActive, codes.AlreadyExists, argusv1.ErrorReason_ERROR_REASON_JOB_ACTIVE,
 		"the job has an unfinished task in this queue, which wants one task of a job at a time; nothing was written", false},
 	{redis.ErrQueueFull, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_QUEUE_FULL,
@@ -67,6 +76,8 @@ var failures = []failure{
 		"a key of this queue or job holds another type of value; find out who wrote it, and delete or rename it", false},
 	{redis.ErrOutOfMemory, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_REDIS_OUT_OF_MEMORY,
 		"the store is out of memory; nothing was written", true},
+	{redis.ErrNotPermitted, codes.Internal, argusv1.ErrorReason_ERROR_REASON_REDIS_PERMISSION_MISSING,
+		"the store denies the service a permission: the call failed, perhaps after a part of its work; the server's operator must complete the permissions of its Redis user", false},
 	{redis.ErrUnavailable, codes.Unavailable, argusv1.ErrorReason_ERROR_REASON_REDIS_UNAVAILABLE,
 		"the store is unavailable; the call may be repeated as it is", true},
 	{redis.ErrOutcomeUnknown, codes.Unknown, argusv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN,
@@ -109,6 +120,10 @@ func toStatus(err error, about subject) error {
 		about.jobID = job.JobID
 	}
 	metadata := about.metadata()
+	var group *redis.GroupError
+	if errors.As(err, &group) {
+		metadata["queue"], metadata["group"] = group.Queue, group.Group
+	}
 	switch {
 	case len(arguments) > 0:
 		return invalidArgument(arguments, metadata)
@@ -130,6 +145,9 @@ func toStatus(err error, about subject) error {
 	if f.is == redis.ErrLeaseToken {
 		metadata["field"] = "lease_token"
 		return build(f, metadata, violations(&redis.ArgumentError{Field: "lease_token", Problem: "is not a valid lease token"}))
+	}
+	if group != nil {
+		f.message = fmt.Sprintf("group %q of queue %q: %s", group.Group, group.Queue, f.message)
 	}
 	return build(f, metadata)
 }

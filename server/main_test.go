@@ -140,7 +140,7 @@ func setupServer(t *testing.T, e redistest.Engine, config redis.BrokerConfig, ch
 // openBroker opens a broker on an engine.
 func openBroker(t *testing.T, e redistest.Engine, config redis.BrokerConfig) (broker server.Broker, closeAll func()) {
 	t.Helper()
-	settings := redis.Config{Addr: e.Addr, Prefix: e.Prefix, ReadTimeout: redistest.Patience, WriteTimeout: redistest.Patience}
+	settings := redis.Config{Addr: e.Addr, Username: e.Username, Password: e.Password, Prefix: e.Prefix, ReadTimeout: redistest.Patience, WriteTimeout: redistest.Patience}
 	if e.Shards > 0 {
 		settings.Prefix, settings.Shards = e.Base, e.Shards
 	}

@@ -633,7 +633,7 @@ func TestQueueCommands(t *testing.T) {
 	token = c.token("w")
 	say(0, "leased in argus_task_queue", "job", "show", "c")
 	say(0, "argus_task_queue  1        1       1        0", "queue", "ls")
-	say(0, "argus-workers  w               1    0s ago", "queue", "describe")
+	say(0, "argus-workers  w         1    0s ago", "queue", "describe")
 	say(0, "its worker is asked to stop", "job", "cancel", "c", "--reason", "enough")
 	say(0, "cancel requested", "extend", token)
 	say(0, "dropped: its job was cancelled", "nack", token)
@@ -659,5 +659,48 @@ func TestQueueCommands(t *testing.T) {
 	out, _ = c.run(0, "state", "get", "parts")
 	if !strings.Contains(out, "trivy_status   completed") || !strings.Contains(out, "clamav_status  failed") {
 		t.Error(out, w.said())
+	}
+}
+
+func TestGroupCommands(t *testing.T) {
+	t.Parallel()
+	c := newCLI(t, "--groups", "first,second")
+	c.run(0, "publish", "--queue", "q", "--job-id", "job")
+	if _, stderr := c.run(exitNotFound, "read", "--queue", "q", "--group", "typo", "--consumer", "w"); !strings.Contains(stderr, `group "typo" of queue "q"`) {
+		t.Error(stderr)
+	}
+	if out, _ := c.run(0, "group", "create", "archive", "--queue", "q"); out != "created\n" {
+		t.Error(out)
+	}
+	c.run(0, "read", "--queue", "q", "--group", "first", "--consumer", "w")
+	out, _ := c.run(0, "group", "ls", "q")
+	for _, name := range []string{"archive", "argus-workers", "first", "second"} {
+		if !strings.Contains(out, "\n"+name+" ") {
+			t.Errorf("it lacks %s:\n%s", name, out)
+		}
+	}
+	if described, _ := c.run(0, "queue", "describe", "q"); !strings.Contains(described, "\nsecond ") || !strings.Contains(described, "never\n") {
+		t.Error(described)
+	}
+	c.run(0, "group", "rm", "archive", "--queue", "q")
+	c.run(exitUsage, "group", "rm", "first", "--queue", "q")
+}
+
+// What a raw peer wrote does not steer the terminal, nor look like something else.
+func TestOutputIsVisible(t *testing.T) {
+	t.Parallel()
+	if got, want := printable("a\x1b[31m\u202eb\u200bc\U000e0041é"), `a [31m\u202eb\u200bc\udb40\udc41é`; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	c := newCLI(t)
+	c.run(0, "state", "init", "job")
+	c.run(0, "state", "set", "job", "name=a\u202eb")
+	for _, output := range []string{"table", "json", "jsonl"} {
+		if out, _ := c.run(0, "state", "get", "job", "-o", output); strings.Contains(out, "\u202e") || !strings.Contains(out, `\u202e`) {
+			t.Errorf("%s: %q", output, out)
+		}
+	}
+	if _, stderr := c.run(exitUsage, "publish", "--job-id", "a\u202eb"); strings.Contains(stderr, "\u202e") || !strings.Contains(stderr, "U+202E") {
+		t.Errorf("%q", stderr)
 	}
 }

@@ -33,6 +33,7 @@ type config struct {
 	Broker          redis.BrokerConfig
 	limits
 	encoding string
+	groups   names
 	isDev    bool
 }
 
@@ -94,6 +95,7 @@ func newConfig(flags *pflag.FlagSet) *config {
 	b := &c.Broker
 	c.text(&b.DefaultQueue, "queue", redis.DefaultQueue, "the queue of calls that name none")
 	c.text(&b.DefaultGroup, "group", redis.DefaultGroup, "the consumer group of calls that name none")
+	c.list(&c.groups, "groups", "consumer groups, beside group, that tasks are kept for and that may read, separated by commas; any: a reader creates the group that it names")
 	c.text(&c.encoding, "encoding", string(redis.EncodingFields), "how tasks are written: fields, or json for raw peers that read one field, data")
 	c.duration(&b.Queue.Lease, "lease", redis.DefaultLease, "how long a worker has until it must settle or extend")
 	c.number(&b.Queue.MaxAttempts, "max_attempts", 10, "how often a task may be given back before it is a dead letter")
@@ -101,12 +103,13 @@ func newConfig(flags *pflag.FlagSet) *config {
 	c.duration(&b.Queue.RetryMin, "retry_min", time.Second, "how long a task waits that was given back once; doubles each time")
 	c.duration(&b.Queue.RetryMax, "retry_max", 10*time.Minute, "how long a task that was given back waits at most")
 	c.number(&b.Queue.MaxLength, "max_length", 0, "how many tasks a queue may hold, waiting, delayed and leased; 0 means any number")
+	c.number(&b.MaxQueues, "max_queues", redis.DefaultMaxQueues, "how many queues there may be; those that the settings name are not refused")
 	c.number(&b.Queue.WaitReplicas, "wait_replicas", 0, "how many replicas of Redis must have a publish or a result before it is acknowledged; 0 means none")
 	c.duration(&b.Queue.WaitTimeout, "wait_timeout", time.Second, "how long to wait for them, at most half of redis.read_timeout; then the call fails and is to be repeated")
 	c.duration(&b.StateTTL, "state_ttl", redis.DefaultStateTTL, "how long a job's state is kept")
 	c.duration(&b.CompletionTTL, "completion_ttl", redis.DefaultStateTTL, "how long a job's completion events are kept")
 	c.number(&b.EventBytes, "event_bytes", redis.DefaultEventBytes, "how many bytes of events a job may have before its terminal one")
-	c.duration(&b.RequestWindow, "request_window", 24*time.Hour, "how long a request_id is remembered")
+	c.duration(&b.RequestWindow, "request_window", 24*time.Hour, "how long a request_id is remembered after the last call with it")
 	c.duration(&b.DeadLetterTTL, "dead_letter_ttl", 30*24*time.Hour, "how long dead letters are kept")
 
 	c.sections["queues"] = c.readQueues
@@ -124,6 +127,7 @@ func (c *config) load(env func(string) (string, bool)) error {
 		return usageError(err)
 	}
 	c.Broker.Queue.Encoding = redis.Encoding(c.encoding)
+	c.Broker.Queue.Groups = redis.Groups(c.groups)
 	var err error
 	errs := []error{
 		c.secretFile(&c.Redis.Password, "redis.password", c.Redis.PasswordFile),
@@ -178,7 +182,8 @@ func (c *config) redisAddresses() error {
 func (c *config) positive() error {
 	positive := map[string]bool{
 		"max_connections": c.MaxConnections > 0, "max_connections_per_peer": c.MaxConnectionsPerPeer > 0,
-		"max_calls": c.MaxCalls > 0, "max_watched_jobs": c.MaxWatchedJobs > 0, "max_wait": c.MaxWait > 0, "shutdown_timeout": c.ShutdownTimeout > 0,
+		"max_calls": c.MaxCalls > 0, "max_watched_jobs": c.MaxWatchedJobs > 0, "max_queues": c.Broker.MaxQueues > 0,
+		"max_wait": c.MaxWait > 0, "shutdown_timeout": c.ShutdownTimeout > 0,
 		"redis.pool_size": c.Redis.PoolSize > 0, "redis.read_timeout": c.Redis.ReadTimeout > 0, "redis.write_timeout": c.Redis.WriteTimeout > 0,
 		"max_attempts": c.Broker.Queue.MaxAttempts > 0, "max_crashes": c.Broker.Queue.MaxCrashes > 0,
 		"retry_min": c.Broker.Queue.RetryMin > 0, "retry_max": c.Broker.Queue.RetryMax > 0,

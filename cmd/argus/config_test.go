@@ -195,3 +195,33 @@ func plainDefault(value string) string {
 	}
 	return "`" + strings.NewReplacer("h0m0s", "h", "m0s", "m").Replace(value) + "`"
 }
+
+// Groups are a list or one name, in the file, the environment and a flag, for all queues or one.
+func TestGroupSettings(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"groups: [a, b]":                      "[a b] []",
+		"groups: any":                         "[any] []",
+		"groups: a, b":                        "[a b] []",
+		"queues: {q: {groups: [a, b]}}":       "[] [a b]",
+		"queues: {q: {groups: any}}":          "[] [any]",
+		"groups: x\nqueues: {q: {lease: 1m}}": "[x] []",
+	} {
+		c, err := load(t, map[string]string{"ARGUS_CONFIG": writeFile(t, "argus.yaml", text)})
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if got := fmt.Sprint(c.Broker.Queue.Groups, " ", c.Broker.Queues["q"].Groups); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+	if c, err := load(t, map[string]string{"ARGUS_GROUPS": "a"}, "--groups", "b,c"); err != nil || fmt.Sprint(c.Broker.Queue.Groups) != "[b c]" {
+		t.Error(c, err)
+	}
+	for _, bad := range []string{"groups: [any, a]", "groups: ['{']", "queues: {q: {groups: {a: b}}}"} {
+		if _, err := load(t, map[string]string{"ARGUS_CONFIG": writeFile(t, "argus.yaml", bad)}); err == nil || !strings.Contains(strings.ToLower(err.Error()), "groups") {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+}

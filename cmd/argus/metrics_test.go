@@ -19,7 +19,7 @@ import (
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	e := redistest.Embedded(t)
-	client, err := redis.NewClient(redis.Config{Addr: e.Addr, Prefix: e.Prefix, ReadTimeout: redistest.Patience, WriteTimeout: redistest.Patience})
+	client, err := redis.NewClient(redis.Config{Addr: e.Addr, Username: e.Username, Password: e.Password, Prefix: e.Prefix, ReadTimeout: redistest.Patience, WriteTimeout: redistest.Patience})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -16,6 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
+	"github.com/hikmaai-io/argus-queue/redis"
 )
 
 // print prints a message as the output setting says; rows is its table.
@@ -43,7 +46,7 @@ func toJSON(message proto.Message, indented bool) (string, error) {
 	} else {
 		err = json.Compact(&b, text)
 	}
-	return b.String(), err
+	return visible(b.String()), err
 }
 
 // table prints rows in columns.
@@ -82,14 +85,34 @@ func layout(rows [][]string, isColoured bool) string {
 	return text.String()
 }
 
-// printable keeps a value from steering the terminal, and from breaking the table.
+// printable keeps a value from steering the terminal, from breaking the table, and from
+// looking like another one.
 func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+	return visible(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r
-	}, text)
+	}, text))
+}
+
+// visible writes characters that can't be seen, or change the direction of text, as JSON
+// escapes them.
+func visible(text string) string {
+	if !strings.ContainsFunc(text, redis.IsInvisible) {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if !redis.IsInvisible(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&b, "\\u%04x", unit)
+		}
+	}
+	return b.String()
 }
 
 // fieldRows are a map as rows, in the order of the names.

@@ -73,21 +73,25 @@ func (p *program) queueList() *cobra.Command {
 		Example: "  argus queue ls",
 		Args:    noArgsBut("argus queue describe %s"),
 	}, func(ctx context.Context, c *client, _ []string) error {
-		response, err := c.admin.ListQueues(ctx, &argusv1.ListQueuesRequest{})
-		if err != nil {
-			return err
-		}
-		if c.Output != "table" {
+		rows, request := [][]string{queueHeads}, &argusv1.ListQueuesRequest{}
+		for {
+			response, err := c.admin.ListQueues(ctx, request)
+			if err != nil {
+				return err
+			}
 			for _, q := range response.GetQueues() {
-				if err := c.print(q); err != nil {
+				if c.Output == "table" {
+					rows = append(rows, queueRow(q))
+				} else if err := c.print(q); err != nil {
 					return err
 				}
 			}
-			return nil
+			if request.PageToken = response.GetNextPageToken(); request.PageToken == "" {
+				break
+			}
 		}
-		rows := [][]string{queueHeads}
-		for _, q := range response.GetQueues() {
-			rows = append(rows, queueRow(q))
+		if c.Output != "table" {
+			return nil
 		}
 		return c.table(rows...)
 	})
@@ -99,7 +103,7 @@ func (p *program) queueDescribe() *cobra.Command {
 	command, c := p.command(&cobra.Command{
 		Use:   "describe [QUEUE]",
 		Short: "Show what a queue holds, who works on it, and what on",
-		Long: `Show what a queue holds, its consumers, and what they have: the 20 tasks that have been
+		Long: `Show what a queue holds, its consumer groups and consumers, and what they have: the 20 tasks that have been
 there longest in each group. Without a name it is the server's default queue.`,
 		Example: "  argus queue describe\n  argus queue describe nightly",
 		Args:    optionalQueue,
@@ -112,11 +116,14 @@ there longest in each group. Without a name it is the server's default queue.`,
 		if err := c.print(q, queueHeads, queueRow(q)); err != nil || c.Output != "table" {
 			return err
 		}
+		if err := c.section(groupRows(q.GetGroups())); err != nil {
+			return err
+		}
 		consumers, err := c.admin.ListConsumers(ctx, &argusv1.ListConsumersRequest{Queue: q.GetName()})
 		if err != nil {
 			return err
 		}
-		rows := [][]string{{"GROUP", "CONSUMER", "HAS", "LAST ASKED"}}
+		rows := [][]string{{"IN GROUP", "CONSUMER", "HAS", "LAST ASKED"}}
 		for _, consumer := range consumers.GetConsumers() {
 			rows = append(rows, []string{idText(consumer.GetGroup()), idText(consumer.GetName()), strconv.FormatInt(consumer.GetPending(), 10),
 				consumer.GetIdle().AsDuration().Round(time.Second).String() + " ago"})

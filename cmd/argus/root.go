@@ -93,7 +93,7 @@ func (p *program) root() *cobra.Command {
 	grouped("server", "Server:", p.demo(), p.dev(), p.serve(), p.configCommands())
 	grouped("producer", "Publish and wait:", p.publish(), p.watch(), p.await())
 	grouped("worker", "Work:", p.worker(), p.read(), p.complete(), p.ack(), p.nack(), p.extend())
-	grouped("job", "Jobs and queues:", p.stateCommands(), p.jobCommands(), p.queueCommands(), p.deadCommands())
+	grouped("job", "Jobs and queues:", p.stateCommands(), p.jobCommands(), p.queueCommands(), p.groupCommands(), p.deadCommands())
 	root.AddCommand(p.bench())
 	root.AddCommand(p.version())
 	root.Flags().Bool("version", false, "print the version")
@@ -124,7 +124,11 @@ func (p *program) fail(root, command *cobra.Command, err error) int {
 	if coded.help && !strings.Contains(text, "\n") {
 		text += fmt.Sprintf(" (see '%s --help')", command.CommandPath())
 	}
-	fmt.Fprintf(p.stderr, "%s: %s\n", command.CommandPath(), text)
+	lines := strings.Split(text, "\n")
+	for i := range lines {
+		lines[i] = printable(lines[i])
+	}
+	fmt.Fprintf(p.stderr, "%s: %s\n", command.CommandPath(), strings.Join(lines, "\n"))
 	return coded.code
 }
 

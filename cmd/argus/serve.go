@@ -102,6 +102,11 @@ func (p *program) run(ctx context.Context, c *config, started func(addr string, 
 	}
 	defer store.close()
 	c.Broker.Logger = log
+	if c.useRedis() {
+		if err := checkRedis(ctx, store.client, c, log); err != nil {
+			return err
+		}
+	}
 	broker, err := newBroker(ctx, store.client, c)
 	if err != nil {
 		return err

@@ -15,8 +15,8 @@ import (
 )
 
 // settings reads what a command is told, flags over environment over a YAML file over
-// defaults. Each setting is written once, as one call of text, number, duration or
-// toggle; its flag, its environment variable and its YAML key follow from its name:
+// defaults. Each setting is written once, as one call of text, number, duration,
+// list or toggle; its flag, its environment variable and its YAML key follow from its name:
 //
 //	redis.pool_size   --redis-pool-size   ARGUS_REDIS_POOL_SIZE   redis: {pool_size: …}
 //
@@ -111,6 +111,28 @@ func (s *settings) duration(p *time.Duration, key string, value time.Duration, u
 	name, help := s.add(key, usage)
 	s.flags.DurationVar(p, name, value, help)
 	s.annotate(key)
+}
+
+func (s *settings) list(p *names, key, usage string) {
+	name, help := s.add(key, usage)
+	s.flags.Var(p, name, help)
+}
+
+// names are a list as a flag's value: separated by commas.
+type names []string
+
+func (n *names) String() string { return strings.Join(*n, ",") }
+
+func (n *names) Type() string { return "list" }
+
+func (n *names) Set(text string) error {
+	*n = nil
+	for name := range strings.SplitSeq(text, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			*n = append(*n, name)
+		}
+	}
+	return nil
 }
 
 func (s *settings) toggle(p *bool, key string, value bool, usage string) {
@@ -208,12 +230,23 @@ func (s *settings) flatten(path string, tree map[string]any, into map[string]str
 			errs = append(errs, fmt.Errorf("%s: unknown key %s", s.file, key))
 		case isMap:
 			errs = append(errs, fmt.Errorf("%s: %s: want one value", s.file, key))
+		case isList(value) && s.flags.Lookup(flagName(key)).Value.Type() == new(names).Type():
+			var list []string
+			for _, item := range value.([]any) {
+				list = append(list, fmt.Sprint(item))
+			}
+			into[key] = strings.Join(list, ",")
 		case value == nil: // "key:" with nothing after it: as if it were not there
 		default:
 			into[key] = fmt.Sprint(value)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func isList(value any) bool {
+	_, ok := value.([]any)
+	return ok
 }
 
 func (s *settings) isGroup(key string) bool {

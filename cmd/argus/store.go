@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/hikmaai-io/argus-queue/redis"
 )
@@ -40,9 +42,6 @@ func openStore(c *config, log *slog.Logger) (*store, error) {
 		return nil, codedError{code: exitUnavailable, err: fmt.Errorf(
 			"can't use Redis at %s (%s). Is it running, and are --redis-addr and the password right? `argus dev` needs no Redis", config.Addr, rootCause(err))}
 	}
-	if c.useRedis() {
-		warnOfEviction(client, log)
-	}
 	s.client, s.close = client, func() { _ = client.Close(); closeEmbedded() }
 	return s, nil
 }
@@ -56,17 +55,41 @@ func rootCause(err error) string {
 	return text
 }
 
-// warnOfEviction warns of a Redis that deletes queues when it is full.
-func warnOfEviction(client *redis.Client, log *slog.Logger) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+// checkRedis refuses a Redis whose ACL would let calls fail half-way, and warns of what else may
+// lose data. What it can't find out is no reason not to start.
+func checkRedis(ctx context.Context, client *redis.Client, c *config, log *slog.Logger) error {
+	ctx, cancel := context.WithTimeout(ctx, c.Redis.ReadTimeout)
 	defer cancel()
-	policy, err := client.EvictionPolicy(ctx)
+	permissions, err := client.Permissions(ctx, c.Broker)
 	if err != nil {
-		log.Debug("Redis does not tell its eviction policy", "error", err)
-		return
+		log.Warn("could not check the permissions of the Redis user", "error", err)
 	}
-	if strings.HasPrefix(policy, "allkeys-") {
+	if err := permissions.Err(); err != nil {
+		return usageError(fmt.Errorf("redis.username: %w", err))
+	}
+	if err := client.CheckPrefix(ctx); errors.Is(err, redis.ErrInvalid) {
+		return c.rename(err, redisKey)
+	} else if err != nil {
+		log.Warn("could not check whether another prefix begins with this one", "error", err)
+	}
+	for _, rule := range slices.Sorted(maps.Keys(permissions.Optional)) {
+		log.Warn("the Redis user lacks a permission", "rule", rule, "without_it", permissions.Optional[rule])
+	}
+	warnOfEviction(ctx, client, log)
+	return nil
+}
+
+// warnOfEviction warns of a Redis that deletes what it holds when it is full.
+func warnOfEviction(ctx context.Context, client *redis.Client, log *slog.Logger) {
+	policy, err := client.EvictionPolicy(ctx)
+	switch {
+	case err != nil:
+		log.Debug("Redis does not tell its eviction policy", "error", err)
+	case strings.HasPrefix(policy, "allkeys-"):
 		log.Warn("Redis deletes whole queues when its memory is full: set maxmemory-policy noeviction", "maxmemory-policy", policy)
+	case strings.HasPrefix(policy, "volatile-"):
+		log.Warn("Redis deletes states, results, dead letters and request ids when its memory is full: set maxmemory-policy noeviction",
+			"maxmemory-policy", policy)
 	}
 }
 

@@ -1,25 +1,27 @@
 -- Leases tasks to a consumer. Creates the group, from the stream's beginning, when
--- the stream is there and the group is not.
+-- the stream is there, the group is not, and it may be.
 --
 -- KEYS  1 task stream   2 mark of a paused queue   3 cancelled jobs
 --       4 uncounted deliveries   5 hash: where each group began
---       6… the keys of fairness, if any
+--       6 groups that were created   7… the keys of fairness, if any
 -- ARGV  1 group   2 consumer   3 how many   4 lease, ms
 --       5 'claim': expired leases first, then new tasks; 'new': new tasks only;
 --         'own': what the consumer holds, longest held first
 --       6 how many bytes of entries at most; one entry is given in any case
 --       7 what an entry counts beside its fields, bytes   8 what a field counts
 --       9 how the queue is fair
+--       10 'named' when the settings name the group; 'any' when they allow any; or ''
 -- Returns {now in ms, number of leases whose entry is gone, 'MORE' when expired leases
---         may be left, 'PAUSED' or '', 'CREATED' when the group was, 'ABSENT' when there
---         is no stream or '', entry, entry, …} where an entry is
+--         may be left, 'PAUSED' or '', 'CREATED' when the group was; 'ABSENT' when there
+--         is no stream; 'NO_GROUP' when the group may not be created, 'GROUPS' when there
+--         are as many as there may be; or '', entry, entry, …} where an entry is
 --         {id, delivery count, {field, value, …}, 'CANCELLED' when its job was or '',
 --         how many of the deliveries don't count}
 local stream, group, consumer = KEYS[1], ARGV[1], ARGV[2]
 local want, lease, mode = tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local room, per_entry, per_field = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local out, gone, more, health, taken = {text(now_ms())}, 0, '', '', 0
-local f = fairness(ARGV[9], 6)
+local f = fairness(ARGV[9], 7)
 local some_cancelled, some_uncounted = false, false
 if call('EXISTS', KEYS[2], KEYS[3], KEYS[4]) > 0 then
   if mode ~= 'own' and call('EXISTS', KEYS[2]) == 1 then return {out[1], '0', 'PAUSED', ''} end
@@ -32,10 +34,15 @@ local function in_group(...)
   local reply = redis.pcall(...)
   if type(reply) ~= 'table' or not reply.err then return reply end
   if not string.find(reply.err, 'NOGROUP', 1, true) then error(reply.err) end
-  if call('EXISTS', stream) == 0 then
+  health = ''
+  if ARGV[10] == '' and call('SISMEMBER', KEYS[6], group) == 0 then
+    health = 'NO_GROUP'
+  elseif call('EXISTS', stream) == 0 then
     health = 'ABSENT'
-    return nil
+  elseif ARGV[10] == 'any' and #call('XINFO', 'GROUPS', stream) >= max_groups then
+    health = 'GROUPS'
   end
+  if health ~= '' then return nil end
   call('XGROUP', 'CREATE', stream, group, '0')
   call('HSET', KEYS[5], group, '0-0')
   health = 'CREATED'
@@ -107,6 +114,7 @@ local function read()
         more = 'MORE'
       end
     end
+    if health == 'NO_GROUP' or health == 'GROUPS' then return end
     if #entries < n and move(n - #entries) == 0 then return end
     if taken > 0 then step = math.min(64, math.ceil(room * taken / (tonumber(ARGV[6]) - room))) end
   end
@@ -127,7 +135,7 @@ else
     if #expired == want or taken + gone < #expired then more = 'MORE' end
   end
   read()
-  feed(f, stream)
+  if health ~= 'NO_GROUP' and health ~= 'GROUPS' then feed(f, stream) end
 end
 table.insert(out, 2, text(gone))
 table.insert(out, 3, more)

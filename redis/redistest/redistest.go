@@ -30,6 +30,8 @@ type Engine struct {
 	Addr string
 	// Prefix is this test's own: nothing else uses it.
 	Prefix string
+	// Username and Password are of the user that the service is; empty for the default user.
+	Username, Password string
 	// Shards, if not 0, is how many shards Base is spread over; then Prefix is the first's.
 	Shards int
 	Base   string
@@ -70,15 +72,36 @@ func Embedded(t testing.TB) Engine {
 	return Engine{Name: "miniredis", Addr: miniredis.RunT(t).Addr(), Prefix: newPrefix()}
 }
 
-var shared = sync.OnceValues(func() (*Server, error) { return start() })
+// Permissions are the ACL rules that the service needs on its keys and channels:
+// docs/operations.md lists them.
+var Permissions = strings.Fields(`-@all
+	+ping +select +time +wait +multi +exec +eval +evalsha +publish +scan +info
+	+client|tracking +memory|usage
+	+exists +del +copy +rename +pexpire +pttl +get +set
+	+hset +hsetnx +hget +hmget +hgetall +hdel +hexists +hincrby +hkeys +hlen +hscan +hstrlen
+	+sadd +srem +scard +smembers +sismember
+	+zadd +zrem +zscore +zmscore +zcard +zscan +zrange +zrangebyscore +zrangebylex +zlexcount +zremrangebyscore
+	+xadd +xack +xdel +xlen +xrange +xrevrange +xread +xreadgroup +xtrim +xclaim +xpending
+	+xinfo|groups +xinfo|consumers +xgroup|create +xgroup|destroy +xgroup|delconsumer`)
 
-// Shared is the redis-server that all tests of a package share. The package needs
-// Main.
+// The user that the service is on the shared server, with Permissions and no others.
+const username, password = "argus", "secret"
+
+var shared = sync.OnceValues(func() (*Server, error) {
+	tests := fmt.Sprintf("t%d-*", os.Getpid())
+	user := append([]string{username, "on", ">" + password, "~" + tests, "~{" + tests, "&" + tests, "&{" + tests}, Permissions...)
+	return start(append([]string{"--user"}, user...)...)
+})
+
+// Shared is the redis-server that all tests of a package share, used by a user that has
+// Permissions only. The package needs Main.
 func Shared(t testing.TB) Engine {
 	t.Helper()
 	server, err := shared()
 	need(t, err)
-	return Engine{Name: "redis", Addr: server.Addr, Prefix: newPrefix()}
+	e := server.Engine()
+	e.Username, e.Password = username, password
+	return e
 }
 
 // Sharded is the shared redis-server, with shards.

@@ -206,7 +206,14 @@ type ConsumerGroup struct {
 	// How many its consumers have.
 	Pending int64 `protobuf:"varint,3,opt,name=pending,proto3" json:"pending,omitempty"`
 	// How many consumers it has.
-	Consumers     int32 `protobuf:"varint,4,opt,name=consumers,proto3" json:"consumers,omitempty"`
+	Consumers int32 `protobuf:"varint,4,opt,name=consumers,proto3" json:"consumers,omitempty"`
+	// How long ago one of its consumers last asked for work; unset when it has none. Only
+	// GetQueue tells.
+	Idle *durationpb.Duration `protobuf:"bytes,5,opt,name=idle,proto3" json:"idle,omitempty"`
+	// Tasks wait for the group, and none of its consumers has asked for work for 10 minutes. It
+	// keeps them in the queue: start a worker of the group, or delete the group. Only GetQueue
+	// tells.
+	Unread        bool `protobuf:"varint,6,opt,name=unread,proto3" json:"unread,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -269,9 +276,27 @@ func (x *ConsumerGroup) GetConsumers() int32 {
 	return 0
 }
 
-// ListQueuesRequest is empty.
+func (x *ConsumerGroup) GetIdle() *durationpb.Duration {
+	if x != nil {
+		return x.Idle
+	}
+	return nil
+}
+
+func (x *ConsumerGroup) GetUnread() bool {
+	if x != nil {
+		return x.Unread
+	}
+	return false
+}
+
+// ListQueuesRequest asks for queues.
 type ListQueuesRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many at most, 1 to 1000; 0 means 1000.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -306,11 +331,27 @@ func (*ListQueuesRequest) Descriptor() ([]byte, []int) {
 	return file_argus_v1_admin_proto_rawDescGZIP(), []int{2}
 }
 
-// ListQueuesResponse is the queues.
+func (x *ListQueuesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListQueuesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListQueuesResponse is a page.
 type ListQueuesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// In the order of their names.
-	Queues        []*Queue `protobuf:"bytes,1,rep,name=queues,proto3" json:"queues,omitempty"`
+	Queues []*Queue `protobuf:"bytes,1,rep,name=queues,proto3" json:"queues,omitempty"`
+	// What to ask for next; empty at the end.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -350,6 +391,13 @@ func (x *ListQueuesResponse) GetQueues() []*Queue {
 		return x.Queues
 	}
 	return nil
+}
+
+func (x *ListQueuesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
 }
 
 // GetQueueRequest names a queue.
@@ -1915,6 +1963,208 @@ func (*ResumeQueueResponse) Descriptor() ([]byte, []int) {
 	return file_argus_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
+// CreateGroupRequest names a consumer group.
+type CreateGroupRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The queue; empty means the default queue.
+	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
+	// The group. Required.
+	Group         string `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateGroupRequest) Reset() {
+	*x = CreateGroupRequest{}
+	mi := &file_argus_v1_admin_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateGroupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateGroupRequest) ProtoMessage() {}
+
+func (x *CreateGroupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_argus_v1_admin_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateGroupRequest.ProtoReflect.Descriptor instead.
+func (*CreateGroupRequest) Descriptor() ([]byte, []int) {
+	return file_argus_v1_admin_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *CreateGroupRequest) GetQueue() string {
+	if x != nil {
+		return x.Queue
+	}
+	return ""
+}
+
+func (x *CreateGroupRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+// CreateGroupResponse tells what happened.
+type CreateGroupResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// False when the group was there.
+	Created       bool `protobuf:"varint,1,opt,name=created,proto3" json:"created,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateGroupResponse) Reset() {
+	*x = CreateGroupResponse{}
+	mi := &file_argus_v1_admin_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateGroupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateGroupResponse) ProtoMessage() {}
+
+func (x *CreateGroupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_argus_v1_admin_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateGroupResponse.ProtoReflect.Descriptor instead.
+func (*CreateGroupResponse) Descriptor() ([]byte, []int) {
+	return file_argus_v1_admin_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *CreateGroupResponse) GetCreated() bool {
+	if x != nil {
+		return x.Created
+	}
+	return false
+}
+
+// DeleteGroupRequest names a consumer group.
+type DeleteGroupRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The queue; empty means the default queue.
+	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
+	// The group. Required.
+	Group string `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
+	// Delete it although its workers hold tasks: they lose their leases.
+	Force         bool `protobuf:"varint,3,opt,name=force,proto3" json:"force,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteGroupRequest) Reset() {
+	*x = DeleteGroupRequest{}
+	mi := &file_argus_v1_admin_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteGroupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteGroupRequest) ProtoMessage() {}
+
+func (x *DeleteGroupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_argus_v1_admin_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteGroupRequest.ProtoReflect.Descriptor instead.
+func (*DeleteGroupRequest) Descriptor() ([]byte, []int) {
+	return file_argus_v1_admin_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *DeleteGroupRequest) GetQueue() string {
+	if x != nil {
+		return x.Queue
+	}
+	return ""
+}
+
+func (x *DeleteGroupRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *DeleteGroupRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+// DeleteGroupResponse is empty.
+type DeleteGroupResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteGroupResponse) Reset() {
+	*x = DeleteGroupResponse{}
+	mi := &file_argus_v1_admin_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteGroupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteGroupResponse) ProtoMessage() {}
+
+func (x *DeleteGroupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_argus_v1_admin_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteGroupResponse.ProtoReflect.Descriptor instead.
+func (*DeleteGroupResponse) Descriptor() ([]byte, []int) {
+	return file_argus_v1_admin_proto_rawDescGZIP(), []int{32}
+}
+
 var File_argus_v1_admin_proto protoreflect.FileDescriptor
 
 const file_argus_v1_admin_proto_rawDesc = "" +
@@ -1929,15 +2179,21 @@ const file_argus_v1_admin_proto_rawDesc = "" +
 	"\x13oldest_publish_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x11oldestPublishTime\x129\n" +
 	"\n" +
 	"pause_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tpauseTime\x12/\n" +
-	"\x06groups\x18\b \x03(\v2\x17.argus.v1.ConsumerGroupR\x06groups\"u\n" +
+	"\x06groups\x18\b \x03(\v2\x17.argus.v1.ConsumerGroupR\x06groups\"\xbc\x01\n" +
 	"\rConsumerGroup\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\awaiting\x18\x02 \x01(\x03R\awaiting\x12\x18\n" +
 	"\apending\x18\x03 \x01(\x03R\apending\x12\x1c\n" +
-	"\tconsumers\x18\x04 \x01(\x05R\tconsumers\"\x13\n" +
-	"\x11ListQueuesRequest\"=\n" +
+	"\tconsumers\x18\x04 \x01(\x05R\tconsumers\x12-\n" +
+	"\x04idle\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x04idle\x12\x16\n" +
+	"\x06unread\x18\x06 \x01(\bR\x06unread\"O\n" +
+	"\x11ListQueuesRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"e\n" +
 	"\x12ListQueuesResponse\x12'\n" +
-	"\x06queues\x18\x01 \x03(\v2\x0f.argus.v1.QueueR\x06queues\"'\n" +
+	"\x06queues\x18\x01 \x03(\v2\x0f.argus.v1.QueueR\x06queues\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"'\n" +
 	"\x0fGetQueueRequest\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\"9\n" +
 	"\x10GetQueueResponse\x12%\n" +
@@ -2046,20 +2302,32 @@ const file_argus_v1_admin_proto_rawDesc = "" +
 	"\x12PauseQueueResponse\"*\n" +
 	"\x12ResumeQueueRequest\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\"\x15\n" +
-	"\x13ResumeQueueResponse*\x83\x01\n" +
+	"\x13ResumeQueueResponse\"@\n" +
+	"\x12CreateGroupRequest\x12\x14\n" +
+	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x14\n" +
+	"\x05group\x18\x02 \x01(\tR\x05group\"/\n" +
+	"\x13CreateGroupResponse\x12\x18\n" +
+	"\acreated\x18\x01 \x01(\bR\acreated\"V\n" +
+	"\x12DeleteGroupRequest\x12\x14\n" +
+	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x14\n" +
+	"\x05group\x18\x02 \x01(\tR\x05group\x12\x14\n" +
+	"\x05force\x18\x03 \x01(\bR\x05force\"\x15\n" +
+	"\x13DeleteGroupResponse*\x83\x01\n" +
 	"\tTaskPlace\x12\x1a\n" +
 	"\x16TASK_PLACE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12TASK_PLACE_WAITING\x10\x01\x12\x15\n" +
 	"\x11TASK_PLACE_LEASED\x10\x02\x12\x16\n" +
 	"\x12TASK_PLACE_DELAYED\x10\x03\x12\x13\n" +
-	"\x0fTASK_PLACE_DEAD\x10\x042\xa9\a\n" +
+	"\x0fTASK_PLACE_DEAD\x10\x042\xc1\b\n" +
 	"\x05Admin\x12G\n" +
 	"\n" +
 	"ListQueues\x12\x1b.argus.v1.ListQueuesRequest\x1a\x1c.argus.v1.ListQueuesResponse\x12A\n" +
 	"\bGetQueue\x12\x19.argus.v1.GetQueueRequest\x1a\x1a.argus.v1.GetQueueResponse\x12P\n" +
 	"\rListConsumers\x12\x1e.argus.v1.ListConsumersRequest\x1a\x1f.argus.v1.ListConsumersResponse\x12J\n" +
 	"\vListPending\x12\x1c.argus.v1.ListPendingRequest\x1a\x1d.argus.v1.ListPendingResponse\x12D\n" +
-	"\tListTasks\x12\x1a.argus.v1.ListTasksRequest\x1a\x1b.argus.v1.ListTasksResponse\x12;\n" +
+	"\tListTasks\x12\x1a.argus.v1.ListTasksRequest\x1a\x1b.argus.v1.ListTasksResponse\x12J\n" +
+	"\vCreateGroup\x12\x1c.argus.v1.CreateGroupRequest\x1a\x1d.argus.v1.CreateGroupResponse\x12J\n" +
+	"\vDeleteGroup\x12\x1c.argus.v1.DeleteGroupRequest\x1a\x1d.argus.v1.DeleteGroupResponse\x12;\n" +
 	"\x06GetJob\x12\x17.argus.v1.GetJobRequest\x1a\x18.argus.v1.GetJobResponse\x12V\n" +
 	"\x0fListDeadLetters\x12 .argus.v1.ListDeadLettersRequest\x1a!.argus.v1.ListDeadLettersResponse\x12_\n" +
 	"\x12RedriveDeadLetters\x12#.argus.v1.RedriveDeadLettersRequest\x1a$.argus.v1.RedriveDeadLettersResponse\x12\\\n" +
@@ -2083,7 +2351,7 @@ func file_argus_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_argus_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_argus_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_argus_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_argus_v1_admin_proto_goTypes = []any{
 	(TaskPlace)(0),                     // 0: argus.v1.TaskPlace
 	(*Queue)(nil),                      // 1: argus.v1.Queue
@@ -2115,67 +2383,76 @@ var file_argus_v1_admin_proto_goTypes = []any{
 	(*PauseQueueResponse)(nil),         // 27: argus.v1.PauseQueueResponse
 	(*ResumeQueueRequest)(nil),         // 28: argus.v1.ResumeQueueRequest
 	(*ResumeQueueResponse)(nil),        // 29: argus.v1.ResumeQueueResponse
-	nil,                                // 30: argus.v1.DeadLetter.FieldsEntry
-	nil,                                // 31: argus.v1.DeadLetter.BinaryFieldsEntry
-	(*timestamppb.Timestamp)(nil),      // 32: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 33: google.protobuf.Duration
-	(JobStatus)(0),                     // 34: argus.v1.JobStatus
-	(*CompletionEvent)(nil),            // 35: argus.v1.CompletionEvent
-	(*Task)(nil),                       // 36: argus.v1.Task
+	(*CreateGroupRequest)(nil),         // 30: argus.v1.CreateGroupRequest
+	(*CreateGroupResponse)(nil),        // 31: argus.v1.CreateGroupResponse
+	(*DeleteGroupRequest)(nil),         // 32: argus.v1.DeleteGroupRequest
+	(*DeleteGroupResponse)(nil),        // 33: argus.v1.DeleteGroupResponse
+	nil,                                // 34: argus.v1.DeadLetter.FieldsEntry
+	nil,                                // 35: argus.v1.DeadLetter.BinaryFieldsEntry
+	(*timestamppb.Timestamp)(nil),      // 36: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 37: google.protobuf.Duration
+	(JobStatus)(0),                     // 38: argus.v1.JobStatus
+	(*CompletionEvent)(nil),            // 39: argus.v1.CompletionEvent
+	(*Task)(nil),                       // 40: argus.v1.Task
 }
 var file_argus_v1_admin_proto_depIdxs = []int32{
-	32, // 0: argus.v1.Queue.oldest_publish_time:type_name -> google.protobuf.Timestamp
-	32, // 1: argus.v1.Queue.pause_time:type_name -> google.protobuf.Timestamp
+	36, // 0: argus.v1.Queue.oldest_publish_time:type_name -> google.protobuf.Timestamp
+	36, // 1: argus.v1.Queue.pause_time:type_name -> google.protobuf.Timestamp
 	2,  // 2: argus.v1.Queue.groups:type_name -> argus.v1.ConsumerGroup
-	1,  // 3: argus.v1.ListQueuesResponse.queues:type_name -> argus.v1.Queue
-	1,  // 4: argus.v1.GetQueueResponse.queue:type_name -> argus.v1.Queue
-	33, // 5: argus.v1.Consumer.idle:type_name -> google.protobuf.Duration
-	7,  // 6: argus.v1.ListConsumersResponse.consumers:type_name -> argus.v1.Consumer
-	0,  // 7: argus.v1.TaskInfo.place:type_name -> argus.v1.TaskPlace
-	32, // 8: argus.v1.TaskInfo.lease_expire_time:type_name -> google.protobuf.Timestamp
-	32, // 9: argus.v1.TaskInfo.due_time:type_name -> google.protobuf.Timestamp
-	32, // 10: argus.v1.TaskInfo.publish_time:type_name -> google.protobuf.Timestamp
-	10, // 11: argus.v1.ListPendingResponse.tasks:type_name -> argus.v1.TaskInfo
-	0,  // 12: argus.v1.ListTasksRequest.place:type_name -> argus.v1.TaskPlace
-	10, // 13: argus.v1.ListTasksResponse.tasks:type_name -> argus.v1.TaskInfo
-	34, // 14: argus.v1.GetJobResponse.status:type_name -> argus.v1.JobStatus
-	35, // 15: argus.v1.GetJobResponse.result:type_name -> argus.v1.CompletionEvent
-	10, // 16: argus.v1.GetJobResponse.task:type_name -> argus.v1.TaskInfo
-	10, // 17: argus.v1.DeadLetter.info:type_name -> argus.v1.TaskInfo
-	32, // 18: argus.v1.DeadLetter.death_time:type_name -> google.protobuf.Timestamp
-	36, // 19: argus.v1.DeadLetter.task:type_name -> argus.v1.Task
-	30, // 20: argus.v1.DeadLetter.fields:type_name -> argus.v1.DeadLetter.FieldsEntry
-	31, // 21: argus.v1.DeadLetter.binary_fields:type_name -> argus.v1.DeadLetter.BinaryFieldsEntry
-	17, // 22: argus.v1.ListDeadLettersResponse.dead_letters:type_name -> argus.v1.DeadLetter
-	3,  // 23: argus.v1.Admin.ListQueues:input_type -> argus.v1.ListQueuesRequest
-	5,  // 24: argus.v1.Admin.GetQueue:input_type -> argus.v1.GetQueueRequest
-	8,  // 25: argus.v1.Admin.ListConsumers:input_type -> argus.v1.ListConsumersRequest
-	11, // 26: argus.v1.Admin.ListPending:input_type -> argus.v1.ListPendingRequest
-	13, // 27: argus.v1.Admin.ListTasks:input_type -> argus.v1.ListTasksRequest
-	15, // 28: argus.v1.Admin.GetJob:input_type -> argus.v1.GetJobRequest
-	18, // 29: argus.v1.Admin.ListDeadLetters:input_type -> argus.v1.ListDeadLettersRequest
-	20, // 30: argus.v1.Admin.RedriveDeadLetters:input_type -> argus.v1.RedriveDeadLettersRequest
-	22, // 31: argus.v1.Admin.DeleteDeadLetters:input_type -> argus.v1.DeleteDeadLettersRequest
-	24, // 32: argus.v1.Admin.PurgeQueue:input_type -> argus.v1.PurgeQueueRequest
-	26, // 33: argus.v1.Admin.PauseQueue:input_type -> argus.v1.PauseQueueRequest
-	28, // 34: argus.v1.Admin.ResumeQueue:input_type -> argus.v1.ResumeQueueRequest
-	4,  // 35: argus.v1.Admin.ListQueues:output_type -> argus.v1.ListQueuesResponse
-	6,  // 36: argus.v1.Admin.GetQueue:output_type -> argus.v1.GetQueueResponse
-	9,  // 37: argus.v1.Admin.ListConsumers:output_type -> argus.v1.ListConsumersResponse
-	12, // 38: argus.v1.Admin.ListPending:output_type -> argus.v1.ListPendingResponse
-	14, // 39: argus.v1.Admin.ListTasks:output_type -> argus.v1.ListTasksResponse
-	16, // 40: argus.v1.Admin.GetJob:output_type -> argus.v1.GetJobResponse
-	19, // 41: argus.v1.Admin.ListDeadLetters:output_type -> argus.v1.ListDeadLettersResponse
-	21, // 42: argus.v1.Admin.RedriveDeadLetters:output_type -> argus.v1.RedriveDeadLettersResponse
-	23, // 43: argus.v1.Admin.DeleteDeadLetters:output_type -> argus.v1.DeleteDeadLettersResponse
-	25, // 44: argus.v1.Admin.PurgeQueue:output_type -> argus.v1.PurgeQueueResponse
-	27, // 45: argus.v1.Admin.PauseQueue:output_type -> argus.v1.PauseQueueResponse
-	29, // 46: argus.v1.Admin.ResumeQueue:output_type -> argus.v1.ResumeQueueResponse
-	35, // [35:47] is the sub-list for method output_type
-	23, // [23:35] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	37, // 3: argus.v1.ConsumerGroup.idle:type_name -> google.protobuf.Duration
+	1,  // 4: argus.v1.ListQueuesResponse.queues:type_name -> argus.v1.Queue
+	1,  // 5: argus.v1.GetQueueResponse.queue:type_name -> argus.v1.Queue
+	37, // 6: argus.v1.Consumer.idle:type_name -> google.protobuf.Duration
+	7,  // 7: argus.v1.ListConsumersResponse.consumers:type_name -> argus.v1.Consumer
+	0,  // 8: argus.v1.TaskInfo.place:type_name -> argus.v1.TaskPlace
+	36, // 9: argus.v1.TaskInfo.lease_expire_time:type_name -> google.protobuf.Timestamp
+	36, // 10: argus.v1.TaskInfo.due_time:type_name -> google.protobuf.Timestamp
+	36, // 11: argus.v1.TaskInfo.publish_time:type_name -> google.protobuf.Timestamp
+	10, // 12: argus.v1.ListPendingResponse.tasks:type_name -> argus.v1.TaskInfo
+	0,  // 13: argus.v1.ListTasksRequest.place:type_name -> argus.v1.TaskPlace
+	10, // 14: argus.v1.ListTasksResponse.tasks:type_name -> argus.v1.TaskInfo
+	38, // 15: argus.v1.GetJobResponse.status:type_name -> argus.v1.JobStatus
+	39, // 16: argus.v1.GetJobResponse.result:type_name -> argus.v1.CompletionEvent
+	10, // 17: argus.v1.GetJobResponse.task:type_name -> argus.v1.TaskInfo
+	10, // 18: argus.v1.DeadLetter.info:type_name -> argus.v1.TaskInfo
+	36, // 19: argus.v1.DeadLetter.death_time:type_name -> google.protobuf.Timestamp
+	40, // 20: argus.v1.DeadLetter.task:type_name -> argus.v1.Task
+	34, // 21: argus.v1.DeadLetter.fields:type_name -> argus.v1.DeadLetter.FieldsEntry
+	35, // 22: argus.v1.DeadLetter.binary_fields:type_name -> argus.v1.DeadLetter.BinaryFieldsEntry
+	17, // 23: argus.v1.ListDeadLettersResponse.dead_letters:type_name -> argus.v1.DeadLetter
+	3,  // 24: argus.v1.Admin.ListQueues:input_type -> argus.v1.ListQueuesRequest
+	5,  // 25: argus.v1.Admin.GetQueue:input_type -> argus.v1.GetQueueRequest
+	8,  // 26: argus.v1.Admin.ListConsumers:input_type -> argus.v1.ListConsumersRequest
+	11, // 27: argus.v1.Admin.ListPending:input_type -> argus.v1.ListPendingRequest
+	13, // 28: argus.v1.Admin.ListTasks:input_type -> argus.v1.ListTasksRequest
+	30, // 29: argus.v1.Admin.CreateGroup:input_type -> argus.v1.CreateGroupRequest
+	32, // 30: argus.v1.Admin.DeleteGroup:input_type -> argus.v1.DeleteGroupRequest
+	15, // 31: argus.v1.Admin.GetJob:input_type -> argus.v1.GetJobRequest
+	18, // 32: argus.v1.Admin.ListDeadLetters:input_type -> argus.v1.ListDeadLettersRequest
+	20, // 33: argus.v1.Admin.RedriveDeadLetters:input_type -> argus.v1.RedriveDeadLettersRequest
+	22, // 34: argus.v1.Admin.DeleteDeadLetters:input_type -> argus.v1.DeleteDeadLettersRequest
+	24, // 35: argus.v1.Admin.PurgeQueue:input_type -> argus.v1.PurgeQueueRequest
+	26, // 36: argus.v1.Admin.PauseQueue:input_type -> argus.v1.PauseQueueRequest
+	28, // 37: argus.v1.Admin.ResumeQueue:input_type -> argus.v1.ResumeQueueRequest
+	4,  // 38: argus.v1.Admin.ListQueues:output_type -> argus.v1.ListQueuesResponse
+	6,  // 39: argus.v1.Admin.GetQueue:output_type -> argus.v1.GetQueueResponse
+	9,  // 40: argus.v1.Admin.ListConsumers:output_type -> argus.v1.ListConsumersResponse
+	12, // 41: argus.v1.Admin.ListPending:output_type -> argus.v1.ListPendingResponse
+	14, // 42: argus.v1.Admin.ListTasks:output_type -> argus.v1.ListTasksResponse
+	31, // 43: argus.v1.Admin.CreateGroup:output_type -> argus.v1.CreateGroupResponse
+	33, // 44: argus.v1.Admin.DeleteGroup:output_type -> argus.v1.DeleteGroupResponse
+	16, // 45: argus.v1.Admin.GetJob:output_type -> argus.v1.GetJobResponse
+	19, // 46: argus.v1.Admin.ListDeadLetters:output_type -> argus.v1.ListDeadLettersResponse
+	21, // 47: argus.v1.Admin.RedriveDeadLetters:output_type -> argus.v1.RedriveDeadLettersResponse
+	23, // 48: argus.v1.Admin.DeleteDeadLetters:output_type -> argus.v1.DeleteDeadLettersResponse
+	25, // 49: argus.v1.Admin.PurgeQueue:output_type -> argus.v1.PurgeQueueResponse
+	27, // 50: argus.v1.Admin.PauseQueue:output_type -> argus.v1.PauseQueueResponse
+	29, // 51: argus.v1.Admin.ResumeQueue:output_type -> argus.v1.ResumeQueueResponse
+	38, // [38:52] is the sub-list for method output_type
+	24, // [24:38] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_argus_v1_admin_proto_init() }
@@ -2192,7 +2469,7 @@ func file_argus_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_argus_v1_admin_proto_rawDesc), len(file_argus_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   31,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

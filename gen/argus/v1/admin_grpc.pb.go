@@ -24,6 +24,8 @@ const (
 	Admin_ListConsumers_FullMethodName      = "/argus.v1.Admin/ListConsumers"
 	Admin_ListPending_FullMethodName        = "/argus.v1.Admin/ListPending"
 	Admin_ListTasks_FullMethodName          = "/argus.v1.Admin/ListTasks"
+	Admin_CreateGroup_FullMethodName        = "/argus.v1.Admin/CreateGroup"
+	Admin_DeleteGroup_FullMethodName        = "/argus.v1.Admin/DeleteGroup"
 	Admin_GetJob_FullMethodName             = "/argus.v1.Admin/GetJob"
 	Admin_ListDeadLetters_FullMethodName    = "/argus.v1.Admin/ListDeadLetters"
 	Admin_RedriveDeadLetters_FullMethodName = "/argus.v1.Admin/RedriveDeadLetters"
@@ -40,7 +42,7 @@ const (
 // Admin is for whoever looks after the queues: what is where and why, and how to put it
 // right. Its lists are read in pieces while the queues go on, so they are no snapshot.
 type AdminClient interface {
-	// ListQueues lists the queues that tasks were published to or read from.
+	// ListQueues lists the queues that tasks were published to or read from, a page at a time.
 	ListQueues(ctx context.Context, in *ListQueuesRequest, opts ...grpc.CallOption) (*ListQueuesResponse, error)
 	// GetQueue describes a queue.
 	//
@@ -59,6 +61,17 @@ type AdminClient interface {
 	//
 	// Errors: NOT_FOUND / QUEUE_NOT_FOUND.
 	ListTasks(ctx context.Context, in *ListTasksRequest, opts ...grpc.CallOption) (*ListTasksResponse, error)
+	// CreateGroup creates a consumer group of a queue, and the queue where it is missing. The
+	// group gets what the queue holds now and what is published from now on; tasks stay in the
+	// queue until it has settled them too, also before its first worker reads.
+	//
+	// Errors: RESOURCE_EXHAUSTED / TOO_MANY_GROUPS, TOO_MANY_QUEUES.
+	CreateGroup(ctx context.Context, in *CreateGroupRequest, opts ...grpc.CallOption) (*CreateGroupResponse, error)
+	// DeleteGroup deletes a consumer group of a queue. Tasks that only it had still to settle
+	// are removed. Groups of the server's settings can't be deleted.
+	//
+	// Errors: NOT_FOUND / GROUP_NOT_FOUND; FAILED_PRECONDITION / GROUP_IN_USE.
+	DeleteGroup(ctx context.Context, in *DeleteGroupRequest, opts ...grpc.CallOption) (*DeleteGroupResponse, error)
 	// GetJob finds out where a job is and why. It searches the queues, which takes about
 	// a second for a million tasks.
 	//
@@ -142,6 +155,26 @@ func (c *adminClient) ListTasks(ctx context.Context, in *ListTasksRequest, opts 
 	return out, nil
 }
 
+func (c *adminClient) CreateGroup(ctx context.Context, in *CreateGroupRequest, opts ...grpc.CallOption) (*CreateGroupResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreateGroupResponse)
+	err := c.cc.Invoke(ctx, Admin_CreateGroup_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) DeleteGroup(ctx context.Context, in *DeleteGroupRequest, opts ...grpc.CallOption) (*DeleteGroupResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteGroupResponse)
+	err := c.cc.Invoke(ctx, Admin_DeleteGroup_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminClient) GetJob(ctx context.Context, in *GetJobRequest, opts ...grpc.CallOption) (*GetJobResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetJobResponse)
@@ -219,7 +252,7 @@ func (c *adminClient) ResumeQueue(ctx context.Context, in *ResumeQueueRequest, o
 // Admin is for whoever looks after the queues: what is where and why, and how to put it
 // right. Its lists are read in pieces while the queues go on, so they are no snapshot.
 type AdminServer interface {
-	// ListQueues lists the queues that tasks were published to or read from.
+	// ListQueues lists the queues that tasks were published to or read from, a page at a time.
 	ListQueues(context.Context, *ListQueuesRequest) (*ListQueuesResponse, error)
 	// GetQueue describes a queue.
 	//
@@ -238,6 +271,17 @@ type AdminServer interface {
 	//
 	// Errors: NOT_FOUND / QUEUE_NOT_FOUND.
 	ListTasks(context.Context, *ListTasksRequest) (*ListTasksResponse, error)
+	// CreateGroup creates a consumer group of a queue, and the queue where it is missing. The
+	// group gets what the queue holds now and what is published from now on; tasks stay in the
+	// queue until it has settled them too, also before its first worker reads.
+	//
+	// Errors: RESOURCE_EXHAUSTED / TOO_MANY_GROUPS, TOO_MANY_QUEUES.
+	CreateGroup(context.Context, *CreateGroupRequest) (*CreateGroupResponse, error)
+	// DeleteGroup deletes a consumer group of a queue. Tasks that only it had still to settle
+	// are removed. Groups of the server's settings can't be deleted.
+	//
+	// Errors: NOT_FOUND / GROUP_NOT_FOUND; FAILED_PRECONDITION / GROUP_IN_USE.
+	DeleteGroup(context.Context, *DeleteGroupRequest) (*DeleteGroupResponse, error)
 	// GetJob finds out where a job is and why. It searches the queues, which takes about
 	// a second for a million tasks.
 	//
@@ -285,6 +329,12 @@ func (UnimplementedAdminServer) ListPending(context.Context, *ListPendingRequest
 }
 func (UnimplementedAdminServer) ListTasks(context.Context, *ListTasksRequest) (*ListTasksResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListTasks not implemented")
+}
+func (UnimplementedAdminServer) CreateGroup(context.Context, *CreateGroupRequest) (*CreateGroupResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateGroup not implemented")
+}
+func (UnimplementedAdminServer) DeleteGroup(context.Context, *DeleteGroupRequest) (*DeleteGroupResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteGroup not implemented")
 }
 func (UnimplementedAdminServer) GetJob(context.Context, *GetJobRequest) (*GetJobResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetJob not implemented")
@@ -414,6 +464,42 @@ func _Admin_ListTasks_Handler(srv interface{}, ctx context.Context, dec func(int
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AdminServer).ListTasks(ctx, req.(*ListTasksRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_CreateGroup_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateGroupRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).CreateGroup(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_CreateGroup_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).CreateGroup(ctx, req.(*CreateGroupRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_DeleteGroup_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteGroupRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).DeleteGroup(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_DeleteGroup_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).DeleteGroup(ctx, req.(*DeleteGroupRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -570,6 +656,14 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListTasks",
 			Handler:    _Admin_ListTasks_Handler,
+		},
+		{
+			MethodName: "CreateGroup",
+			Handler:    _Admin_CreateGroup_Handler,
+		},
+		{
+			MethodName: "DeleteGroup",
+			Handler:    _Admin_DeleteGroup_Handler,
 		},
 		{
 			MethodName: "GetJob",

@@ -95,6 +95,21 @@ const (
 	// it may have, or as many connections from the caller's address. Nothing was done;
 	// retry later or on another server.
 	ErrorReason_ERROR_REASON_SERVER_BUSY ErrorReason = 24
+	// INTERNAL: the ACL of Redis denies the service a command, a key or a channel. The call
+	// may have done a part of its work. Repeating it does not help: the server's operator
+	// must complete the permissions of its Redis user.
+	ErrorReason_ERROR_REASON_REDIS_PERMISSION_MISSING ErrorReason = 25
+	// NOT_FOUND: the queue has no such consumer group, and the server's settings don't name
+	// it. Metadata `group` is its name. Create it with Admin.CreateGroup, or name it in the
+	// server's setting groups.
+	ErrorReason_ERROR_REASON_GROUP_NOT_FOUND ErrorReason = 26
+	// FAILED_PRECONDITION: workers hold tasks of the consumer group.
+	ErrorReason_ERROR_REASON_GROUP_IN_USE ErrorReason = 27
+	// RESOURCE_EXHAUSTED: the queue has 16 consumer groups. Delete one that is not needed.
+	ErrorReason_ERROR_REASON_TOO_MANY_GROUPS ErrorReason = 28
+	// RESOURCE_EXHAUSTED: there are as many queues as there may be (the server's setting
+	// max_queues). Nothing was written.
+	ErrorReason_ERROR_REASON_TOO_MANY_QUEUES ErrorReason = 29
 )
 
 // Enum value maps for ErrorReason.
@@ -125,33 +140,43 @@ var (
 		22: "ERROR_REASON_QUEUE_FULL",
 		23: "ERROR_REASON_TOO_MANY_JOBS",
 		24: "ERROR_REASON_SERVER_BUSY",
+		25: "ERROR_REASON_REDIS_PERMISSION_MISSING",
+		26: "ERROR_REASON_GROUP_NOT_FOUND",
+		27: "ERROR_REASON_GROUP_IN_USE",
+		28: "ERROR_REASON_TOO_MANY_GROUPS",
+		29: "ERROR_REASON_TOO_MANY_QUEUES",
 	}
 	ErrorReason_value = map[string]int32{
-		"ERROR_REASON_UNSPECIFIED":          0,
-		"ERROR_REASON_INVALID_ARGUMENT":     1,
-		"ERROR_REASON_LEASE_TOKEN_INVALID":  2,
-		"ERROR_REASON_LEASE_LOST":           3,
-		"ERROR_REASON_JOB_NOT_FOUND":        4,
-		"ERROR_REASON_FIELD_NOT_FOUND":      5,
-		"ERROR_REASON_QUEUE_NOT_FOUND":      6,
-		"ERROR_REASON_JOB_ALREADY_EXISTS":   7,
-		"ERROR_REASON_REQUEST_ID_CONFLICT":  8,
-		"ERROR_REASON_CURSOR_EXPIRED":       9,
-		"ERROR_REASON_REDIS_UNAVAILABLE":    10,
-		"ERROR_REASON_OUTCOME_UNKNOWN":      11,
-		"ERROR_REASON_REDIS_OUT_OF_MEMORY":  12,
-		"ERROR_REASON_RESPONSE_TOO_LARGE":   13,
-		"ERROR_REASON_KEY_TYPE_CONFLICT":    14,
-		"ERROR_REASON_SERVER_SHUTTING_DOWN": 15,
-		"ERROR_REASON_INTERNAL":             16,
-		"ERROR_REASON_CALLER_GONE":          17,
-		"ERROR_REASON_DEADLINE_EXCEEDED":    18,
-		"ERROR_REASON_TOO_MANY_EVENTS":      19,
-		"ERROR_REASON_SLOW_READER":          20,
-		"ERROR_REASON_JOB_ACTIVE":           21,
-		"ERROR_REASON_QUEUE_FULL":           22,
-		"ERROR_REASON_TOO_MANY_JOBS":        23,
-		"ERROR_REASON_SERVER_BUSY":          24,
+		"ERROR_REASON_UNSPECIFIED":              0,
+		"ERROR_REASON_INVALID_ARGUMENT":         1,
+		"ERROR_REASON_LEASE_TOKEN_INVALID":      2,
+		"ERROR_REASON_LEASE_LOST":               3,
+		"ERROR_REASON_JOB_NOT_FOUND":            4,
+		"ERROR_REASON_FIELD_NOT_FOUND":          5,
+		"ERROR_REASON_QUEUE_NOT_FOUND":          6,
+		"ERROR_REASON_JOB_ALREADY_EXISTS":       7,
+		"ERROR_REASON_REQUEST_ID_CONFLICT":      8,
+		"ERROR_REASON_CURSOR_EXPIRED":           9,
+		"ERROR_REASON_REDIS_UNAVAILABLE":        10,
+		"ERROR_REASON_OUTCOME_UNKNOWN":          11,
+		"ERROR_REASON_REDIS_OUT_OF_MEMORY":      12,
+		"ERROR_REASON_RESPONSE_TOO_LARGE":       13,
+		"ERROR_REASON_KEY_TYPE_CONFLICT":        14,
+		"ERROR_REASON_SERVER_SHUTTING_DOWN":     15,
+		"ERROR_REASON_INTERNAL":                 16,
+		"ERROR_REASON_CALLER_GONE":              17,
+		"ERROR_REASON_DEADLINE_EXCEEDED":        18,
+		"ERROR_REASON_TOO_MANY_EVENTS":          19,
+		"ERROR_REASON_SLOW_READER":              20,
+		"ERROR_REASON_JOB_ACTIVE":               21,
+		"ERROR_REASON_QUEUE_FULL":               22,
+		"ERROR_REASON_TOO_MANY_JOBS":            23,
+		"ERROR_REASON_SERVER_BUSY":              24,
+		"ERROR_REASON_REDIS_PERMISSION_MISSING": 25,
+		"ERROR_REASON_GROUP_NOT_FOUND":          26,
+		"ERROR_REASON_GROUP_IN_USE":             27,
+		"ERROR_REASON_TOO_MANY_GROUPS":          28,
+		"ERROR_REASON_TOO_MANY_QUEUES":          29,
 	}
 )
 
@@ -186,7 +211,7 @@ var File_argus_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_argus_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1bargus/v1/error_reason.proto\x12\bargus.v1*\xd2\x06\n" +
+	"\x1bargus/v1/error_reason.proto\x12\bargus.v1*\x82\b\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dERROR_REASON_INVALID_ARGUMENT\x10\x01\x12$\n" +
@@ -213,7 +238,12 @@ const file_argus_v1_error_reason_proto_rawDesc = "" +
 	"\x17ERROR_REASON_JOB_ACTIVE\x10\x15\x12\x1b\n" +
 	"\x17ERROR_REASON_QUEUE_FULL\x10\x16\x12\x1e\n" +
 	"\x1aERROR_REASON_TOO_MANY_JOBS\x10\x17\x12\x1c\n" +
-	"\x18ERROR_REASON_SERVER_BUSY\x10\x18B8Z6github.com/hikmaai-io/argus-queue/gen/argus/v1;argusv1b\x06proto3"
+	"\x18ERROR_REASON_SERVER_BUSY\x10\x18\x12)\n" +
+	"%ERROR_REASON_REDIS_PERMISSION_MISSING\x10\x19\x12 \n" +
+	"\x1cERROR_REASON_GROUP_NOT_FOUND\x10\x1a\x12\x1d\n" +
+	"\x19ERROR_REASON_GROUP_IN_USE\x10\x1b\x12 \n" +
+	"\x1cERROR_REASON_TOO_MANY_GROUPS\x10\x1c\x12 \n" +
+	"\x1cERROR_REASON_TOO_MANY_QUEUES\x10\x1dB8Z6github.com/hikmaai-io/argus-queue/gen/argus/v1;argusv1b\x06proto3"
 
 var (
 	file_argus_v1_error_reason_proto_rawDescOnce sync.Once

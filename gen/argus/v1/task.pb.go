@@ -29,8 +29,8 @@ const (
 // forms are understood. As an entry it may take up to 3 MiB.
 type Task struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The job that this task works for: up to 256 bytes of UTF-8 without control
-	// characters and none of `{ } * ? [ ] \`. Empty on Publish: the server makes
+	// The job that this task works for: up to 256 bytes of UTF-8, not only spaces,
+	// without control and invisible characters and none of `{ } * ? [ ] \`. Empty on Publish: the server makes
 	// one (UUIDv7) and returns it.
 	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
 	// The report that the scan results go to. Free text, may be empty.

@@ -214,7 +214,7 @@ type PublishRequest struct {
 	Task *Task `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`
 	// Makes the call idempotent for 24 hours (the server's setting): the same
 	// request_id with the same request gets the first answer again, with another
-	// request it is ALREADY_EXISTS. The form of an id.
+	// request it is ALREADY_EXISTS. Each queue has its own ids. The form of an id.
 	RequestId string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// Deliver the task no sooner than this from now; at most 365 days. Not together
 	// with `run_at`.
@@ -509,7 +509,8 @@ type ReadRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The queue; empty means the default queue.
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
-	// The consumer group; empty means the default group.
+	// The consumer group; empty means the default group. Another one must be there
+	// (Admin.CreateGroup), or be named in the server's setting groups.
 	Group string `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
 	// The worker's name within the group. Two workers with one name share their
 	// leases. Required.
@@ -1865,7 +1866,8 @@ type ConsumeStart struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The queue; empty means the default queue.
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
-	// The consumer group; empty means the default group.
+	// The consumer group; empty means the default group. Another one must be there
+	// (Admin.CreateGroup), or be named in the server's setting groups.
 	Group string `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
 	// The worker's name within the group. Required. What it held before the stream
 	// counts towards `max_outstanding` until it is settled or its lease runs out.

@@ -48,7 +48,7 @@ type TaskQueueClient interface {
 	// Errors: INVALID_ARGUMENT; ALREADY_EXISTS / REQUEST_ID_CONFLICT, or /
 	// JOB_ALREADY_EXISTS when `initial_state` is given and the job has a state, or /
 	// JOB_ACTIVE when the queue wants one task of a job at a time and there is one;
-	// RESOURCE_EXHAUSTED / QUEUE_FULL.
+	// RESOURCE_EXHAUSTED / QUEUE_FULL, or / TOO_MANY_QUEUES when it is a new queue.
 	Publish(ctx context.Context, in *PublishRequest, opts ...grpc.CallOption) (*PublishResponse, error)
 	// PublishBatch puts many tasks into a queue, all or none; on a server with shards,
 	// all or none of each shard.
@@ -60,6 +60,8 @@ type TaskQueueClient interface {
 	// oldest first, then new ones. It waits for work as long as `wait` says; no work
 	// is an empty answer, never an error. An answer holds about 2.5 MiB of
 	// tasks, or one larger one; what does not fit stays in the queue.
+	//
+	// Errors: INVALID_ARGUMENT; NOT_FOUND / GROUP_NOT_FOUND.
 	Read(ctx context.Context, in *ReadRequest, opts ...grpc.CallOption) (*ReadResponse, error)
 	// Consume is a worker on one stream: it is given tasks as long as it has fewer than
 	// `max_outstanding` that are not settled, and settles them by frames, each of which
@@ -69,7 +71,8 @@ type TaskQueueClient interface {
 	// with OK. What was delivered and not settled stays leased, and can still be settled
 	// by the unary calls.
 	//
-	// Errors, of the stream: INVALID_ARGUMENT for a bad `start`; UNAVAILABLE /
+	// Errors, of the stream: INVALID_ARGUMENT for a bad `start`; NOT_FOUND /
+	// GROUP_NOT_FOUND; UNAVAILABLE /
 	// SERVER_SHUTTING_DOWN; RESOURCE_EXHAUSTED / SLOW_READER. Errors of one request are
 	// its answer.
 	Consume(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ConsumeRequest, ConsumeResponse], error)
@@ -246,7 +249,7 @@ type TaskQueueServer interface {
 	// Errors: INVALID_ARGUMENT; ALREADY_EXISTS / REQUEST_ID_CONFLICT, or /
 	// JOB_ALREADY_EXISTS when `initial_state` is given and the job has a state, or /
 	// JOB_ACTIVE when the queue wants one task of a job at a time and there is one;
-	// RESOURCE_EXHAUSTED / QUEUE_FULL.
+	// RESOURCE_EXHAUSTED / QUEUE_FULL, or / TOO_MANY_QUEUES when it is a new queue.
 	Publish(context.Context, *PublishRequest) (*PublishResponse, error)
 	// PublishBatch puts many tasks into a queue, all or none; on a server with shards,
 	// all or none of each shard.
@@ -258,6 +261,8 @@ type TaskQueueServer interface {
 	// oldest first, then new ones. It waits for work as long as `wait` says; no work
 	// is an empty answer, never an error. An answer holds about 2.5 MiB of
 	// tasks, or one larger one; what does not fit stays in the queue.
+	//
+	// Errors: INVALID_ARGUMENT; NOT_FOUND / GROUP_NOT_FOUND.
 	Read(context.Context, *ReadRequest) (*ReadResponse, error)
 	// Consume is a worker on one stream: it is given tasks as long as it has fewer than
 	// `max_outstanding` that are not settled, and settles them by frames, each of which
@@ -267,7 +272,8 @@ type TaskQueueServer interface {
 	// with OK. What was delivered and not settled stays leased, and can still be settled
 	// by the unary calls.
 	//
-	// Errors, of the stream: INVALID_ARGUMENT for a bad `start`; UNAVAILABLE /
+	// Errors, of the stream: INVALID_ARGUMENT for a bad `start`; NOT_FOUND /
+	// GROUP_NOT_FOUND; UNAVAILABLE /
 	// SERVER_SHUTTING_DOWN; RESOURCE_EXHAUSTED / SLOW_READER. Errors of one request are
 	// its answer.
 	Consume(grpc.BidiStreamingServer[ConsumeRequest, ConsumeResponse]) error
