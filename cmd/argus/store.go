@@ -68,7 +68,7 @@ func checkRedis(ctx context.Context, client *redis.Client, c *config, log *slog.
 		return usageError(fmt.Errorf("redis.username: %w", err))
 	}
 	if err := client.CheckPrefix(ctx); errors.Is(err, redis.ErrInvalid) {
-		return c.rename(err, redisKey)
+		return usageError(c.rename(err, redisKey))
 	} else if err != nil {
 		log.Warn("could not check whether another prefix begins with this one", "error", err)
 	}

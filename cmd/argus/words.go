@@ -9,7 +9,7 @@ import (
 // idText is an id or a name for people to read. One that could be taken for several words is
 // quoted, wherever it is printed in text; JSON has it as it is.
 func idText(id string) string {
-	if strings.IndexFunc(id, func(r rune) bool { return r == '"' || unicode.IsSpace(r) }) < 0 {
+	if strings.IndexFunc(id, func(r rune) bool { return r == '"' || unicode.IsSpace(r) || !unicode.IsPrint(r) }) < 0 {
 		return id
 	}
 	return strconv.Quote(id)
