@@ -38,7 +38,7 @@ func TestServeWithinAnotherPrefix(t *testing.T) {
 	lives(t, start(t, "serve", "--redis-addr", server.Addr, "--redis-prefix", "prod:").dial(t), "job")
 	var stdout, stderr bytes.Buffer
 	code := run(redistest.Context(t), []string{"serve", "--grpc-addr", "localhost:0", "--redis-addr", server.Addr, "--redis-prefix", "prod:eu:"}, noEnv, &stdout, &stderr, nil)
-	if code != exitUsage || !strings.Contains(stderr.String(), `redis.prefix: is "prod:eu:", and "prod:" is in use`) {
+	if code != exitUsage || !strings.Contains(stderr.String(), `--redis-prefix: is "prod:eu:", and "prod:" is in use`) {
 		t.Errorf("exit code %d:\n%s", code, &stderr)
 	}
 }
