@@ -61,3 +61,11 @@ func TestLeasesThatAreNotListedAreNotLost(t *testing.T) {
 		t.Error("missing in two complete lists:", lost)
 	}
 }
+
+// What a connection can hold of requests that have not arrived as a whole is bounded.
+func TestUnfinishedRequestsOfAConnectionAreBounded(t *testing.T) {
+	t.Parallel()
+	if most := maxStreams*streamWindow + maxUnfinished; most > 64<<20 {
+		t.Errorf("%d streams may hold %d bytes, want 64 MiB at most", maxStreams, most)
+	}
+}

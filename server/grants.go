@@ -16,7 +16,7 @@ import (
 // withheld here until there is room for the request. What waits for it waits at the client.
 
 // maxUnfinished is how many bytes of large requests a connection may be sending at once.
-const maxUnfinished = 32 << 20
+const maxUnfinished = 16 << 20
 
 // grantingConn is a connection above TLS. gRPC reads from it in one goroutine, and writes to it
 // in another.

@@ -65,7 +65,9 @@ const (
 	maxMessage     = 4 << 20 // what clients accept by default
 	maxRequest     = 8 << 20 // more than any field may hold, so that it is told which one is too large
 	maxHeaderBytes = 16 << 10
-	maxStreams     = 1000 // per connection
+	// Per connection. With streamWindow of each and maxUnfinished, a connection holds less than
+	// 64 MiB of requests that have not arrived as a whole.
+	maxStreams = 750
 	// How much a client may send ahead. gRPC would find it out by a ping with each request, which
 	// costs as much as a small request itself; and go up to 16 MiB for every stream. It takes no
 	// smaller window than 64 KiB.
