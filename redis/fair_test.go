@@ -389,3 +389,26 @@ func TestFairSettings(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A queue whose stream is gone is known as long as it has a backlog.
+func TestBacklogWithoutAStreamIsRemembered(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		const queue = "dynamic" // not named in the settings
+		b := setupFair(t, e, redis.QueueConfig{})
+		for i := range 3 {
+			_, _, err := b.broker.Publish(b.ctx, redis.PublishRequest{PublishOptions: redis.PublishOptions{Queue: queue}, Task: redis.Task{JobID: fmt.Sprint("job-", i)}})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.broker.Close() // its mover would make the stream again
+		b.raw.Del(b.ctx, b.key(queue))
+		if err := b.broker.Clean(b.ctx); err != nil {
+			t.Fatal(err)
+		}
+		if !b.raw.SIsMember(b.ctx, b.key("argus_queues:known"), queue).Val() {
+			t.Error("the cleaner forgot a queue with a backlog")
+		}
+	})
+}
