@@ -72,10 +72,7 @@ func (b *Broker) dropRest(ctx context.Context, jobID, reason string, places []Pl
 		if p.member == "" && (p.Where != WhereWaiting || !hasParts) {
 			continue
 		}
-		d := dropped{place: p, result: Result{Status: StatusCancelled, Error: reason}}
-		if hasParts {
-			d.jobID, d.part = jobID, p.Task.Part
-		}
+		d := dropped{place: p, jobID: jobID, part: p.Task.Part, isRecorded: !hasParts, result: Result{Status: StatusCancelled, Error: reason}}
 		if _, err := b.drop(ctx, d); err != nil {
 			return err
 		}
@@ -107,12 +104,14 @@ type dropped struct {
 	jobID  string // "" for an entry that is no task
 	part   string
 	result Result
+	// isRecorded: its end is told by another result, or will be.
+	isRecorded bool
 }
 
 // drop runs the drop script.
 func (b *Broker) drop(ctx context.Context, d dropped) ([]string, error) {
 	record := ""
-	if d.jobID != "" {
+	if d.jobID != "" && !d.isRecorded {
 		record = "record"
 	}
 	where, id := "nowhere", ""

@@ -24,3 +24,8 @@ func (b *Broker) Leave(ctx context.Context, queue, group, consumer string) error
 
 // Heal corrects the stored status of an event's job, as the broker does in the background.
 func (b *Broker) Heal(ctx context.Context, e Event) error { return b.heal(ctx, e) }
+
+// DecodeEvent reads an entry of a completion stream.
+func DecodeEvent(jobID, id string, fields map[string]string) Event {
+	return decodeEvent(jobID, id, fields)
+}
