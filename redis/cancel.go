@@ -3,6 +3,8 @@ package redis
 import (
 	"context"
 	"slices"
+	"strconv"
+	"time"
 )
 
 // Cancelled says where a job was when it was cancelled.
@@ -30,6 +32,9 @@ func (b *Broker) Cancel(ctx context.Context, jobID, reason string) (Cancelled, e
 	if err != nil {
 		return Cancelled{}, err
 	}
+	// What is published after this call is another run of the job: later by the clock that
+	// compares the two, which counts milliseconds.
+	defer pause(ctx, time.Millisecond)
 	b.bell.ringAll(b.keys.cancelledJobs())
 	if reply[0] == "ALREADY" {
 		return Cancelled{Was: Status(reply[2]), Cursor: reply[1]}, nil
@@ -123,7 +128,7 @@ func (b *Broker) drop(ctx context.Context, d dropped) ([]string, error) {
 	}
 	config, unique := b.queueConfig(d.place.Queue), ""
 	if config.UniqueJobs {
-		unique = "unique"
+		unique = strconv.FormatInt(d.place.PublishedAt.UnixMilli(), 10)
 	}
 	r := recording{jobID: d.jobID, part: d.part, queue: config, results: []Result{d.result}}
 	return b.record(ctx, dropScript, repeatable, r,

@@ -156,3 +156,21 @@ func TestCancelRacesRead(t *testing.T) {
 		}
 	})
 }
+
+// What is published when Cancel has returned is another run of the job, however soon.
+func TestPublishRightAfterACancellation(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, redis.BrokerConfig{})
+		for range 50 {
+			b.publish(t, redis.Task{JobID: "job"})
+			d := b.readOne(t, "w")
+			b.cancel(t, "job", redis.StatusRunning)
+			b.publish(t, redis.Task{JobID: "job", ReportID: "next"})
+			if next := b.read(t, "w", 1); len(next) != 1 || next[0].Task.ReportID != "next" {
+				t.Fatal("the next run was not delivered:", next)
+			}
+			b.raw.Del(b.ctx, b.key(d.Lease.Queue), b.key("argus_completion:job"))
+		}
+	})
+}

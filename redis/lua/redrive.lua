@@ -18,11 +18,14 @@ local copy, meta = {}, {}
 for i = 1, #letter[2], 2 do
   local name, value = letter[2][i], letter[2][i + 1]
   if own_fields[name] then meta[name] = value end
-  if not own_fields[name] or name == 'argus_published_at' or name == 'argus_for_group' then
+  if not own_fields[name] or name == 'argus_for_group' then
     copy[#copy + 1] = name
     copy[#copy + 1] = value
   end
 end
+local published = tonumber(meta.argus_published_at) or now_ms()
+copy[#copy + 1] = 'argus_published_at'
+copy[#copy + 1] = text(published)
 local status = call('HGET', KEYS[1], 'status')
 local is_terminal = {completed = true, partial = true, failed = true, cancelled = true}
 
@@ -57,5 +60,5 @@ if is_own and (not has_ended or call('XDEL', KEYS[2], meta.argus_result) == 1) t
   end
   if call('XLEN', KEYS[2]) == 0 then call('DEL', KEYS[2]) end
 end
-if ARGV[4] ~= '' then new_mark(KEYS[5], now_ms(), ARGV[5], KEYS[2], ARGV[4]) end
+if ARGV[4] ~= '' then new_mark(KEYS[5], published, ARGV[5], KEYS[2], ARGV[4]) end
 return 'OK'
