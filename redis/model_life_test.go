@@ -105,7 +105,7 @@ func (m *model) cancel(rt *rapid.T) {
 // doom is what a cancellation does to the tasks of a job. Some are dropped at once.
 func (m *model) doom(job *modelJob) {
 	for _, task := range job.tasks {
-		if task.isDoomed = true; task.is("waiting", "delayed") && m.find(task) == "" {
+		if task.isDoomed = true; task.is("waiting", "delayed") && m.find(task.id) == "" {
 			task.place = "gone"
 		}
 	}
@@ -136,7 +136,7 @@ func (m *model) delete(rt *rapid.T) {
 	m.tick() // the ids of what follows are others
 	must(rt, m.bundle.raw.Del(m.ctx, m.key(redis.DefaultQueue)).Err())
 	for _, task := range m.tasks {
-		if task.is("waiting", "leased", "expired") && m.find(task) == "" {
+		if task.is("waiting", "leased", "expired") && m.find(task.id) == "" {
 			task.leaves("lost")
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,6 +85,24 @@ func (s *modelStore) tick() {
 	}
 }
 
+// find says where a task with a report id lies, "" for nowhere. What is in the delayed set or in
+// the backlog may go to the stream meanwhile.
+func (s *modelStore) find(id string) string {
+	for _, set := range []string{"delayed", "fair"} {
+		for _, member := range s.raw.ZRange(s.ctx, s.key("argus_"+set+":"+redis.DefaultQueue), 0, -1).Val() {
+			if strings.Contains(member, id) {
+				return set
+			}
+		}
+	}
+	for _, entry := range s.stream(s.t, redis.DefaultQueue) {
+		if strings.Contains(fmt.Sprint(entry.Values), id) {
+			return "stream"
+		}
+	}
+	return ""
+}
+
 func must(rt *rapid.T, err error) {
 	rt.Helper()
 	if err != nil {
@@ -91,7 +110,7 @@ func must(rt *rapid.T, err error) {
 	}
 }
 
-// number draws a number from 0 to below n.
+// draw draws one of some values.
 func draw[T any](rt *rapid.T, label string, values ...T) T {
 	return rapid.SampledFrom(values).Draw(rt, label)
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -246,7 +245,7 @@ func (m *model) settleUnwanted() {
 	results := make(map[*modelJob]*modelEvent)
 	for _, task := range m.tasks {
 		isUnwanted := task.is("waiting", "leased", "expired") && task.isDoomed || task.isPoison()
-		if !isUnwanted || m.find(task) != "" {
+		if !isUnwanted || m.find(task.id) != "" {
 			continue
 		}
 		place, status := "dead", "failed"
@@ -261,24 +260,6 @@ func (m *model) settleUnwanted() {
 		}
 		task.leaves(place)
 	}
-}
-
-// find says where a task lies. What is in the delayed set or in the backlog may go to the
-// stream meanwhile.
-func (m *model) find(task *modelTask) string {
-	for _, set := range []string{"delayed", "fair"} {
-		for _, member := range m.raw.ZRange(m.ctx, m.key("argus_"+set+":"+redis.DefaultQueue), 0, -1).Val() {
-			if strings.Contains(member, task.id) {
-				return set
-			}
-		}
-	}
-	for _, entry := range m.stream(m.t, redis.DefaultQueue) {
-		if strings.Contains(fmt.Sprint(entry.Values), task.id) {
-			return "stream"
-		}
-	}
-	return ""
 }
 
 func (m *model) complete(rt *rapid.T) {
