@@ -3,6 +3,8 @@ package redis
 import (
 	"context"
 	"slices"
+	"strconv"
+	"time"
 )
 
 // Cancelled says where a job was when it was cancelled.
@@ -30,6 +32,9 @@ func (b *Broker) Cancel(ctx context.Context, jobID, reason string) (Cancelled, e
 	if err != nil {
 		return Cancelled{}, err
 	}
+	// What is published after this call is another run of the job: later by the clock that
+	// compares the two, which counts milliseconds.
+	defer pause(ctx, time.Millisecond)
 	b.bell.ringAll(b.keys.cancelledJobs())
 	if reply[0] == "ALREADY" {
 		return Cancelled{Was: Status(reply[2]), Cursor: reply[1]}, nil
@@ -72,10 +77,7 @@ func (b *Broker) dropRest(ctx context.Context, jobID, reason string, places []Pl
 		if p.member == "" && (p.Where != WhereWaiting || !hasParts) {
 			continue
 		}
-		d := dropped{place: p, result: Result{Status: StatusCancelled, Error: reason}}
-		if hasParts {
-			d.jobID, d.part = jobID, p.Task.Part
-		}
+		d := dropped{place: p, jobID: jobID, part: p.Task.Part, isRecorded: !hasParts, result: Result{Status: StatusCancelled, Error: reason}}
 		if _, err := b.drop(ctx, d); err != nil {
 			return err
 		}
@@ -107,12 +109,14 @@ type dropped struct {
 	jobID  string // "" for an entry that is no task
 	part   string
 	result Result
+	// isRecorded: its end is told by another result, or will be.
+	isRecorded bool
 }
 
 // drop runs the drop script.
 func (b *Broker) drop(ctx context.Context, d dropped) ([]string, error) {
 	record := ""
-	if d.jobID != "" {
+	if d.jobID != "" && !d.isRecorded {
 		record = "record"
 	}
 	where, id := "nowhere", ""
@@ -124,7 +128,7 @@ func (b *Broker) drop(ctx context.Context, d dropped) ([]string, error) {
 	}
 	config, unique := b.queueConfig(d.place.Queue), ""
 	if config.UniqueJobs {
-		unique = "unique"
+		unique = strconv.FormatInt(d.place.PublishedAt.UnixMilli(), 10)
 	}
 	r := recording{jobID: d.jobID, part: d.part, queue: config, results: []Result{d.result}}
 	return b.record(ctx, dropScript, repeatable, r,

@@ -156,3 +156,54 @@ func TestCancelRacesRead(t *testing.T) {
 		}
 	})
 }
+
+// What is published when Cancel has returned is another run of the job, however soon.
+func TestPublishRightAfterACancellation(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, redis.BrokerConfig{})
+		for range 50 {
+			b.publish(t, redis.Task{JobID: "job"})
+			d := b.readOne(t, "w")
+			b.cancel(t, "job", redis.StatusRunning)
+			b.publish(t, redis.Task{JobID: "job", ReportID: "next"})
+			if next := b.read(t, "w", 1); len(next) != 1 || next[0].Task.ReportID != "next" {
+				t.Fatal("the next run was not delivered:", next)
+			}
+			b.raw.Del(b.ctx, b.key(d.Lease.Queue), b.key("argus_completion:job"))
+		}
+	})
+}
+
+// A task that one group works on is running, though another has still to read it.
+func TestCancelWhatOneOfTwoGroupsHas(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, redis.BrokerConfig{})
+		read := func(group string) []redis.Delivery {
+			t.Helper()
+			d, err := b.broker.Read(b.ctx, redis.ReadRequest{Group: group, Consumer: "w", Max: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return d
+		}
+		b.publish(t, redis.Task{JobID: "first"})
+		read("one")
+		read("two")
+		b.publish(t, redis.Task{JobID: "job"})
+		d := read("one")
+		if info, err := b.broker.Job(b.ctx, "job"); err != nil || info.Place.Where != redis.WhereLeased || info.Place.Group != "one" {
+			t.Error(info, err)
+		}
+		b.cancel(t, "job", redis.StatusRunning)
+		b.events(t, "job")
+		if _, err := b.broker.Complete(b.ctx, d[0].Lease.Token(), redis.Result{Status: redis.StatusCompleted}); err != nil {
+			t.Fatal(err)
+		}
+		b.events(t, "job", "completed")
+		if d := read("two"); len(d) != 0 {
+			t.Error("the other group is given it:", d)
+		}
+	})
+}

@@ -40,3 +40,8 @@ func ScriptName(sha string) string {
 	}
 	return "eval"
 }
+
+// DecodeEvent reads an entry of a completion stream.
+func DecodeEvent(jobID, id string, fields map[string]string) Event {
+	return decodeEvent(jobID, id, fields)
+}

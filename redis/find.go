@@ -188,8 +188,12 @@ func (b *Broker) places(ctx context.Context, jobID string, deep bool) ([]Place, 
 			}
 			for _, p := range places {
 				p.Queue = queue
-				if !slices.ContainsFunc(found, func(f Place) bool { return f.EntryID != "" && f.EntryID == p.EntryID && f.Queue == queue }) {
+				i := slices.IndexFunc(found, func(f Place) bool { return f.EntryID != "" && f.EntryID == p.EntryID && f.Queue == queue })
+				switch {
+				case i < 0:
 					found = append(found, p)
+				case p.Where == WhereLeased: // by one group, while it waits for another
+					found[i] = p
 				}
 			}
 		}

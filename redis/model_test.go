@@ -1,480 +1,318 @@
 package redis_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/hikmaai-io/argus-queue/redis"
-	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
 // TestModel runs random histories of a queue's whole life against a model of it. Time is
 // a step of the history: leases run out and delays pass when it says so.
 //
-// At every step each job's events and its state are what the model says, and what Read
-// gives is what may be given. At the end everything is drained, and then nothing is left:
-// every job that was published has its one result or its dead letter, and no entry, lease
-// or delayed task is there that nobody can reach.
+// At every step each job's events are what the model says, and what Read gives is what may be
+// given. At the end everything is drained, and then nothing is left: every task that was
+// published is settled, dead, or was lost with a deleted stream, and no entry, lease, delayed
+// task or mark is there that nobody can reach.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
-		raw, prefix, n := e.Raw(t), e.Prefix, 0
-		rapid.Check(t, func(rt *rapid.T) {
-			n++
-			e.Prefix = fmt.Sprintf("%s%d:", prefix, n) // a store of its own
-			client, err := redis.NewClient(patient(redis.Config{Addr: e.Addr, Username: e.Username, Password: e.Password, Prefix: e.Prefix}))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer client.Close()
-			ctx, cancel := context.WithTimeout(context.Background(), redistest.Patience)
-			defer cancel()
-			fair := redis.QueueConfig{}
-			if rapid.Bool().Draw(rt, "fair") {
-				fair = redis.QueueConfig{FairBy: redis.FairByOrganization, FairMaxInFlight: rapid.IntRange(0, 2).Draw(rt, "limit")}
-			}
-			m := &model{t: t, fair: fair, jobs: make(map[string]*modelJob), b: &bundle{ctx: ctx, engine: e, client: client, raw: raw}}
-			m.open()
-			defer func() { m.b.broker.Close() }()
-			rt.Repeat(map[string]func(*rapid.T){
-				"publish": m.publish, "read": m.read, "complete": m.complete, "repeat": m.repeat, "late": m.late,
-				"nack": m.nack, "ack": m.ack, "extend": m.extend, "crash": m.crash, "cancel": m.cancel,
-				"time": m.time, "redrive": m.redrive, "restart": m.restart, "raw": m.raw, "events": m.events, "": m.check,
-			})
-			m.drain(rt)
+	eachHistory(t, func(rt *rapid.T, s *modelStore) {
+		if rapid.Bool().Draw(rt, "fair") {
+			s.queue = redis.QueueConfig{FairBy: redis.FairByOrganization, FairMaxInFlight: rapid.IntRange(0, 2).Draw(rt, "limit")}
+		}
+		s.queue.UniqueJobs = rapid.Bool().Draw(rt, "unique")
+		s.restart(rt)
+		m := &model{modelStore: s}
+		rt.Repeat(map[string]func(*rapid.T){
+			"publish": m.publish, "read": m.read, "complete": m.complete, "repeat": m.repeat, "late": m.late,
+			"nack": m.nack, "ack": m.ack, "extend": m.extend, "crash": m.crash, "cancel": m.cancel,
+			"time": m.time, "redrive": m.redrive, "restart": m.restart, "raw": m.rawPublish, "": m.check,
+			"append": m.append, "purge": m.purge, "delete": m.delete, "held": m.held, "own": m.own, "ask": m.ask,
 		})
+		m.drain(rt)
 	})
 }
 
-// The limits of the model's queue.
-const (
-	modelAttempts = 3
-	modelCrashes  = 2
-)
-
-// modelJob is a job, which has one task at most.
-type modelJob struct {
-	place    string // waiting, leased, delayed, dead or gone
-	result   string // the status of its terminal event, "" for none
-	isDead   bool   // the result is that of its dead letter
-	crashes  int    // how often it was delivered because a lease ran out
-	failures int
-	isDoomed bool // cancelled
-	// lease is the one that holds, tokens are all that did not.
-	lease  redis.Delivery
-	late   []string
-	worked string // the token whose Complete gave the result
-}
-
 type model struct {
-	b    *bundle
-	t    *testing.T
-	jobs map[string]*modelJob
-	next int
-	fair redis.QueueConfig
+	*modelStore
+	jobs  []*modelJob
+	tasks []*modelTask
+	n     int // events so far
 }
 
-// pick draws a job in one of the places; "" when there is none.
-func (m *model) pick(rt *rapid.T, places ...string) (string, *modelJob) {
-	var names []string
-	for _, name := range slices.Sorted(maps.Keys(m.jobs)) {
-		if slices.Contains(places, m.jobs[name].place) {
-			names = append(names, name)
+// pick draws a task in one of the places.
+func (m *model) pick(rt *rapid.T, places ...string) *modelTask {
+	var tasks []*modelTask
+	for _, task := range m.tasks {
+		if task.is(places...) {
+			tasks = append(tasks, task)
 		}
 	}
-	if len(names) == 0 {
-		rt.Skip("there is no such job in this history yet")
+	if len(tasks) == 0 {
+		rt.Skip("there is no such task in this history yet")
 	}
-	name := rapid.SampledFrom(names).Draw(rt, "job")
-	return name, m.jobs[name]
+	return draw(rt, "task", tasks...)
 }
 
-func (m *model) must(rt *rapid.T, err error) {
-	if err != nil {
-		rt.Fatal(err)
+// pickJob draws a job.
+func (m *model) pickJob(rt *rapid.T) *modelJob {
+	if len(m.jobs) == 0 {
+		rt.Skip("there is no job in this history yet")
 	}
+	return draw(rt, "job", m.jobs...)
+}
+
+// newTask makes a task, of a new job or of one that had tasks before.
+func (m *model) newTask(rt *rapid.T) *modelTask {
+	task := &modelTask{id: fmt.Sprintf("<task-%d>", len(m.tasks)), place: "waiting"}
+	if len(m.jobs) > 0 && rapid.Bool().Draw(rt, "again") {
+		task.job = m.pickJob(rt)
+	} else {
+		task.job = &modelJob{name: fmt.Sprint("job-", len(m.jobs))}
+	}
+	return task
+}
+
+// published adds a task to the model.
+func (m *model) published(task *modelTask) {
+	m.tasks = append(m.tasks, task)
+	if job := task.job; len(job.tasks) == 0 {
+		m.jobs = append(m.jobs, job)
+	}
+	task.job.tasks = append(task.job.tasks, task)
+}
+
+// marks makes a task the one that keeps others of its job out.
+func (m *model) marks(task *modelTask) { task.job.mark, task.job.markedAt = task, m.n }
+
+// mayFollow checks what was said when a job was to have a further task, and is true when it
+// has one.
+func (m *model) mayFollow(rt *rapid.T, job *modelJob, err error) bool {
+	isActive := m.queue.UniqueJobs && job.isActive()
+	if errors.Is(err, redis.ErrJobActive) && (isActive || m.queue.UniqueJobs && job.isLost()) {
+		return false
+	}
+	must(rt, err)
+	if isActive {
+		rt.Fatalf("%s has a further task beside %+v", job.name, job.mark)
+	}
+	return true
 }
 
 func (m *model) publish(rt *rapid.T) {
-	m.next++
-	name := fmt.Sprint("job-", m.next)
-	r := redis.PublishRequest{Task: redis.Task{JobID: name, OrganizationID: rapid.SampledFrom([]string{"", "a", "b"}).Draw(rt, "organization")}}
-	job := &modelJob{place: "waiting"}
+	task := m.newTask(rt)
+	r := redis.PublishRequest{Task: redis.Task{JobID: task.job.name, ReportID: task.id, OrganizationID: draw(rt, "organization", "", "a", "b")}}
 	if rapid.Bool().Draw(rt, "delayed") {
-		r.Delay, job.place = time.Hour, "delayed"
+		r.Delay, task.place = time.Hour, "delayed"
 	}
-	if rapid.Bool().Draw(rt, "state") {
+	if len(task.job.tasks) == 0 && rapid.Bool().Draw(rt, "state") {
 		r.State = &redis.InitialState{}
 	}
-	_, _, err := m.b.broker.Publish(m.b.ctx, r)
-	m.must(rt, err)
-	m.jobs[name] = job
+	_, _, err := m.broker.Publish(m.ctx, r)
+	if m.mayFollow(rt, task.job, err) {
+		m.published(task)
+		m.marks(task)
+	}
 }
 
-// raw is a raw peer's publish.
-func (m *model) raw(rt *rapid.T) {
-	m.next++
-	name := fmt.Sprint("job-", m.next)
-	values := []any{"job_id", name}
+// rawPublish is a raw peer's publish.
+func (m *model) rawPublish(rt *rapid.T) {
+	task := m.newTask(rt)
+	values := []any{"job_id", task.job.name, "report_id", task.id}
 	if rapid.Bool().Draw(rt, "json") {
-		values = []any{"data", fmt.Sprintf(`{"job_id":%q}`, name)}
+		values = []any{"data", fmt.Sprintf(`{"job_id":%q,"report_id":%q}`, task.job.name, task.id)}
 	}
-	m.must(rt, m.b.raw.XAdd(m.b.ctx, entry(m.b.key(redis.DefaultQueue), values...)).Err())
-	m.jobs[name] = &modelJob{place: "waiting"}
+	must(rt, m.raw.XAdd(m.ctx, entry(m.key(redis.DefaultQueue), values...)).Err())
+	m.published(task)
 }
 
-// events are a raw peer's, before or behind the job's result: any number that says nothing new.
-func (m *model) events(rt *rapid.T) {
-	name, _ := m.pick(rt, "waiting", "leased", "expired", "delayed", "dead", "gone")
-	values := []any{"status", "running"}
+// append is a raw peer's event, or many of them. The first terminal one is the job's result.
+func (m *model) append(rt *rapid.T) {
+	job := m.pickJob(rt)
+	status := draw(rt, "status", "running", "completed", "failed")
+	values := []any{"status", status}
 	if rapid.Bool().Draw(rt, "json") {
-		values = []any{"data", `{"status":"running"}`}
+		values = []any{"data", fmt.Sprintf(`{"status":%q}`, status)}
 	}
-	m.b.peerEvents(m.t, name, rapid.SampledFrom([]int{1, 10, 120}).Draw(rt, "n"), values...)
+	n := 1
+	if status == "running" { // more than a script examines at once
+		n = draw(rt, "n", 1, 10, 120)
+	}
+	for range n {
+		must(rt, m.raw.XAdd(m.ctx, entry(m.key("argus_completion:"+job.name), values...)).Err())
+		m.event(job, status)
+	}
+}
+
+func (m *model) event(job *modelJob, status string) {
+	m.n++
+	job.events = append(job.events, &modelEvent{n: m.n, status: []string{status}})
+}
+
+// end is what becomes of a task that ends, and of its job if that has no result yet.
+func (m *model) end(task *modelTask, place, result string) {
+	task.leaves(place)
+	if task.job.result() == nil {
+		m.event(task.job, result)
+	}
 }
 
 // read takes what there is. Expired leases may be looked for a little later.
 func (m *model) read(rt *rapid.T) {
-	deliveries, err := m.b.broker.Read(m.b.ctx, redis.ReadRequest{Consumer: rapid.SampledFrom([]string{"w1", "w2"}).Draw(rt, "consumer"), Max: rapid.IntRange(1, 5).Draw(rt, "max")})
-	m.must(rt, err)
+	deliveries, err := m.broker.Read(m.ctx, redis.ReadRequest{Consumer: draw(rt, "consumer", "w1", "w2"), Max: rapid.IntRange(1, 5).Draw(rt, "max")})
+	must(rt, err)
 	m.settleUnwanted()
-	m.took(rt, deliveries)
+	m.took(rt, deliveries, "waiting", "expired")
 }
 
-func (m *model) took(rt *rapid.T, deliveries []redis.Delivery) {
+// heldBy are the tasks that a consumer holds.
+func (m *model) heldBy(consumer string) (tasks []*modelTask) {
+	for _, task := range m.tasks {
+		if task.is("leased", "expired") && task.lease.Lease.Consumer == consumer {
+			tasks = append(tasks, task)
+		}
+	}
+	return tasks
+}
+
+// held is what a consumer that comes back under its name is said to hold.
+func (m *model) held(rt *rapid.T) {
+	consumer := draw(rt, "consumer", "w1", "w2")
+	held, err := m.broker.Held(m.ctx, "", "", consumer)
+	must(rt, err)
+	want := make(map[redis.Entry]redis.HeldLease)
+	for _, task := range m.heldBy(consumer) {
+		l := task.lease.Lease
+		want[redis.Entry{Prefix: m.engine.Prefix, ID: l.EntryID}] = redis.HeldLease{Count: l.Count, HasExpired: task.place == "expired"}
+	}
+	if !maps.Equal(held.Leases, want) || !held.IsComplete {
+		rt.Fatalf("%s holds %v, want %v", consumer, held, want)
+	}
+}
+
+// own is such a consumer's read of it.
+func (m *model) own(rt *rapid.T) {
+	consumer := draw(rt, "consumer", "w1", "w2")
+	held := m.heldBy(consumer)
+	deliveries, err := m.broker.Read(m.ctx, redis.ReadRequest{Consumer: consumer, Max: redis.MaxBatch, OwnPending: true})
+	must(rt, err)
+	m.settleUnwanted()
+	held = slices.DeleteFunc(held, func(t *modelTask) bool { return !t.isLive() })
+	if len(deliveries) != len(held) {
+		rt.Fatalf("%s got %d tasks of its own, want %d", consumer, len(deliveries), len(held))
+	}
 	for _, d := range deliveries {
-		job := m.jobs[d.Task.JobID]
+		if !slices.Contains(held, m.task(d.Task.ReportID)) {
+			rt.Fatalf("%s did not hold %+v", consumer, d)
+		}
+	}
+	m.took(rt, deliveries, "leased", "expired")
+}
+
+func (m *model) task(id string) *modelTask {
+	if i := slices.IndexFunc(m.tasks, func(t *modelTask) bool { return t.id == id }); i >= 0 {
+		return m.tasks[i]
+	}
+	return nil
+}
+
+// took leases what a read gave, which may come from some places.
+func (m *model) took(rt *rapid.T, deliveries []redis.Delivery, from ...string) {
+	for _, d := range deliveries {
+		task := m.task(d.Task.ReportID)
 		switch {
-		case job == nil:
+		case task == nil:
 			rt.Fatalf("a task that nobody published: %+v", d)
-		case job.place != "waiting" && job.place != "expired":
-			rt.Fatalf("%s was delivered, but it is %s", d.Task.JobID, job.place)
-		case job.isDoomed:
-			rt.Fatalf("%s was delivered, but it was cancelled", d.Task.JobID)
+		case !task.is(from...):
+			rt.Fatalf("%s was delivered, but it is %s", task.id, task.place)
+		case task.isDoomed:
+			rt.Fatalf("%s was delivered, but it was cancelled", task.id)
 		}
-		if job.place == "expired" {
-			job.late = append(job.late, job.lease.Lease.Token())
-			job.crashes++
+		if !task.is("waiting") {
+			task.crashes++
 		}
-		if d.Attempt != 1+job.crashes+job.failures || d.Failures != job.failures {
-			rt.Fatalf("%s: attempt %d with %d failures, want %d and %d", d.Task.JobID, d.Attempt, d.Failures, 1+job.crashes+job.failures, job.failures)
+		if d.Attempt != 1+task.crashes+task.failures || d.Failures != task.failures {
+			rt.Fatalf("%s: attempt %d with %d failures, want %d and %d", task.id, d.Attempt, d.Failures, 1+task.crashes+task.failures, task.failures)
 		}
-		job.place, job.lease = "leased", d
+		task.leaves("leased")
+		task.lease = d
 	}
 }
 
 // settleUnwanted brings the model to what a read does with tasks that nobody gets: it may
-// have come to them or not.
+// have come to them or not. Of a job without a result the first gives it, whichever that is.
 func (m *model) settleUnwanted() {
-	for name, job := range m.jobs {
-		if job.place != "waiting" && job.place != "expired" {
+	results := make(map[*modelJob]*modelEvent)
+	for _, task := range m.tasks {
+		isUnwanted := task.is("waiting", "leased", "expired") && task.isDoomed || task.isPoison()
+		if !isUnwanted || m.find(task.id) != "" {
 			continue
 		}
-		doomed, poison := job.isDoomed, job.crashes+1 >= modelCrashes && job.place == "expired"
-		if !doomed && !poison || m.has(name) {
-			continue
+		place, status := "dead", "failed"
+		if task.isDoomed {
+			place, status = "gone", "cancelled"
 		}
-		if job.place == "expired" {
-			job.late = append(job.late, job.lease.Lease.Token())
+		if first := results[task.job]; first != nil {
+			first.status = append(first.status, status)
+		} else if task.job.result() == nil {
+			m.event(task.job, status)
+			results[task.job] = task.job.result()
 		}
-		if doomed {
-			m.end(job, "gone", "cancelled")
-		} else {
-			m.end(job, "dead", "failed")
-		}
-	}
-}
-
-// has says whether the queue has a task of a job. What is in the backlog may go to the
-// stream meanwhile.
-func (m *model) has(name string) bool {
-	for _, member := range m.backlog() {
-		if strings.Contains(member, fmt.Sprintf("6:job_id%d:%s", len(name), name)) {
-			return true
-		}
-	}
-	for _, entry := range m.b.stream(m.t, redis.DefaultQueue) {
-		task, err := redis.DecodeTask(values(entry))
-		if err == nil && task.JobID == name {
-			return true
-		}
-	}
-	return false
-}
-
-func (m *model) backlog() []string {
-	return m.b.raw.ZRange(m.b.ctx, m.b.key("argus_fair:"+redis.DefaultQueue), 0, -1).Val()
-}
-
-// end is what becomes of a job whose task ends, if it has no result yet.
-func (m *model) end(job *modelJob, place, result string) {
-	job.place = place
-	if job.result == "" {
-		job.result, job.isDead = result, place == "dead"
+		task.leaves(place)
 	}
 }
 
 func (m *model) complete(rt *rapid.T) {
-	_, job := m.pick(rt, "leased", "expired")
-	status := rapid.SampledFrom([]redis.Status{redis.StatusCompleted, redis.StatusFailed, redis.StatusPartial}).Draw(rt, "status")
-	r, err := m.b.broker.Complete(m.b.ctx, job.lease.Lease.Token(), redis.Result{Status: status})
-	m.must(rt, err)
-	if r.Already != (job.result != "") {
-		rt.Fatalf("already %t, but its result was %q", r.Already, job.result)
+	task := m.pick(rt, "leased", "expired")
+	m.completes(rt, task, draw(rt, "status", redis.StatusCompleted, redis.StatusFailed, redis.StatusPartial))
+}
+
+func (m *model) completes(rt *rapid.T, task *modelTask, status redis.Status) {
+	token, result := task.lease.Lease.Token(), task.job.result()
+	r, err := m.broker.Complete(m.ctx, token, redis.Result{Status: status})
+	must(rt, err)
+	if r.Already != (result != nil) || r.Already && r.Cursor != result.cursor {
+		rt.Fatalf("%+v, but its result was %+v", r, result)
 	}
 	if !r.Already {
-		job.worked = job.lease.Lease.Token()
-	} else {
-		job.late = append(job.late, job.lease.Lease.Token())
+		m.event(task.job, string(status))
+		task.job.worked, task.place = token, "gone"
 	}
-	m.end(job, "gone", string(status))
+	task.leaves("gone")
 }
 
 // repeat is a Complete whose answer was lost.
 func (m *model) repeat(rt *rapid.T) {
-	_, job := m.pick(rt, "gone")
+	job := m.pickJob(rt)
 	if job.worked == "" {
 		rt.Skip("no Complete of it gave the result")
 	}
-	if r, err := m.b.broker.Complete(m.b.ctx, job.worked, redis.Result{Status: redis.StatusCancelled}); err != nil || !r.Already {
+	r, err := m.broker.Complete(m.ctx, job.worked, redis.Result{Status: redis.StatusCancelled})
+	if err != nil || !r.Already || r.Cursor != job.result().cursor {
 		rt.Fatal(r, err)
 	}
 }
 
 // late is a worker that lost its lease.
 func (m *model) late(rt *rapid.T) {
-	_, job := m.pick(rt, "waiting", "leased", "expired", "delayed", "dead", "gone")
-	if len(job.late) == 0 {
+	task := m.pick(rt, "waiting", "leased", "expired", "delayed", "dead", "gone", "lost")
+	if len(task.late) == 0 {
 		rt.Skip("nobody has lost a lease of it")
 	}
-	token := rapid.SampledFrom(job.late).Draw(rt, "token")
-	errs := map[string]error{"nack": m.b.nack(redis.NackRequest{Token: token})}
-	_, errs["complete"] = m.b.broker.Complete(m.b.ctx, token, redis.Result{Status: redis.StatusFailed})
-	_, errs["extend"] = m.b.broker.Extend(m.b.ctx, token, nil)
-	errs["state"] = m.b.broker.SetState(m.b.ctx, job.lease.Task.JobID, map[string]string{"x": "late"}, token)
+	token := draw(rt, "token", task.late...)
+	errs := map[string]error{"nack": m.bundle.nack(redis.NackRequest{Token: token})}
+	_, errs["complete"] = m.broker.Complete(m.ctx, token, redis.Result{Status: redis.StatusFailed})
+	_, errs["extend"] = m.broker.Extend(m.ctx, token, nil)
+	errs["state"] = m.broker.SetState(m.ctx, task.job.name, map[string]string{"x": "late"}, token)
 	for call, err := range errs {
 		if !errors.Is(err, redis.ErrLeaseLost) {
 			rt.Fatalf("%s: %v", call, err)
 		}
 	}
-}
-
-func (m *model) nack(rt *rapid.T) {
-	_, job := m.pick(rt, "leased", "expired")
-	r := redis.NackRequest{Token: job.lease.Lease.Token()}
-	switch rapid.SampledFrom([]string{"now", "later", "back-off", "dead", "release"}).Draw(rt, "how") {
-	case "now":
-		r.Delay = new(time.Duration(0))
-	case "later":
-		r.Delay = new(time.Hour)
-	case "dead":
-		r.DeadLetter = true
-	case "release":
-		r.Release = true
-	}
-	n, err := m.b.broker.Nack(m.b.ctx, r)
-	m.must(rt, err)
-	want := redis.NackRetry
-	job.late = append(job.late, r.Token)
-	if !r.Release && !r.DeadLetter && !job.isDoomed {
-		job.failures++
-	}
-	switch {
-	case r.Release:
-		job.place = "waiting"
-	case job.isDoomed:
-		want = redis.NackCancelled
-		m.end(job, "gone", "cancelled")
-	case r.DeadLetter || job.failures >= modelAttempts:
-		want = redis.NackDead
-		m.end(job, "dead", "failed")
-	case n.Delay > 0:
-		job.place = "delayed"
-	default:
-		job.place = "waiting"
-	}
-	if n.Outcome != want {
-		rt.Fatalf("%s, want %s", n.Outcome, want)
-	}
-}
-
-func (m *model) ack(rt *rapid.T) {
-	_, job := m.pick(rt, "leased")
-	if job.isDoomed {
-		rt.Skip("its worker would have to report, not to acknowledge")
-	}
-	r, err := m.b.broker.Ack(m.b.ctx, []string{job.lease.Lease.Token()})
-	m.must(rt, err)
-	if r[0].Outcome != redis.Acked {
-		rt.Fatal(r)
-	}
-	job.place, job.late = "gone", append(job.late, job.lease.Lease.Token())
-}
-
-func (m *model) extend(rt *rapid.T) {
-	_, job := m.pick(rt, "leased", "expired")
-	x, err := m.b.broker.Extend(m.b.ctx, job.lease.Lease.Token(), map[string]string{"progress": "1"})
-	m.must(rt, err)
-	if x.Cancelled != job.isDoomed {
-		rt.Fatalf("cancelled %t, want %t", x.Cancelled, job.isDoomed)
-	}
-	job.place = "leased" // if it was expired, it came back in time
-}
-
-// crash lets a lease run out.
-func (m *model) crash(rt *rapid.T) {
-	_, job := m.pick(rt, "leased")
-	m.b.expire(m.t, job.lease.Lease)
-	job.place = "expired"
-}
-
-func (m *model) cancel(rt *rapid.T) {
-	name, job := m.pick(rt, "waiting", "leased", "expired", "delayed", "dead", "gone")
-	if job.result == "" && job.place == "gone" { // acknowledged: it may be unknown
-		rt.Skip("it was acknowledged: it may be unknown")
-	}
-	c, err := m.b.broker.Cancel(m.b.ctx, name, "")
-	m.must(rt, err)
-	want := redis.Status(job.result)
-	switch {
-	case job.result != "":
-	case job.place == "leased":
-		want, job.isDoomed = redis.StatusRunning, true
-	default:
-		want, job.isDoomed = redis.StatusPending, true
-		if job.place == "delayed" {
-			job.place = "gone"
-		}
-		job.result = "cancelled"
-	}
-	if c.Was != want {
-		rt.Fatalf("it was %s, want %s", c.Was, want)
-	}
-}
-
-// time makes all that is delayed due.
-func (m *model) time(*rapid.T) {
-	m.b.travel(m.t)
-	for _, job := range m.jobs {
-		if job.place == "delayed" {
-			job.place = "waiting"
-		}
-	}
-}
-
-func (m *model) redrive(rt *rapid.T) {
-	name, job := m.pick(rt, "dead")
-	letters, err := m.b.broker.DeadLetters(m.b.ctx, "", "", 1000)
-	m.must(rt, err)
-	for _, d := range letters {
-		if d.Task.JobID != name {
-			continue
-		}
-		n, err := m.b.broker.Redrive(m.b.ctx, "", false, []string{d.EntryID})
-		if err != nil || n != 1 {
-			rt.Fatal(n, err)
-		}
-		job.place, job.crashes, job.failures = "waiting", 0, 0
-		if job.isDead {
-			job.result, job.isDead = "", false
-		}
-		return
-	}
-	rt.Fatal("there is no dead letter of", name)
-}
-
-// restart is another server in the place of this one.
-func (m *model) restart(*rapid.T) {
-	m.b.broker.Close()
-	m.open()
-}
-
-func (m *model) open() {
-	config := m.fair
-	config.MaxAttempts, config.MaxCrashes, config.RetryMin, config.RetryMax = modelAttempts, modelCrashes, time.Hour, time.Hour
-	broker, err := redis.NewBroker(m.b.client, redis.BrokerConfig{Logger: slog.New(slog.DiscardHandler), Queue: config})
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	m.b.broker = broker
-}
-
-// check compares what is in Redis with the model.
-func (m *model) check(rt *rapid.T) {
-	for name, job := range m.jobs {
-		var want []string
-		if job.result != "" {
-			want = []string{job.result}
-		}
-		var got []string
-		for _, event := range m.b.stream(m.t, "argus_completion:"+name) {
-			if status, ok := event.Values["status"].(string); ok && status != "running" {
-				got = append(got, status)
-			}
-		}
-		if !slices.Equal(got, want) {
-			rt.Fatalf("%s has the results %q, want %q", name, got, want)
-		}
-		status := m.b.raw.HGet(m.b.ctx, m.b.key("job_state:"+name), "status").Val()
-		if status != "" && job.result != "" && status != job.result {
-			rt.Fatalf("%s has the state %q, want %q", name, status, job.result)
-		}
-	}
-}
-
-// drain works everything off.
-func (m *model) drain(rt *rapid.T) {
-	for {
-		m.time(rt)
-		for _, job := range m.jobs {
-			if job.place == "leased" || job.place == "expired" {
-				r, err := m.b.broker.Complete(m.b.ctx, job.lease.Lease.Token(), redis.Result{Status: redis.StatusCompleted})
-				m.must(rt, err)
-				if r.Already != (job.result != "") {
-					rt.Fatal(r)
-				}
-				m.end(job, "gone", "completed")
-			}
-		}
-		left := len(m.backlog()) + len(m.b.stream(m.t, redis.DefaultQueue))
-		if left == 0 {
-			break
-		}
-		deliveries, err := m.b.broker.Read(m.b.ctx, redis.ReadRequest{Consumer: "drain", Max: 100})
-		m.must(rt, err)
-		m.settleUnwanted()
-		m.took(rt, deliveries)
-	}
-	m.settleUnwanted()
-	m.check(rt)
-	dead := 0
-	for name, job := range m.jobs {
-		switch job.place {
-		case "dead":
-			dead++
-		case "gone":
-		default:
-			rt.Fatalf("%s is lost: the model has it %s", name, job.place)
-		}
-	}
-	raw := m.b.raw
-	p := raw.XPending(m.b.ctx, m.b.key(redis.DefaultQueue), redis.DefaultGroup).Val()
-	if p != nil && p.Count != 0 || raw.ZCard(m.b.ctx, m.b.key("argus_delayed:"+redis.DefaultQueue)).Val() != 0 {
-		rt.Fatal("leases or delayed tasks are left:", p)
-	}
-	if n := raw.XLen(m.b.ctx, m.b.key("argus_dead:"+redis.DefaultQueue)).Val(); int(n) != dead {
-		rt.Fatalf("%d dead letters, want %d", n, dead)
-	}
-	await(m.t, m.b.ctx, func() bool { // of fairness, nothing is left behind
-		return len(raw.Keys(m.b.ctx, m.b.key("argus_fair*")).Val()) == 0
-	})
 }

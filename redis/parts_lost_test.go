@@ -148,3 +148,54 @@ func TestRedriveOfAPartEndsNoWatch(t *testing.T) {
 		next(redis.StatusCompleted, "a")
 	})
 }
+
+// When all parts of a job have died and are redriven, even when one has reported before the next
+// is redriven, the job's result is that of their new reports.
+func TestRedriveOfAllParts(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		for _, isOneByOne := range []bool{false, true} {
+			b := setup(t, e, redis.BrokerConfig{})
+			b.raw.Del(b.ctx, b.key("job_state:job"), b.key("argus_completion:job"), b.key("argus_parts:job"))
+			b.withParts(t, "job", "a", "b")
+			for range 2 {
+				if err := b.nack(redis.NackRequest{Token: b.readOne(t, "w").Lease.Token(), DeadLetter: true}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b.events(t, "job", "running", "failed")
+			complete := func() {
+				t.Helper()
+				d := b.readOne(t, "w")
+				if _, err := b.broker.Complete(b.ctx, d.Lease.Token(), redis.Result{Status: redis.StatusCompleted, Part: d.Task.Part}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			letters := b.stream(t, "argus_dead:"+redis.DefaultQueue)
+			if isOneByOne {
+				if n, err := b.broker.Redrive(b.ctx, "", false, []string{letters[0].ID}); n != 1 || err != nil {
+					t.Fatal(n, err)
+				}
+				complete()
+				b.events(t, "job", "running", "failed") // by the other part's death
+			}
+			if n, err := b.broker.Redrive(b.ctx, "", true, nil); n == 0 || err != nil {
+				t.Fatal(n, err)
+			}
+			if s := b.hash(t, "job_state:job"); s["b_status"] != "pending" || (s["a_status"] == "pending") == isOneByOne {
+				t.Errorf("one by one %t: %v", isOneByOne, s)
+			}
+			if complete(); !isOneByOne {
+				complete()
+			}
+			s := b.hash(t, "job_state:job")
+			if s["status"] != "completed" || s["a_status"] != "completed" || s["b_status"] != "completed" {
+				t.Errorf("one by one %t: %v", isOneByOne, s)
+			}
+			info, err := b.broker.Job(b.ctx, "job")
+			if err != nil || info.Result == nil || info.Result.Status != redis.StatusCompleted || info.Result.Fields["a_status"] != "completed" {
+				t.Errorf("one by one %t: %+v %v", isOneByOne, info.Result, err)
+			}
+		}
+	})
+}

@@ -181,19 +181,14 @@ func (b *Broker) Purge(ctx context.Context, queue string) (Purged, error) {
 	counts := map[Where]*int64{WhereWaiting: &purged.Waiting, WhereDelayed: &purged.Delayed}
 	for _, where := range []Where{WhereDelayed, WhereWaiting} {
 		err := b.eachMemberNow(ctx, Place{Where: where, Queue: queue}.set(b.keys), func(member string) bool {
-			p, isTask := memberPlace(where, member)
-			d := dropped{place: p}
-			if isTask {
-				d.jobID, d.part = p.Task.JobID, p.Task.Part
-			}
-			return count(counts[where], d)
+			return count(counts[where], doomed(memberPlace(where, member)))
 		})
 		if err := errors.Join(err, failed); err != nil {
 			return purged, err
 		}
 	}
 	err = b.eachEntry(ctx, b.keys.tasks(queue), "-", func(entry goredis.XMessage) bool {
-		return count(&purged.Waiting, doomed(Place{EntryID: entry.ID}, textFields(entry.Values)))
+		return count(&purged.Waiting, doomed(placeOf(WhereWaiting, entry.ID, textFields(entry.Values))))
 	})
 	return purged, errors.Join(err, failed)
 }
@@ -221,11 +216,10 @@ func (b *Broker) eachMemberNow(ctx context.Context, key string, visit func(membe
 	return nil
 }
 
-// doomed is an entry that is to be dropped.
-func doomed(p Place, fields map[string]string) dropped {
-	task, _, err := decodeEntry(fields)
-	if err != nil {
+// doomed is a place whose entry is to be dropped, task or not.
+func doomed(p Place, isTask bool) dropped {
+	if !isTask {
 		return dropped{place: p}
 	}
-	return dropped{place: p, jobID: task.JobID, part: task.Part}
+	return dropped{place: p, jobID: p.Task.JobID, part: p.Task.Part}
 }

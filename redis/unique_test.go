@@ -168,3 +168,48 @@ func TestUniqueJobAndAResultInTheSameMillisecond(t *testing.T) {
 		b.publishes(t, "the result is of the run before", false)
 	})
 }
+
+// A cancelled job can be published again at once. What is left of the cancelled task does not
+// take the mark of the new one away, and where nothing is left the mark is gone.
+func TestUniqueJobAfterItsCancellation(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		for _, delay := range []time.Duration{0, time.Hour} {
+			b := setupUnique(t, e)
+			b.raw.Del(b.ctx, b.key(redis.DefaultQueue), b.key("argus_completion:job"))
+			_, _, err := b.broker.Publish(b.ctx, redis.PublishRequest{Task: redis.Task{JobID: "job"}, Delay: delay})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.cancel(t, "job", redis.StatusPending)
+			if hasMark := b.raw.Exists(b.ctx, b.key("argus_active:job")).Val() == 1; hasMark != (delay == 0) {
+				t.Error(delay, "the mark is left:", hasMark)
+			}
+			b.publishes(t, "cancelled", true)
+			d := b.readOne(t, "w")
+			b.publishes(t, "the cancelled task was settled, and the new one is leased", false)
+			b.completes(t, d, true)
+			b.publishes(t, "settled", true)
+			b.completes(t, b.readOne(t, "w"), true)
+			if b.raw.Exists(b.ctx, b.key("argus_active:job")).Val() == 1 {
+				t.Error("the mark is left")
+			}
+		}
+	})
+}
+
+// A task that a raw producer added beside the job's own does not take its mark away.
+func TestUniqueJobBesideATaskOfARawProducer(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setupUnique(t, e)
+		b.raw.XAdd(b.ctx, entry(b.key(redis.DefaultQueue), "job_id", "job"))
+		for ms := b.raw.Time(b.ctx).Val().UnixMilli(); b.raw.Time(b.ctx).Val().UnixMilli() == ms; {
+		}
+		b.publishes(t, "it has no mark", true)
+		b.acks(t, b.readOne(t, "w"))
+		b.publishes(t, "one of two is left", false)
+		b.acks(t, b.readOne(t, "w"))
+		b.publishes(t, "both are settled", true)
+	})
+}

@@ -27,6 +27,7 @@ if leased and ARGV[5] ~= '' then
 end
 
 local r, ids, marks = {scratch = KEYS[2], state_ttl = ARGV[8], events_ttl = ARGV[9]}, {}, {}
+local published = {}
 
 -- finish records r, unless something is against it. Of a job without events only a part's
 -- result has to be looked at. What is against it is found before anything is written; the
@@ -52,6 +53,7 @@ local function finish()
   end
   local word, cursor = record(r, 1)
   ids[#ids + 1], marks[r.id] = r.id, r.active
+  published[r.id] = leased and r.active and entry_published_at(stream, r.id)
   held[r.id] = nil
   return word, cursor
 end
@@ -78,7 +80,7 @@ for i = 1, #events do
 end
 if leased and #ids > 0 then
   for _, id in ipairs(settle(stream, group, ids, ARGV[10])) do
-    if marks[id] then count_mark(marks[id], -1) end
+    if marks[id] then count_mark(marks[id], -1, published[id]) end
   end
 end
 return replies

@@ -7,7 +7,8 @@
 -- ARGV  1 'entry' in the stream, 'set', or 'nowhere'   2 the entry's id, or the
 --       member of the set
 --       3 lease, ms: an entry whose lease is younger is left alone
---       4 the default group   5 'unique' when jobs are to be unique, or ''
+--       4 the default group   5 when the task was published, ms, when jobs are to be unique, or
+--       ''
 --       6 'record', or '' for an entry that is no task   7 TTL of the state, ms
 --       8 TTL of the events, ms   9 the recording, with one result
 -- Returns {'DROPPED', 'OK' when the result is the job's now, 'ALREADY' when it had one, or
@@ -35,7 +36,7 @@ if place == 'entry' then
   end
   if is_settled and #groups > 0 then -- a raw peer acknowledged it and left it there
     call('XDEL', stream, id)
-    if ARGV[5] ~= '' then count_mark(KEYS[4], -1) end
+    if ARGV[5] ~= '' then count_mark(KEYS[4], -1, ARGV[5]) end
     return {'GONE'}
   end
   for _, g in ipairs(groups) do call('XACK', stream, g.name, id) end
@@ -43,7 +44,7 @@ if place == 'entry' then
 elseif place == 'set' then
   if call('ZREM', KEYS[8], id) == 0 then return {'GONE'} end
 end
-if ARGV[5] ~= '' and place ~= 'nowhere' then count_mark(KEYS[4], -1) end
+if ARGV[5] ~= '' and place ~= 'nowhere' then count_mark(KEYS[4], -1, ARGV[5]) end
 if not r then return {'DROPPED', '', '', ''} end
 local recorded, cursor = record(r, 1)
 return {'DROPPED', recorded, cursor, r.status or ''}

@@ -30,7 +30,7 @@ local entry = call('XRANGE', stream, id, id)[1]
 local mark = ARGV[19] ~= '' and KEYS[4] or nil
 if not entry then
   call('XACK', stream, group, id)
-  if mark then count_mark(mark, -1) end
+  if mark then count_mark(mark, -1, published_at(id, {})) end
   return {'GONE'}
 end
 if job ~= '' then
@@ -83,7 +83,7 @@ end
 -- entry is gone, and for one more, if there is a new one.
 local function take(new)
   local gone = settle(stream, group, {id}, ARGV[18])
-  if mark and #gone ~= new then count_mark(mark, new - #gone) end
+  if mark and #gone ~= new then count_mark(mark, new - #gone, published) end
   if mark and new > 0 then call('PEXPIRE', mark, ARGV[19]) end
 end
 

@@ -103,22 +103,26 @@ end
 
 -- A job in a queue of unique jobs has a mark as long as a task of it is unsettled: '<when it was
 -- published, ms> <unique id> <the job's last event then, or 0-0> <number of entries>'. Of one
--- task there are several entries when one of several groups gave it back.
+-- task there are several entries when one of several groups gave it back. Other tasks of the job
+-- may still be in the queue: cancelled ones, and those of raw producers. When it was published
+-- tells the mark's task from these.
 
--- count_mark changes the number of entries that a mark stands for; without any it goes.
-local function count_mark(key, by)
-  local head, n = string.match(call('GET', key) or '', '^(%d+ %S+ %S+) (%d+)$')
-  if not head or tonumber(n) + by <= 0 then
+-- count_mark changes the number of entries that a mark stands for, if it is the mark of a task
+-- that was published at that time; without any it goes.
+local function count_mark(key, by, published)
+  local at, rest, n = string.match(call('GET', key) or '', '^(%d+)( %S+ %S+) (%d+)$')
+  if at and at ~= text(tonumber(published)) then return end
+  if not at or tonumber(n) + by <= 0 then
     call('DEL', key)
   else
-    call('SET', key, head .. ' ' .. text(tonumber(n) + by), 'KEEPTTL')
+    call('SET', key, at .. rest .. ' ' .. text(tonumber(n) + by), 'KEEPTTL')
   end
 end
 
 -- new_mark makes the mark of a job, whose events are those of a stream.
-local function new_mark(key, now, id, events, ttl)
+local function new_mark(key, published, id, events, ttl)
   local last = call('XREVRANGE', events, '+', '-', 'COUNT', '1')[1]
-  call('SET', key, text(now) .. ' ' .. id .. ' ' .. (last and last[1] or '0-0') .. ' 1', 'PX', ttl)
+  call('SET', key, text(published) .. ' ' .. id .. ' ' .. (last and last[1] or '0-0') .. ' 1', 'PX', ttl)
 end
 
 -- add_task appends an entry to a task stream. A stream that is missing is created with the
@@ -152,6 +156,12 @@ local function published_at(id, list)
     if list[i] == 'argus_published_at' then at = tonumber(list[i + 1]) end
   end
   return at or tonumber(string.match(id, '^%d+'))
+end
+
+-- entry_published_at is published_at of an entry. Of one that was deleted only its id tells.
+local function entry_published_at(stream, id)
+  local entry = call('XRANGE', stream, id, id)[1]
+  return published_at(id, entry and entry[2] or {})
 end
 
 -- job_of is a task's job, part and organization as its entry says it, in either form; ''

@@ -134,7 +134,12 @@ each(function(at, last, state, mark, events, parts)
     call('SADD', KEYS[3], ARGV[5])
     id = ''
   elseif f then
-    id = enqueue(f, stream, ARGV[11], {unpack(ARGV, first, last)})
+    local entry = {unpack(ARGV, first, last)}
+    if is_unique then -- the mark names the same time
+      entry[#entry + 1] = 'argus_published_at'
+      entry[#entry + 1] = text(now)
+    end
+    id = enqueue(f, stream, ARGV[11], entry)
   else
     id = add_task(stream, ARGV[11], unpack(ARGV, first, last))
   end
@@ -143,7 +148,7 @@ each(function(at, last, state, mark, events, parts)
     record[#record + 1] = id
     record[#record + 1] = ARGV[at]
   end
-  if is_unique then new_mark(mark, now, ARGV[at + 1], events, unique_ttl) end
+  if is_unique then new_mark(mark, id == '' and now or published_at(id, {}), ARGV[at + 1], events, unique_ttl) end
   if has_parts then
     call('DEL', parts) -- of a job of the same id
     call('HSET', parts, 'argus_parts', ARGV[14])

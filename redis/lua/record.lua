@@ -43,7 +43,7 @@ end
 -- is where the arguments go on. r can be used for one recording after the other.
 local function recording(r, at, n)
   r.job, r.found, r.found_mark, r.status, r.judged, r.is_first = ARGV[at], nil, nil, nil, nil, false
-  r.entries, r.bytes = 0, 0
+  r.entries, r.bytes, r.is_late = 0, 0, false
   local first, last
   first, last, at = counted(at + 1)
   if last >= first then
@@ -85,12 +85,15 @@ local function examine_part(r)
     _, r.found, r.found_mark = string.match(report, '^(%S+) (%S+) (.*)$')
     return nil
   end
-  if r.found then return nil end
   local parts, is_named = {}, false
   for name in string.gmatch(names, '%S+') do
     local done = part_field(r, 'argus_part:' .. name) or ''
     parts[#parts + 1] = name .. '=' .. string.match(done, '^%S*')
     is_named = is_named or name == r.part
+  end
+  if r.found then
+    r.is_late = is_named
+    return nil
   end
   if not is_named then return {'NO_PART'} end
   local seen = table.concat(parts, ' ')
@@ -210,6 +213,13 @@ local function keep_parts(r, report, is_over)
   call('PEXPIRE', r.record, is_over and r.events_ttl or text(math.max(unfinished_ttl, tonumber(r.state_ttl))))
 end
 
+-- reported notes what a part has reported, by an event, in the state and in the record.
+local function reported(r, b, cursor, is_over)
+  local report = b.part_status .. ' ' .. cursor .. ' ' .. r.mark
+  if call('EXISTS', r.state) == 1 then call('HSET', r.state, 'argus_part:' .. r.part, report) end
+  keep_parts(r, report, is_over)
+end
+
 -- record records the nth of the possible results, unless one stands already. It returns
 -- 'OK', cursor or 'ALREADY', cursor of the one that stands.
 local function record(r, n)
@@ -219,6 +229,8 @@ local function record(r, n)
       call('HSET', r.state, 'status', r.status)
     end
     if call('PTTL', r.events) == -1 then call('PEXPIRE', r.events, r.events_ttl) end
+    -- What a part reports of a job that is over counts if the job's result is withdrawn.
+    if r.is_late then reported(r, r[n], r.found, true) end
     return 'ALREADY', r.found
   end
   local b = r[n]
@@ -238,9 +250,7 @@ local function record(r, n)
   local cursor = append(r, b)
   call('PEXPIRE', r.events, r.events_ttl)
   if r.part ~= '' and b.state_last >= b.state_first then
-    local report = b.part_status .. ' ' .. cursor .. ' ' .. r.mark
-    call('HSET', r.state, 'argus_part:' .. r.part, report)
-    keep_parts(r, report, b.final)
+    reported(r, b, cursor, b.final)
   end
   return 'OK', cursor
 end

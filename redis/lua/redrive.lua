@@ -18,11 +18,14 @@ local copy, meta = {}, {}
 for i = 1, #letter[2], 2 do
   local name, value = letter[2][i], letter[2][i + 1]
   if own_fields[name] then meta[name] = value end
-  if not own_fields[name] or name == 'argus_published_at' or name == 'argus_for_group' then
+  if not own_fields[name] or name == 'argus_for_group' then
     copy[#copy + 1] = name
     copy[#copy + 1] = value
   end
 end
+local published = tonumber(meta.argus_published_at) or now_ms()
+copy[#copy + 1] = 'argus_published_at'
+copy[#copy + 1] = text(published)
 local status = call('HGET', KEYS[1], 'status')
 local is_terminal = {completed = true, partial = true, failed = true, cancelled = true}
 
@@ -37,25 +40,30 @@ local function is_result(id)
   return is_terminal[fields.status or '']
 end
 local has_ended = meta.argus_result and is_result(meta.argus_result)
-local is_own = meta.argus_result and (has_ended or not is_terminal[status or ''])
 local f = fairness(ARGV[2], 7)
 call('XLEN', KEYS[3])
 enqueue(f, KEYS[3], ARGV[3], copy)
 feed(f, KEYS[3])
 call('XDEL', KEYS[4], ARGV[1])
+-- The part can report again, also where the job is over by now: another part's death may have
+-- ended it, and is redriven next.
+local _, part = job_of(letter[2])
+if meta.argus_result and part ~= '' then
+  for _, key in ipairs({KEYS[1], KEYS[6]}) do call('HDEL', key, 'argus_part:' .. part) end
+  if status and not is_terminal[status] then call('HSET', KEYS[1], part .. '_status', 'pending') end
+end
 -- The event that ended the job is withdrawn. That of a part stays: watches of the job, which
 -- goes on, have their cursors on it; the part's next result is told by another.
-if is_own and (not has_ended or call('XDEL', KEYS[2], meta.argus_result) == 1) then
-  local _, part = job_of(letter[2])
-  local report = 'argus_part:' .. part
-  if part ~= '' and call('HDEL', KEYS[1], report) + call('HDEL', KEYS[6], report) > 0 then
-    call('HSET', KEYS[1], part .. '_status', 'pending')
-  end
-  if has_ended and status then
+if has_ended and call('XDEL', KEYS[2], meta.argus_result) == 1 then
+  if status then
     call('HSET', KEYS[1], 'status', 'pending')
     call('HDEL', KEYS[1], 'error_message', 'completed_at')
+    for name in string.gmatch(call('HGET', KEYS[1], 'argus_parts') or '', '%S+') do
+      local report = call('HGET', KEYS[1], 'argus_part:' .. name)
+      call('HSET', KEYS[1], name .. '_status', report and string.match(report, '^%S+') or 'pending')
+    end
   end
   if call('XLEN', KEYS[2]) == 0 then call('DEL', KEYS[2]) end
 end
-if ARGV[4] ~= '' then new_mark(KEYS[5], now_ms(), ARGV[5], KEYS[2], ARGV[4]) end
+if ARGV[4] ~= '' then new_mark(KEYS[5], published, ARGV[5], KEYS[2], ARGV[4]) end
 return 'OK'
