@@ -179,7 +179,7 @@ func TestPublishRightAfterACancellation(t *testing.T) {
 func TestCancelWhatOneOfTwoGroupsHas(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
-		b := setup(t, e, redis.BrokerConfig{})
+		b := setup(t, e, redis.BrokerConfig{Queue: redis.QueueConfig{Groups: redis.Groups{"one", "two"}}})
 		read := func(group string) []redis.Delivery {
 			t.Helper()
 			d, err := b.broker.Read(b.ctx, redis.ReadRequest{Group: group, Consumer: "w", Max: 1})
