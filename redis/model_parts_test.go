@@ -193,8 +193,11 @@ func (m *partsModel) took(rt *rapid.T, deliveries []redis.Delivery) {
 		return ""
 	})
 	for _, d := range deliveries {
-		i := slices.IndexFunc(m.parts(func(*modelPart) bool { return true }), func(p *modelPart) bool { return p.id == d.Task.ReportID })
-		p := m.parts(func(*modelPart) bool { return true })[i]
+		found := m.parts(func(p *modelPart) bool { return p.id == d.Task.ReportID })
+		if len(found) != 1 {
+			rt.Fatalf("a task that nobody published: %+v", d)
+		}
+		p := found[0]
 		if !p.is("waiting", "expired") || p.isDoomed {
 			rt.Fatalf("%s was delivered, but it is %s, cancelled: %t", p.id, p.place, p.isDoomed)
 		}
@@ -306,13 +309,17 @@ func (m *partsModel) progress(rt *rapid.T) {
 func (m *partsModel) nack(rt *rapid.T) {
 	p := m.pick(rt, "leased", "expired")
 	r := redis.NackRequest{Token: p.lease.Lease.Token(), DeadLetter: true}
-	if draw(rt, "how", "dead", "now", "later") != "dead" {
+	how := draw(rt, "how", "dead", "now", "later")
+	switch how {
+	case "now":
 		r.DeadLetter, r.Delay = false, new(time.Duration)
+	case "later":
+		r.DeadLetter, r.Delay = false, new(time.Hour)
 	}
 	n, err := m.broker.Nack(m.ctx, r)
 	must(rt, err)
-	if p.failures++; r.DeadLetter {
-		p.failures--
+	if !r.DeadLetter {
+		p.failures++
 	}
 	want := redis.NackRetry
 	switch {
@@ -324,6 +331,8 @@ func (m *partsModel) nack(rt *rapid.T) {
 		want = redis.NackDead
 		p.place = "dead"
 		p.reports(redis.StatusFailed)
+	case how == "later":
+		p.place = "delayed"
 	default:
 		p.place = "waiting"
 	}

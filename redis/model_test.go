@@ -128,7 +128,9 @@ func (m *model) rawPublish(rt *rapid.T) {
 	if rapid.Bool().Draw(rt, "json") {
 		values = []any{"data", fmt.Sprintf(`{"job_id":%q,"report_id":%q}`, task.job.name, task.id)}
 	}
+	m.tick() // the millisecond tells it from the task that has the mark of its job
 	must(rt, m.raw.XAdd(m.ctx, entry(m.key(redis.DefaultQueue), values...)).Err())
+	m.tick()
 	m.published(task)
 }
 

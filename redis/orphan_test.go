@@ -65,3 +65,26 @@ func TestPoisonForADeletedGroupDies(t *testing.T) {
 		b.events(t, "poison", "failed")
 	})
 }
+
+// The default group, which the first publish makes, may be there and not in use: what is for it
+// is taken over, too.
+func TestTaskForTheUnusedDefaultGroup(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, redis.BrokerConfig{})
+		read := func() []redis.Delivery {
+			t.Helper()
+			d, err := b.broker.Read(b.ctx, redis.ReadRequest{Group: "two", Consumer: "w", Max: 10})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return d
+		}
+		b.publish(t, redis.Task{JobID: "first"})
+		read()
+		b.raw.XAdd(b.ctx, entry(b.key(redis.DefaultQueue), "job_id", "retry", "argus_for_group", redis.DefaultGroup))
+		if d := read(); len(d) != 1 || d[0].Task.JobID != "retry" {
+			t.Fatal(d)
+		}
+	})
+}

@@ -133,8 +133,8 @@ func (b *Broker) take(ctx context.Context, r ReadRequest, given *newLease) ([]De
 	}
 }
 
-// adopt takes over tasks that are for another group when that group is no more: no other
-// would get them. They are delivered, unless they are cancelled or have crashed too many
+// adopt takes over tasks that are for another group when that group is no more, or is the
+// default group and not in use: no other would get them. They are delivered, unless they are cancelled or have crashed too many
 // workers.
 func (b *Broker) adopt(ctx context.Context, r ReadRequest, p *batch) error {
 	if !slices.ContainsFunc(p.unwanted, func(u unwanted) bool { return u.forGroup != "" }) {
@@ -144,6 +144,7 @@ func (b *Broker) adopt(ctx context.Context, r ReadRequest, p *batch) error {
 	if err != nil {
 		return err
 	}
+	groups = b.countingGroups(groups)
 	kept := p.unwanted[:0]
 	for _, u := range p.unwanted {
 		if u.forGroup != "" && !slices.ContainsFunc(groups, func(g GroupInfo) bool { return g.Name == u.forGroup }) {
