@@ -120,6 +120,16 @@ func (m *groupsModel) ack(rt *rapid.T) {
 	m.settle(e, group)
 }
 
+// rawAck is a raw worker's: it acknowledges, and deletes nothing.
+func (m *groupsModel) rawAck(rt *rapid.T) {
+	e, group := m.pick(rt, "leased", "expired")
+	if n := m.raw.XAck(m.ctx, m.key(redis.DefaultQueue), group, e.id).Val(); n != 1 {
+		rt.Fatalf("%s did not hold %#v", group, e)
+	}
+	e.of(group).place = "settled"
+	e.isLeftover = e.isLeftover || !m.isNeeded(e)
+}
+
 func (m *groupsModel) nack(rt *rapid.T) {
 	e, group := m.pick(rt, "leased", "expired")
 	g := e.of(group)
