@@ -240,6 +240,19 @@ func (m *groupsModel) destroy(rt *rapid.T) {
 	}
 }
 
+// delete deletes the stream, with all that waits in it or is leased, and the groups.
+func (m *groupsModel) delete(*rapid.T) {
+	m.tick() // the ids of what follows are others
+	m.raw.Del(m.ctx, m.key(redis.DefaultQueue))
+	clear(m.groups)
+	for _, e := range m.entries(func(*groupsEntry) bool { return true }) {
+		clear(e.groups)
+		if e.place == "queue" && !m.isInQueue(e) {
+			e.place, e.isLeftover = "gone", true
+		}
+	}
+}
+
 func (m *groupsModel) time(*rapid.T) {
 	m.travel(m.t)
 	for _, e := range m.entries(func(e *groupsEntry) bool { return e.place == "delayed" }) {
