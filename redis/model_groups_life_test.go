@@ -120,6 +120,16 @@ func (m *groupsModel) ack(rt *rapid.T) {
 	m.settle(e, group)
 }
 
+// rawAck is a raw worker's: it acknowledges, and deletes nothing.
+func (m *groupsModel) rawAck(rt *rapid.T) {
+	e, group := m.pick(rt, "leased", "expired")
+	if n := m.raw.XAck(m.ctx, m.key(redis.DefaultQueue), group, e.id).Val(); n != 1 {
+		rt.Fatalf("%s did not hold %#v", group, e)
+	}
+	e.of(group).place = "settled"
+	e.isLeftover = e.isLeftover || !m.isNeeded(e)
+}
+
 func (m *groupsModel) nack(rt *rapid.T) {
 	e, group := m.pick(rt, "leased", "expired")
 	g := e.of(group)
@@ -227,6 +237,19 @@ func (m *groupsModel) destroy(rt *rapid.T) {
 	for _, e := range m.entries(func(*groupsEntry) bool { return true }) {
 		delete(e.groups, name)
 		e.isLeftover = e.isLeftover || e.place == "queue" && !m.isNeeded(e)
+	}
+}
+
+// delete deletes the stream, with all that waits in it or is leased, and the groups.
+func (m *groupsModel) delete(*rapid.T) {
+	m.tick() // the ids of what follows are others
+	m.raw.Del(m.ctx, m.key(redis.DefaultQueue))
+	clear(m.groups)
+	for _, e := range m.entries(func(*groupsEntry) bool { return true }) {
+		clear(e.groups)
+		if e.place == "queue" && !m.isInQueue(e) {
+			e.place, e.isLeftover = "gone", true
+		}
 	}
 }
 

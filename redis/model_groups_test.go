@@ -30,8 +30,8 @@ func TestModelGroups(t *testing.T) {
 		m := &groupsModel{modelStore: s, names: []string{"one", "two", redis.DefaultGroup}[:rapid.IntRange(2, 3).Draw(rt, "groups")],
 			groups: make(map[string]bool)}
 		rt.Repeat(map[string]func(*rapid.T){
-			"publish": m.publish, "read": m.read, "complete": m.complete, "ack": m.ack, "nack": m.nack, "crash": m.crash,
-			"cancel": m.cancel, "redrive": m.redrive, "destroy": m.destroy, "time": m.time, "clean": m.clean,
+			"publish": m.publish, "read": m.read, "complete": m.complete, "ack": m.ack, "raw": m.rawAck, "nack": m.nack, "crash": m.crash,
+			"cancel": m.cancel, "redrive": m.redrive, "destroy": m.destroy, "delete": m.delete, "time": m.time, "clean": m.clean,
 			"restart": m.restart, "": m.check,
 		})
 		m.drain(rt)
@@ -55,8 +55,8 @@ type groupsEntry struct {
 	attempts int    // of the entries before it
 	failures int
 	isDoomed bool // its job was cancelled after it was published
-	// isLeftover: a group that was destroyed was the last to need it. It may stay until the
-	// stream is cleaned up.
+	// isLeftover: the last to need it was a group that was destroyed, or a raw worker, and it may
+	// stay until the stream is cleaned up; or it was lost. In either case its job may seem active.
 	isLeftover bool
 	groups     map[string]*groupsLease
 	letter     string // the id of its dead letter
