@@ -175,6 +175,8 @@ type Broker struct {
 	known  *knownQueues
 	// oldMarks allows looking into old marks of unique jobs.
 	oldMarks throttle
+	// searches allows searching for a unique job's task again.
+	searches throttle
 	reads    *readQueue
 	// watched are the states that are watched.
 	watched *stateReads
@@ -188,7 +190,7 @@ type Broker struct {
 	// unseenRemoved counts entries that the cleaner removed and no consumer was given.
 	unseenRemoved atomic.Int64
 	settledTasks  settledTasks
-	stale         chan Event              // results whose jobs' states contradict them
+	stale         chan string             // jobs whose states contradict their results
 	owns          func(jobID string) bool // nil unless it is one of several shards
 	closed        <-chan struct{}
 	stop          context.CancelFunc
@@ -214,7 +216,7 @@ func NewBroker(client *Client, config BrokerConfig) (*Broker, error) {
 		oldMarks: throttle{period: markPeriod},
 		reads:    newReadQueue(),
 		watched:  newStateReads(),
-		stale:    make(chan Event, healQueue),
+		stale:    make(chan string, healQueue),
 		closed:   ctx.Done(),
 		stop:     stop,
 	}

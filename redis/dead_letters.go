@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -82,7 +83,8 @@ func (b *Broker) redrive(ctx context.Context, queue string, d DeadLetter) (strin
 	keys := append([]string{b.keys.state(job), b.keys.completion(job), b.keys.tasks(queue), b.keys.deadLetters(queue), b.keys.active(job), b.keys.parts(job)}, fairKeys...)
 	for {
 		reply, err := redriveScript.word(ctx, b.client, once, keys, d.EntryID, fairness, b.config.DefaultGroup,
-			b.uniqueTTL(b.queueConfig(queue)), uuid.NewString(), stale)
+			b.uniqueTTL(b.queueConfig(queue)), uuid.NewString(), stale,
+			strconv.FormatInt(b.config.unfinishedTTL().Milliseconds(), 10))
 		mark, isActive := strings.CutPrefix(reply, "ACTIVE\n")
 		if err != nil || !isActive {
 			return reply, err

@@ -27,8 +27,8 @@ func (b *Broker) Leave(ctx context.Context, queue, group, consumer string) error
 	return err
 }
 
-// Heal corrects the stored status of an event's job, as the broker does in the background.
-func (b *Broker) Heal(ctx context.Context, e Event) error { return b.heal(ctx, e) }
+// Heal corrects the stored status of a job, as the broker does in the background.
+func (b *Broker) Heal(ctx context.Context, jobID string) error { return b.heal(ctx, jobID) }
 
 // ScriptName is the name of the script with a hash; "eval" if it is none, but a text.
 func ScriptName(sha string) string {

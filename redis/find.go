@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"hash/maphash"
 	"slices"
 	"strconv"
 	"strings"
@@ -258,7 +259,7 @@ func (b *Broker) findInBacklog(ctx context.Context, queue, jobID string) ([]Plac
 // findMembers looks for a job's tasks in a sorted set.
 func (b *Broker) findMembers(ctx context.Context, where Where, queue, jobID string) (found []Place, err error) {
 	err = b.eachMember(ctx, Place{Where: where, Queue: queue}.set(b.keys), func(member string, score float64) bool {
-		if !strings.Contains(member, jobID) {
+		if !strings.Contains(member, jobID) && !strings.Contains(member, `\`) { // in JSON it may be escaped
 			return true
 		}
 		if p, ok := memberPlace(where, member); ok && p.Task.JobID == jobID {
@@ -280,7 +281,7 @@ func (b *Broker) eachMember(ctx context.Context, key string, visit func(member s
 	if err != nil {
 		return err
 	}
-	seen := make(map[string]bool)
+	seen, seed := make(map[uint64]bool), maphash.MakeSeed() // not the members, which may be large
 	for cursor := uint64(0); ; {
 		list, next, err := b.client.commands.ZScan(ctx, key, cursor, "", count).Result()
 		if err != nil {
@@ -289,10 +290,11 @@ func (b *Broker) eachMember(ctx context.Context, key string, visit func(member s
 		for i := 0; i+1 < len(list); i += 2 {
 			member := list[i]
 			score, err := strconv.ParseFloat(list[i+1], 64)
-			if err != nil || seen[member] {
+			hash := maphash.String(seed, member)
+			if err != nil || seen[hash] {
 				continue
 			}
-			seen[member] = true
+			seen[hash] = true
 			if !visit(member, score) {
 				return nil
 			}

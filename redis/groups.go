@@ -117,7 +117,7 @@ func (b *Broker) DeleteGroup(ctx context.Context, queue, group string, force boo
 // runGroup runs the script that creates and deletes groups.
 func (b *Broker) runGroup(ctx context.Context, queue, group, mode string) (string, error) {
 	keys := []string{b.keys.tasks(queue), b.keys.createdGroups(queue), b.keys.groupBegins(queue), b.keys.queues()}
-	word, err := groupScript.word(ctx, b.client, repeatable, keys, mode, group, queue, b.config.mostQueues(queue))
+	word, err := groupScript.word(ctx, b.client, repeatable, keys, mode, group, queue, b.config.mostQueues(queue), b.config.DefaultGroup)
 	if err != nil {
 		return "", err
 	}

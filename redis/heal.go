@@ -15,9 +15,9 @@ import (
 const healQueue = 1024
 
 // toHeal has a job's stored status corrected, in the background.
-func (b *Broker) toHeal(result Event) {
+func (b *Broker) toHeal(jobID string) {
 	select {
-	case b.stale <- result:
+	case b.stale <- jobID:
 	default:
 	}
 }
@@ -26,9 +26,9 @@ func (b *Broker) toHeal(result Event) {
 func (b *Broker) healStates(ctx context.Context) {
 	for {
 		select {
-		case result := <-b.stale:
-			if err := b.heal(ctx, result); err != nil && ctx.Err() == nil {
-				b.log.Debug("could not correct a job's status", "job_id", result.JobID, "error", err)
+		case job := <-b.stale:
+			if err := b.heal(ctx, job); err != nil && ctx.Err() == nil {
+				b.log.Debug("could not correct a job's status", "job_id", job, "error", err)
 			}
 		case <-ctx.Done():
 			return
@@ -36,16 +36,21 @@ func (b *Broker) healStates(ctx context.Context) {
 	}
 }
 
-// heal corrects one state, if its job still has that result.
-func (b *Broker) heal(ctx context.Context, result Event) error {
+// heal corrects the state of a job that has a result. Which one that is is looked up: what was
+// seen may be a later terminal event, of which there should be none, or be withdrawn by now.
+func (b *Broker) heal(ctx context.Context, jobID string) error {
+	result, err := b.result(ctx, jobID)
+	if err != nil || result == nil {
+		return err
+	}
 	completedAt := ""
 	if !result.CompletedAt.IsZero() {
 		completedAt = strconv.FormatInt(result.CompletedAt.Unix(), 10)
 	}
-	word, err := healScript.word(ctx, b.client, repeatable, []string{b.keys.state(result.JobID), b.keys.completion(result.JobID)},
+	word, err := healScript.word(ctx, b.client, repeatable, []string{b.keys.state(jobID), b.keys.completion(jobID)},
 		result.Cursor, string(result.Status), completedAt)
 	if word == "HEALED" {
-		b.ringState(result.JobID)
+		b.ringState(jobID)
 	}
 	return err
 }

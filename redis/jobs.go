@@ -121,7 +121,7 @@ func (b *Broker) State(ctx context.Context, jobID string, names []string) (JobSt
 	if err != nil || result == nil {
 		return state, err
 	}
-	b.toHeal(*result)
+	b.toHeal(jobID)
 	state.Status = result.Status
 	if len(names) == 0 || slices.Contains(names, fieldStatus) {
 		state.Fields[fieldStatus] = string(result.Status)
@@ -224,7 +224,7 @@ func (b *Broker) readStatuses(ctx context.Context, jobs []JobSummary) error {
 					continue
 				}
 				if result, err := b.result(ctx, job.JobID); err == nil && result != nil {
-					b.toHeal(*result)
+					b.toHeal(job.JobID)
 					job.Status, job.CompletedAt = result.Status, result.CompletedAt
 				}
 			}

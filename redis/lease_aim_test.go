@@ -3,6 +3,7 @@ package redis_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/hikmaai-io/argus-queue/redis"
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
@@ -75,5 +76,53 @@ func TestTokenOfAnotherPart(t *testing.T) {
 		if _, err := b.broker.Complete(b.ctx, lease.Token(), redis.Result{Status: redis.StatusCompleted, Part: "a"}); err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+// A raw producer's job id that is a number is told from other numbers of that name; where it can't
+// be, the lease is believed, so that the task can be settled.
+func TestNumericJobIDs(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, redis.BrokerConfig{})
+		for _, data := range []string{`{"job_id": 7}`, `{"parent":{"job_id": 5},"job_id": 7}`, `{"job_id":5,"job_id":7}`, `{"parent":{"job_id":5},"job\u005fid":7}`} {
+			b.raw.Del(b.ctx, b.key("argus_completion:7"), b.key("argus_scan:7"))
+			b.raw.XAdd(b.ctx, entry(b.key(redis.DefaultQueue), "data", data))
+			d := b.readOne(t, "w")
+			if _, err := b.broker.Complete(b.ctx, d.Lease.Token(), redis.Result{Status: redis.StatusCompleted}); err != nil || d.Task.JobID != "7" {
+				t.Errorf("%s: job %q: %v", data, d.Task.JobID, err)
+			}
+		}
+	})
+}
+
+// A token that occurs twice in one call settles its task once: of a unique job with tasks for two
+// groups, the mark stays until both have settled theirs.
+func TestTokenTwiceInABatch(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setupUnique(t, e)
+		b.publishes(t, "new", true)
+		read := func(group string) redis.Delivery {
+			d, err := b.broker.Read(b.ctx, redis.ReadRequest{Group: group, Consumer: "w", Max: 1})
+			if err != nil || len(d) != 1 {
+				t.Fatal(d, err)
+			}
+			return d[0]
+		}
+		one, two := read("one"), read("two")
+		for _, d := range []redis.Delivery{one, two} { // each gives it back: two entries
+			if err := b.nack(redis.NackRequest{Token: d.Lease.Token(), Delay: new(time.Duration)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		done := redis.Completion{Token: read("one").Lease.Token(), Result: redis.Result{Status: redis.StatusCompleted}}
+		outcomes, err := b.broker.CompleteBatch(b.ctx, []redis.Completion{done, done})
+		if err != nil || outcomes[0].Err != nil || outcomes[0].Already || outcomes[1].Err != nil || !outcomes[1].Already {
+			t.Fatal(outcomes, err)
+		}
+		b.publishes(t, "the other group's is unsettled", false)
+		b.acks(t, read("two"))
+		b.publishes(t, "settled by both", true)
 	})
 }

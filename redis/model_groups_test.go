@@ -25,6 +25,7 @@ func TestModelGroups(t *testing.T) {
 		if rapid.Bool().Draw(rt, "fair") {
 			s.queue = redis.QueueConfig{FairBy: redis.FairByOrganization, FairMaxInFlight: rapid.IntRange(0, 1).Draw(rt, "limit")}
 		}
+		s.queue.Groups = redis.Groups{redis.AnyGroup}
 		s.queue.UniqueJobs = rapid.Bool().Draw(rt, "unique")
 		s.restart(rt)
 		m := &groupsModel{modelStore: s, names: []string{"one", "two", redis.DefaultGroup}[:rapid.IntRange(2, 3).Draw(rt, "groups")],

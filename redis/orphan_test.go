@@ -71,7 +71,7 @@ func TestPoisonForADeletedGroupDies(t *testing.T) {
 func TestTaskForTheUnusedDefaultGroup(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
-		b := setup(t, e, redis.BrokerConfig{})
+		b := setup(t, e, redis.BrokerConfig{Queue: redis.QueueConfig{Groups: redis.Groups{redis.AnyGroup}}})
 		read := func() []redis.Delivery {
 			t.Helper()
 			d, err := b.broker.Read(b.ctx, redis.ReadRequest{Group: "two", Consumer: "w", Max: 10})

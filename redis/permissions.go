@@ -35,7 +35,7 @@ var required = []grant{
 	{"xrevrange", "xrevrange K + -"}, {"xread", "xread STREAMS K 0"}, {"xreadgroup", "xreadgroup GROUP g c STREAMS K >"},
 	{"xtrim", "xtrim K MINID 0"}, {"xclaim", "xclaim K g c 0 0-1"}, {"xpending", "xpending K g"},
 	{"xinfo|groups", "xinfo groups K"}, {"xinfo|consumers", "xinfo consumers K"},
-	{"xgroup|create", "xgroup create K g 0"}, {"xgroup|destroy", "xgroup destroy K g"}, {"xgroup|delconsumer", "xgroup delconsumer K g c"},
+	{"xgroup|create", "xgroup create K g 0"}, {"xgroup|destroy", "xgroup destroy K g"}, {"xgroup|createconsumer", "xgroup createconsumer K g c"}, {"xgroup|delconsumer", "xgroup delconsumer K g c"},
 }
 
 // optional are the commands that the service can do without, and what then lacks.
@@ -66,7 +66,7 @@ const anyName = "*"
 // families are keys that stand for all that the service uses, for ACL rules.
 func (k keys) families(config BrokerConfig) []string {
 	families := []string{k.state(anyName), k.completion(anyName), k.scan(anyName), k.delayed(anyName), k.backlog(anyName),
-		k.fairReady(anyName), k.fairParked(anyName), k.fairTags(anyName), k.fairHeld(anyName), k.deadLetters(anyName),
+		k.fairReady(anyName), k.fairParked(anyName), k.fairTags(anyName), k.fairHeld(anyName), k.deadLetters(anyName), k.parts(anyName),
 		k.oldRequest(anyName), k.oldClaim(anyName), k.uncounted(anyName), k.groupBegins(anyName), k.createdGroups(anyName), k.paused(anyName), k.active(anyName),
 		k.queues(), k.emptyQueues(), k.delayedQueues(), k.janitor(), k.shards(), k.cancelledJobs(), k.tasks(config.DefaultQueue)}
 	for queue := range config.Queues {

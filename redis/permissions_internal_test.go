@@ -1,7 +1,10 @@
 package redis
 
 import (
+	"os"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
@@ -22,5 +25,25 @@ func TestPermissionsAreTheDocumentedOnes(t *testing.T) {
 	slices.Sort(listed)
 	if !slices.Equal(checked, listed) {
 		t.Errorf("checked %q, documented %q", checked, listed)
+	}
+}
+
+// Every family of keys that the service uses is among those for which the ACL is asked.
+func TestPermissionsAskForAllKeys(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("keys.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := strings.Join(keys{}.families(BrokerConfig{DefaultQueue: DefaultQueue}), "\n")
+	families := regexp.MustCompile(`"(argus_[a-z_]+:[a-z]*)"`).FindAllStringSubmatch(string(source), -1)
+	if len(families) < 20 {
+		t.Fatal(families)
+	}
+	for _, family := range families {
+		notKeys := []string{"argus_cancel:", "argus_queues:scratch"} // a channel; what is only queued
+		if !strings.Contains(asked, family[1]) && !slices.Contains(notKeys, family[1]) {
+			t.Error("not asked for:", family[1])
+		}
 	}
 }

@@ -455,24 +455,33 @@ func TestLiveWatchCorrectsTheState(t *testing.T) {
 	})
 }
 
-// A result that was withdrawn does not come back as a status.
-func TestWithdrawnResultIsNotHealed(t *testing.T) {
+// A status is corrected by the job's result, the first terminal event, whatever raw peers append
+// behind it. One that was withdrawn does not come back.
+func TestStatusIsCorrectedByTheFirstResult(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, redis.BrokerConfig{})
 		b.raw.HSet(b.ctx, b.key("job_state:job"), "status", "running")
-		id := b.raw.XAdd(b.ctx, entry(b.key("argus_completion:job"), "status", "failed")).Val()
-		event := redis.Event{JobID: "job", Cursor: id, Status: redis.StatusFailed}
-		b.raw.XDel(b.ctx, b.key("argus_completion:job"), id)
-		if err := b.broker.Heal(b.ctx, event); err != nil {
-			t.Fatal(err)
+		heal := func(job, want string) {
+			t.Helper()
+			if err := b.broker.Heal(b.ctx, job); err != nil {
+				t.Fatal(err)
+			}
+			if status := b.hash(t, "job_state:"+job)["status"]; status != want {
+				t.Errorf("%s: %q, want %q", job, status, want)
+			}
 		}
-		if status := b.hash(t, "job_state:job")["status"]; status != "running" {
-			t.Error(status)
+		append := func(status string) string {
+			return b.raw.XAdd(b.ctx, entry(b.key("argus_completion:job"), "status", status)).Val()
 		}
-		event.JobID = "none"
-		if err := b.broker.Heal(b.ctx, event); err != nil || len(b.hash(t, "job_state:none")) != 0 {
-			t.Error("a state was made:", b.hash(t, "job_state:none"), err)
+		b.raw.XDel(b.ctx, b.key("argus_completion:job"), append("failed"))
+		heal("job", "running")
+		append("completed")
+		append("failed")
+		heal("job", "completed")
+		heal("none", "")
+		if len(b.hash(t, "job_state:none")) != 0 {
+			t.Error("a state was made")
 		}
 	})
 }

@@ -273,7 +273,7 @@ func (b *Broker) addSnapshots(ctx context.Context, page []keyRead, replies []key
 			switch last := decodeEvent(page[i].about, m.ID, textFields(m.Values)); {
 			case last.Status.Terminal():
 				if result, err := b.result(ctx, page[i].about); err == nil && result != nil {
-					b.toHeal(*result)
+					b.toHeal(page[i].about)
 					s.Status = result.Status
 				}
 			case s.Status == "":

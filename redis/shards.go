@@ -25,7 +25,8 @@ const MaxShards = 64
 // a Broker; a job's is the CRC-32 (IEEE) of its id modulo their number, which is fixed when
 // the first server starts. What workers read comes from all of them.
 //
-// It has a Broker's methods, and does what they do, with these differences: a PublishBatch
+// It has a Broker's methods but Clean, States and Watch, in whose place WatchFrames stands, and
+// does what they do, with these differences: a PublishBatch
 // of jobs of several shards is atomic in each of them; limits of a queue are shared out; a
 // page of a list may hold fewer entries than asked for; and as long as one master answers,
 // what lies on it goes on.

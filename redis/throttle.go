@@ -32,6 +32,13 @@ func (t *throttle) due(name string) bool {
 	return true
 }
 
+// postpone makes a name due when a time has passed.
+func (t *throttle) postpone(name string, wait time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.last[name] = time.Now().Add(wait - t.period)
+}
+
 // forget makes a name due at once.
 func (t *throttle) forget(name string) {
 	t.mu.Lock()

@@ -23,6 +23,11 @@ const (
 	// markPeriod is how often a broker looks into a mark without another reason: it searches
 	// the queues.
 	markPeriod = 10 * time.Second
+	// A search that found a job's task, and took longer than shortSearch, is not repeated before
+	// searchShare times as long has passed: a producer that tries again and again would have
+	// Redis do nothing else.
+	shortSearch = 10 * time.Millisecond
+	searchShare = 20
 )
 
 func (c BrokerConfig) unfinishedTTL() time.Duration { return max(c.StateTTL, unfinishedTTL) }
@@ -51,10 +56,15 @@ func (b *Broker) isOutOfDate(ctx context.Context, jobID, mark string) (bool, err
 	if err != nil {
 		return false, err
 	}
-	if !hasResult && (time.Since(time.UnixMilli(ms)) < oldMark || !b.oldMarks.due("")) {
+	if !hasResult && (time.Since(time.UnixMilli(ms)) < oldMark || !b.oldMarks.due("")) || !b.searches.due(jobID) {
 		return false, nil
 	}
-	return b.hasNoTask(ctx, jobID)
+	began := time.Now()
+	isOver, err := b.hasNoTask(ctx, jobID)
+	if took := time.Since(began); !isOver && took > shortSearch {
+		b.searches.postpone(jobID, searchShare*took)
+	}
+	return isOver, err
 }
 
 // hasResultAfter is true of a job with a terminal event after a cursor.

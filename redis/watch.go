@@ -414,7 +414,7 @@ func (w *Watches) events(ctx context.Context, e *ear, reply keyReply) {
 		event.Cursor = strings.Clone(entry.id) // the entry shares the memory of the whole reply
 		if event.Status.Terminal() {
 			if _, isOurs := entry.fields[fieldLease]; !isOurs { // a raw worker may have left the state
-				f.broker.toHeal(event)
+				f.broker.toHeal(f.jobID)
 			}
 			if f.state == nil {
 				w.finish(f, &event)

@@ -66,7 +66,7 @@ func (a *admin) ListConsumers(ctx context.Context, r *argusv1.ListConsumersReque
 	}
 	response := &argusv1.ListConsumersResponse{}
 	for _, c := range consumers {
-		response.Consumers = append(response.Consumers, &argusv1.Consumer{Group: c.Group, Name: c.Name, Pending: c.Pending, Idle: durationpb.New(c.Idle)})
+		response.Consumers = append(response.Consumers, &argusv1.Consumer{Group: valid(c.Group), Name: valid(c.Name), Pending: c.Pending, Idle: durationpb.New(c.Idle)})
 	}
 	return response, nil
 }

@@ -108,7 +108,7 @@ func (c *consumer) run(part func()) {
 
 // held checks the names of a start, and finds what the consumer holds already.
 func (q *taskQueue) held(ctx context.Context, start *argusv1.ConsumeStart) (redis.Holding, error) {
-	if err := redis.CheckID("consumer", start.GetConsumer()); err != nil {
+	if err := redis.CheckConsumer("consumer", start.GetConsumer()); err != nil {
 		return redis.Holding{}, err
 	}
 	if start.GetGroup() != "" {

@@ -32,7 +32,7 @@ type grantingConn struct {
 	writing sync.Mutex
 	partial []byte // of a frame's head that was not written yet
 	left    int    // bytes of a frame that was begun
-	late    []byte // frames for the next gap between two others
+	late    []byte // frames that follow the one that was begun
 
 	mu     sync.Mutex
 	grants map[uint32]*grant // by stream; writing may be held when it is locked, not the other way
@@ -142,12 +142,6 @@ func (c *grantingConn) drop(stream uint32, g *grant) {
 func (c *grantingConn) Write(p []byte) (int, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	if len(c.late) > 0 && c.left == 0 {
-		if _, err := c.Conn.Write(c.late); err != nil {
-			return 0, err
-		}
-		c.late = c.late[:0]
-	}
 	data := p
 	if len(c.partial) > 0 {
 		data = append(c.partial, p...)
@@ -177,6 +171,10 @@ func (c *grantingConn) Write(p []byte) (int, error) {
 	}
 	_, err := c.Conn.Write(data[from:at])
 	c.partial = append([]byte(nil), data[at:]...)
+	if err == nil && c.left == 0 && len(c.late) > 0 {
+		_, err = c.Conn.Write(c.late)
+		c.late = nil
+	}
 	return len(p), err
 }
 
@@ -225,7 +223,7 @@ func (c *grantingConn) await(ctx context.Context, stream uint32, g *grant) {
 	frame = binary.BigEndian.AppendUint32(frame, uint32(g.size))
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	if c.left > 0 || len(c.partial) > 0 || len(c.late) > 0 { // in the middle of a frame, the rest of which follows
+	if c.left > 0 { // in the middle of a frame, the rest of which follows
 		c.late = append(c.late, frame...)
 		return
 	}

@@ -64,6 +64,9 @@ var largeAnswers = map[string]int64{
 	argusv1.JobState_GetField_FullMethodName:     1 << 20,
 	argusv1.Admin_ListDeadLetters_FullMethodName: maxMessage,
 	argusv1.Admin_ListPending_FullMethodName:     1 << 20,
+	argusv1.Admin_GetJob_FullMethodName:          maxMessage,
+	argusv1.Admin_ListTasks_FullMethodName:       maxMessage,
+	argusv1.Admin_ListQueues_FullMethodName:      maxMessage,
 }
 
 // place is what an answer takes of its connection's room; the zero value takes none.

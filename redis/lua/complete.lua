@@ -27,7 +27,7 @@ if leased and ARGV[5] ~= '' then
 end
 
 local r, ids, marks = {scratch = KEYS[2], state_ttl = ARGV[8], events_ttl = ARGV[9]}, {}, {}
-local published = {}
+local published, settled = {}, {}
 
 -- finish records r, unless something is against it. Of a job without events only a part's
 -- result has to be looked at. What is against it is found before anything is written; the
@@ -42,7 +42,7 @@ local function finish()
   end
   if leased then
     if held[r.id] ~= tonumber(r.count) then
-      local lost = fence(stream, group, r.id, r.consumer, r.count)
+      local lost = settled[r.id] and 'NOT_PENDING' or fence(stream, group, r.id, r.consumer, r.count)
       if lost and r.found and r.found_mark == r.mark then return 'ALREADY', r.found end
       if lost then return lost, '' end
     end
@@ -54,7 +54,7 @@ local function finish()
   local word, cursor = record(r, 1)
   ids[#ids + 1], marks[r.id] = r.id, r.active
   published[r.id] = leased and r.active and entry_published_at(stream, r.id)
-  held[r.id] = nil
+  held[r.id], settled[r.id] = nil, true
   return word, cursor
 end
 

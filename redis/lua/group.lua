@@ -4,6 +4,7 @@
 --       4 known queues
 -- ARGV  1 'create', or 'delete'; 'force': delete it although its consumers hold tasks
 --       2 group   3 queue   4 how many queues there may be, '' for any number
+--       5 the default group
 -- Returns 'CREATED', or 'EXISTS' when it was there; 'DELETED', 'NOT_FOUND', or 'IN_USE' when
 --         its consumers hold tasks; 'GROUPS' or 'QUEUES' when there are as many as there may be
 local stream, created, begins, mode, name = KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2]
@@ -14,6 +15,8 @@ if mode == 'create' then
   if not group and #groups >= max_groups then return 'GROUPS' end
   if not may_be_known(KEYS[4], ARGV[3], ARGV[4]) then return 'QUEUES' end
   local is_new = call('SADD', created, name) == 1
+  -- A stream begins with the default group: see add_task.
+  if call('EXISTS', stream) == 0 then call('XGROUP', 'CREATE', stream, ARGV[5], '0', 'MKSTREAM') end
   hold_group(stream, begins, name)
   return (is_new or not group) and 'CREATED' or 'EXISTS'
 end

@@ -164,8 +164,19 @@ local function entry_published_at(stream, id)
   return published_at(id, entry and entry[2] or {})
 end
 
+-- literal is how a number that a JSON text gives a name is written there; nil where that can't
+-- be told, because the name occurs more than once.
+local function literal(json, name, value)
+  local found
+  for word in string.gmatch(json, '"' .. name .. '"%s*:%s*([-+.%w]+)') do
+    if found then return nil end
+    found = word
+  end
+  return tonumber(found) == value and found or nil
+end
+
 -- job_of is a task's job, part and organization as its entry says it, in either form; ''
--- where it doesn't.
+-- where it doesn't, or not in a way that can be told.
 local function job_of(list)
   local f = {}
   for i = #list - 1, 1, -2 do f[list[i]] = list[i + 1] end -- of two of a name the first counts
@@ -173,7 +184,7 @@ local function job_of(list)
     local data = f.data
     local ok, object = pcall(cjson.decode, data)
     if ok and type(object) == 'table' then f = object end
-    if type(f.job_id) == 'number' then f.job_id = string.match(data, '"job_id"%s*:%s*([-+.%w]+)') end
+    if type(f.job_id) == 'number' then f.job_id = literal(data, 'job_id', f.job_id) end
   end
   local function word(name) return type(f[name]) == 'string' and f[name] or '' end
   return word('job_id'), word('part'), word('organization_id')

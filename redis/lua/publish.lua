@@ -72,8 +72,9 @@ end
 
 if is_unique or ARGV[6] ~= '' then
   local active, tasks = {'ACTIVE'}, 0
-  each(function(at, _, _, mark_key)
+  each(function(at, _, _, mark_key, events)
     tasks = tasks + 1
+    if is_unique then call('XLEN', events) end -- of another type: fail before anything is written
     local mark = is_unique and call('GET', mark_key)
     if mark and mark ~= ARGV[at + 2] then
       active[#active + 1] = ARGV[at]

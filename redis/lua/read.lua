@@ -136,6 +136,11 @@ else
   end
   read()
   if health ~= 'NO_GROUP' and health ~= 'GROUPS' then feed(f, stream) end
+  -- Before Redis 7.2 a consumer that was given nothing does not come into being, and a group
+  -- that only such ones read with would not hold entries: see counting_groups.
+  if taken == 0 and (health == '' or health == 'CREATED') then
+    redis.pcall('XGROUP', 'CREATECONSUMER', stream, group, consumer)
+  end
 end
 table.insert(out, 2, text(gone))
 table.insert(out, 3, more)

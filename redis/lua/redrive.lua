@@ -6,7 +6,8 @@
 --       5 active mark   6 record of the job's parts   7… the keys of fairness, if any
 -- ARGV  1 id of the dead letter   2 how the queue is fair   3 the default group
 --       4 TTL of the active mark, ms, '' when jobs need not be unique   5 a unique id
---       6 a mark that is known to be out of date, or ''
+--       6 a mark that is known to be out of date, or ''   7 TTL of the record of the parts of a
+--       job that goes on, ms
 -- Returns 'OK', 'GONE', or 'ACTIVE', a line break, and the mark: there is a task of the job
 local letter = call('XRANGE', KEYS[4], ARGV[1], ARGV[1])[1]
 if not letter then return 'GONE' end
@@ -41,6 +42,7 @@ local function is_result(id)
 end
 local has_ended = meta.argus_result and is_result(meta.argus_result)
 local f = fairness(ARGV[2], 7)
+call('XLEN', KEYS[2]) -- of another type: fail before anything is written
 call('XLEN', KEYS[3])
 enqueue(f, KEYS[3], ARGV[3], copy)
 feed(f, KEYS[3])
@@ -63,6 +65,7 @@ if has_ended and call('XDEL', KEYS[2], meta.argus_result) == 1 then
       call('HSET', KEYS[1], name .. '_status', report and string.match(report, '^%S+') or 'pending')
     end
   end
+  call('PEXPIRE', KEYS[6], ARGV[7])
   if call('XLEN', KEYS[2]) == 0 then call('DEL', KEYS[2]) end
 end
 if ARGV[4] ~= '' then new_mark(KEYS[5], published, ARGV[5], KEYS[2], ARGV[4]) end

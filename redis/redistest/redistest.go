@@ -82,7 +82,8 @@ var Permissions = strings.Fields(`-@all
 	+sadd +srem +scard +smembers +sismember
 	+zadd +zrem +zscore +zmscore +zcard +zscan +zrange +zrangebyscore +zrangebylex +zlexcount +zremrangebyscore
 	+xadd +xack +xdel +xlen +xrange +xrevrange +xread +xreadgroup +xtrim +xclaim +xpending
-	+xinfo|groups +xinfo|consumers +xgroup|create +xgroup|destroy +xgroup|delconsumer`)
+	+xinfo|groups +xinfo|consumers +xgroup|create +xgroup|destroy +xgroup|createconsumer
+	+xgroup|delconsumer`)
 
 // The user that the service is on the shared server, with Permissions and no others.
 const username, password = "argus", "secret"
