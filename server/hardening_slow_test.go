@@ -355,7 +355,8 @@ func TestMaxCalls(t *testing.T) {
 	for range 20 {
 		a.awaitCode(a.call(listJobs, &argusv1.ListRequest{}), codes.OK)
 	}
-	a.call(watch, &argusv1.WatchRequest{JobId: "job"})
+	last := a.call(watch, &argusv1.WatchRequest{JobId: "job"})
+	a.await("the snapshot", func(s seen) bool { return s.data[last] > 0 })
 	_, err = b.state.List(b.ctx, &argusv1.ListRequest{})
 	if told := expect(t, err, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_SERVER_BUSY); !told.retryable {
 		t.Error("not retryable")
