@@ -62,15 +62,25 @@ func TestListTasks(t *testing.T) {
 				t.Errorf("%v: %q, want %q", place, got, want)
 			}
 		}
-		list, err := b.state.List(b.ctx, &argusv1.ListRequest{})
-		for _, job := range list.GetJobs() {
-			isDone := job.GetStatus() == argusv1.JobStatus_JOB_STATUS_COMPLETED || job.GetStatus() == argusv1.JobStatus_JOB_STATUS_FAILED
-			if isDone != (job.GetCompletedAt() != nil) {
-				t.Error(job)
+		jobs := 0
+		for r := (&argusv1.ListRequest{}); ; { // a page may be empty, and others follow
+			list, err := b.state.List(b.ctx, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, job := range list.GetJobs() {
+				jobs++
+				isDone := job.GetStatus() == argusv1.JobStatus_JOB_STATUS_COMPLETED || job.GetStatus() == argusv1.JobStatus_JOB_STATUS_FAILED
+				if isDone != (job.GetCompletedAt() != nil) {
+					t.Error(job)
+				}
+			}
+			if r.PageToken = list.GetNextPageToken(); r.PageToken == "" {
+				break
 			}
 		}
-		if err != nil || len(list.GetJobs()) == 0 {
-			t.Error(list, err)
+		if jobs == 0 {
+			t.Error("no jobs")
 		}
 		_, err = b.admin.ListTasks(b.ctx, &argusv1.ListTasksRequest{})
 		expect(t, err, codes.InvalidArgument, argusv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT)
