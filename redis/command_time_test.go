@@ -315,7 +315,7 @@ func (c *commands) note() {
 	for _, e := range log {
 		kind := strings.ToLower(e.Args[0])
 		switch kind {
-		case "flushall", "hset", "slowlog", "config":
+		case "flushall", "hset", "xadd", "slowlog", "config":
 			continue
 		case "evalsha", "eval":
 			kind = redis.ScriptName(e.Args[1])

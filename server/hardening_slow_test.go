@@ -26,17 +26,25 @@ import (
 // deaf is the window of a client that takes no data.
 var deaf = http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}
 
-// setupHurried is a server that bears with nothing for long.
-func setupHurried(t *testing.T, change func(*server.Config)) *bundle {
+// setupPatient is a server that gives its clients all the time they need, but for what change
+// says: on a busy machine an attacker, who answers no pings, would else be cut off for another
+// reason than the test's.
+func setupPatient(t *testing.T, change func(*server.Config)) *bundle {
 	t.Helper()
-	return setupServer(t, redistest.Embedded(t), redis.BrokerConfig{}, change)
+	return setupServer(t, redistest.Embedded(t), redis.BrokerConfig{}, func(c *server.Config) {
+		c.SetPings(time.Hour, time.Hour)
+		c.SetRequest(time.Hour)
+		c.SetStall(time.Hour)
+		c.SendTimeout = time.Hour
+		change(c)
+	})
 }
 
 // Whoever connects and does not speak HTTP/2 is cut off, and its place is free again.
 func TestSilentConnections(t *testing.T) {
 	t.Parallel()
 	openings := []string{"", http2.ClientPreface[:10], http2.ClientPreface, http2.ClientPreface + "\x00\x00\x06\x04\x00", "GET / HTTP/1.1\r\nHost: x\r\n\r\n"}
-	b := setupHurried(t, func(c *server.Config) {
+	b := setupPatient(t, func(c *server.Config) {
 		c.SetHandshake(300 * time.Millisecond)
 		c.MaxConnections = len(openings)
 	})
@@ -63,7 +71,7 @@ func isReset(err error) bool { return strings.Contains(err.Error(), "connection 
 // still there, and can't answer.
 func TestHalfAFrame(t *testing.T) {
 	t.Parallel()
-	b := setupHurried(t, func(c *server.Config) { c.SetPings(200*time.Millisecond, 5*time.Second) })
+	b := setupPatient(t, func(c *server.Config) { c.SetPings(200*time.Millisecond, 5*time.Second) })
 	a := b.attack(t).listen()
 	stop := b.witness(t)
 	_, err := a.open(publish)
@@ -76,7 +84,7 @@ func TestHalfAFrame(t *testing.T) {
 // A connection without a call gives its place to someone who wants it.
 func TestIdleConnections(t *testing.T) {
 	t.Parallel()
-	b := setupHurried(t, func(c *server.Config) {
+	b := setupPatient(t, func(c *server.Config) {
 		c.SetIdle(200 * time.Millisecond)
 		c.MaxConnections = 2
 	})
@@ -101,7 +109,7 @@ func TestIdleConnections(t *testing.T) {
 func TestHalfSentRequests(t *testing.T) {
 	t.Parallel()
 	const patience = 2 * time.Second
-	b := setupHurried(t, func(c *server.Config) { c.SetRequest(patience) })
+	b := setupPatient(t, func(c *server.Config) { c.SetRequest(patience) })
 	stop := b.witness(t)
 	// What has arrived is not in a hurry: neither a call that waits, nor a stream that has
 	// nothing to say.
@@ -161,7 +169,7 @@ const keeps = (server.MaxUnread - (4 << 20)) / (3 << 20)
 // A client that asks for much and takes nothing is refused what would be kept for it.
 func TestUnreadAnswers(t *testing.T) {
 	t.Parallel()
-	b := setupHurried(t, func(c *server.Config) { c.SendTimeout = time.Second })
+	b := setupPatient(t, func(c *server.Config) { c.SendTimeout = time.Second })
 	b.bigState(t)
 	stop := b.witness(t)
 	a := b.attack(t, deaf).listen()
@@ -192,7 +200,7 @@ func TestUnreadAnswers(t *testing.T) {
 // The other streams than Watch; that one is in TestSlowReaderIsCutOff.
 func TestStreamsThatAreNotRead(t *testing.T) {
 	t.Parallel()
-	b := setupHurried(t, func(c *server.Config) { c.SendTimeout = time.Second })
+	b := setupPatient(t, func(c *server.Config) { c.SendTimeout = time.Second })
 	half := strings.Repeat("x", 1<<19)
 	for i := range 4 {
 		job := fmt.Sprint("job-", i)
@@ -253,7 +261,7 @@ var open = http2.Setting{ID: http2.SettingInitialWindowSize, Val: math.MaxInt32}
 // A client that does not read from its socket, and goes on to ask for answers.
 func TestConnectionThatIsNotRead(t *testing.T) {
 	t.Parallel()
-	b := setupHurried(t, func(c *server.Config) { c.SetStall(time.Second) })
+	b := setupPatient(t, func(c *server.Config) { c.SetStall(time.Second) })
 	b.bigState(t)
 	stop := b.witness(t)
 	a := b.attack(t, open)
@@ -273,7 +281,7 @@ func TestConnectionThatIsNotRead(t *testing.T) {
 // A connection without a handshake does not keep the others from a shutdown in order.
 func TestShutdownAmongSilentConnections(t *testing.T) {
 	t.Parallel()
-	b := setupHurried(t, func(c *server.Config) { c.SetHandshake(time.Hour) })
+	b := setupPatient(t, func(c *server.Config) { c.SetHandshake(time.Hour) })
 	silent := b.dial(t)
 	b.witness(t)()
 	b.shutdown() // which must not take all its time
@@ -285,7 +293,7 @@ func TestShutdownAmongSilentConnections(t *testing.T) {
 // The shutdown waits for nobody beyond its deadline.
 func TestShutdownAmongHostileClients(t *testing.T) {
 	t.Parallel()
-	b := setupHurried(t, func(c *server.Config) { c.SetRequest(time.Hour) })
+	b := setupPatient(t, func(*server.Config) {})
 	b.bigState(t)
 	b.attack(t, open).jam()
 	a := b.attack(t, deaf).listen()
@@ -318,7 +326,7 @@ func TestMaxConnections(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := setupHurried(t, change)
+			b := setupPatient(t, change)
 			list := &argusv1.ListRequest{}
 			first, second := b.attack(t).listen(), b.attack(t).listen()
 			second.awaitCode(second.call(listJobs, list), codes.OK)
@@ -346,7 +354,7 @@ func TestMaxConnections(t *testing.T) {
 // More calls than the server may have are refused, and those that are over make room.
 func TestMaxCalls(t *testing.T) {
 	t.Parallel()
-	b := setupHurried(t, func(c *server.Config) { c.MaxCalls = 3 })
+	b := setupPatient(t, func(c *server.Config) { c.MaxCalls = 3 })
 	a := b.attack(t).listen()
 	stream, err := a.open(publish) // and no request
 	a.must(0, err)
@@ -448,7 +456,7 @@ func TestHalfSentLargeRequests(t *testing.T) {
 	})
 	t.Run("on all", func(t *testing.T) {
 		t.Parallel()
-		b := setupHurried(t, func(c *server.Config) { c.MaxRequestBytes = 3 * server.MaxRequest })
+		b := setupPatient(t, func(c *server.Config) { c.MaxRequestBytes = 3 * server.MaxRequest })
 		stop := b.witness(t)
 		first, second := b.attack(t).listen(), b.attack(t).listen()
 		begin(first)
@@ -461,7 +469,7 @@ func TestHalfSentLargeRequests(t *testing.T) {
 	})
 	t.Run("without leave", func(t *testing.T) {
 		t.Parallel()
-		b := setupHurried(t, func(c *server.Config) { c.MaxRequestBytes = 1 << 20 })
+		b := setupPatient(t, func(c *server.Config) { c.MaxRequestBytes = 1 << 20 })
 		stop := b.witness(t)
 		a := b.attack(t).listen()
 		stream := half(a)
@@ -495,7 +503,7 @@ func TestLargeAnswersAreNotBuiltAllAtOnce(t *testing.T) {
 	t.Parallel()
 	const calls, atOnce = 100, server.MaxUnread / (4 << 20)
 	states := building{begun: make(chan struct{}, calls), proceed: make(chan struct{})}
-	b := setupHurried(t, func(c *server.Config) { states.Broker, c.Broker = c.Broker, &states })
+	b := setupPatient(t, func(c *server.Config) { states.Broker, c.Broker = c.Broker, &states })
 	b.bigState(t)
 	stop := b.witness(t)
 	a := b.attack(t, open).listen()
