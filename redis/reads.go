@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"sync"
 	"sync/atomic"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -177,28 +176,12 @@ func (b *Broker) readPage(ctx context.Context, page []keyRead) []keyReply {
 
 // readTracked reads a page over a tracker; nil when that breaks.
 func (b *Broker) readTracked(t *tracker, page []keyRead) []keyReply {
-	var out []byte
-	replies, questions := make([]keyReply, len(page)), make([]question, len(page))
-	var answers sync.WaitGroup
-	var isBroken atomic.Bool
-	for i, r := range page {
-		out = appendCommand(out, r.words())
-		questions[i] = func(raw string) {
-			if raw == "" {
-				isBroken.Store(true)
-			} else {
-				replies[i] = r.reply(raw)
-				replies[i].at = b.reads.answers.Add(1)
-			}
-			answers.Done()
-		}
+	replies := make([]keyReply, len(page))
+	take := func(i int, raw string) {
+		replies[i] = page[i].reply(raw)
+		replies[i].at = b.reads.answers.Add(1)
 	}
-	answers.Add(len(page))
-	if !t.ask(out, questions) {
-		return nil
-	}
-	answers.Wait()
-	if isBroken.Load() {
+	if !t.askAll(len(page), func(i int) words { return page[i].words() }, take) {
 		return nil
 	}
 	return replies

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -267,30 +266,14 @@ func (b *Broker) trackStates(ctx context.Context, t *tracker, page []*watchedSta
 
 // askStates runs the get script for states over a tracker; nil when that breaks.
 func askStates(t *tracker, page []*watchedState, command, script string) []stateResult {
-	var out []byte
-	results, questions := make([]stateResult, len(page)), make([]question, len(page))
-	var answers sync.WaitGroup
-	var isBroken atomic.Bool
-	for i, s := range page {
-		w := words{command, script, "1", s.key}
+	results := make([]stateResult, len(page))
+	ask := func(i int) words {
+		w := words{command, script, "1", page[i].key}
 		w.number(smallState)
 		w.number(readableState)
-		out = appendCommand(out, w)
-		questions[i] = func(raw string) {
-			if raw == "" {
-				isBroken.Store(true)
-			} else {
-				results[i] = parseStateReply(raw)
-			}
-			answers.Done()
-		}
+		return w
 	}
-	answers.Add(len(page))
-	if !t.ask(out, questions) {
-		return nil
-	}
-	answers.Wait()
-	if isBroken.Load() {
+	if !t.askAll(len(page), ask, func(i int, raw string) { results[i] = parseStateReply(raw) }) {
 		return nil
 	}
 	return results

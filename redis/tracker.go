@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -128,7 +129,33 @@ func (t *tracker) ask(commands []byte, questions []question) bool {
 	return true
 }
 
-// answer gives a reply to who asked for it.
+// askAll sends a command for each of n and waits for the replies, which it gives to take as they
+// are on the wire; false when the tracker breaks meanwhile. Replies come one after the other.
+func (t *tracker) askAll(n int, command func(i int) words, take func(i int, raw string)) bool {
+	var out []byte
+	questions := make([]question, n)
+	var answers sync.WaitGroup
+	var isBroken atomic.Bool
+	for i := range n {
+		out = appendCommand(out, command(i))
+		questions[i] = func(raw string) {
+			if raw == "" {
+				isBroken.Store(true)
+			} else {
+				take(i, raw)
+			}
+			answers.Done()
+		}
+	}
+	answers.Add(n)
+	if !t.ask(out, questions) {
+		return false
+	}
+	answers.Wait()
+	return !isBroken.Load()
+}
+
+// answer gives a reply to the question it answers.
 func (t *tracker) answer(raw string) error {
 	t.mu.Lock()
 	if len(t.asked) == 0 {

@@ -36,7 +36,7 @@ func TestStalledConnection(t *testing.T) {
 			done <- err
 		}()
 		for range text {
-			time.Sleep(stall - time.Second)
+			time.Sleep(stall - time.Second) // the bubble's clock
 			if _, err := io.ReadFull(peer, make([]byte, 1)); err != nil {
 				t.Fatal(err)
 			}
@@ -127,7 +127,7 @@ func TestPlacesOfConnections(t *testing.T) {
 		if c := admit("192.0.2.9:1"); c == nil || c.isRefused {
 			t.Error("a place that was given up is not free")
 		}
-		time.Sleep(refusedTime)
+		time.Sleep(refusedTime) // the bubble's clock
 		synctest.Wait()
 		if all.refused != 0 || all.total != 5 {
 			t.Error(all.refused, all.total)

@@ -36,7 +36,7 @@ func TestRefusedCallsAreSampled(t *testing.T) {
 		lines(5, "method=/a code=FailedPrecondition")
 		lines(5, "method=/b code=ResourceExhausted")
 		lines(1, "method=/a code=NotFound")
-		time.Sleep(samplePeriod)
+		time.Sleep(samplePeriod) // the bubble's clock
 		fail("/a", redis.ErrLeaseLost)
 		lines(1, `not logged" method=/a reason=LEASE_LOST calls=995`)
 		lines(6, "method=/a code=FailedPrecondition")

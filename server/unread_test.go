@@ -148,7 +148,7 @@ func TestWhileMoving(t *testing.T) {
 		done := make(chan error, 1)
 		go func() {
 			for range 100 {
-				time.Sleep(timeout - time.Second)
+				time.Sleep(timeout - time.Second) // the bubble's clock
 				moved.Add(1)
 			}
 			done <- io.EOF

@@ -103,35 +103,47 @@ func (c *client) more(f jobListFlags, token string) {
 	fmt.Fprintf(c.stderr, "argus job ls: there are more; go on with: %s --page-token %s\n", command, token)
 }
 
-// listRecent lists jobs that have a state, one page after the other.
-func (c *client) listRecent(ctx context.Context, f jobListFlags) error {
-	rows, seen := [][]string{{"STATUS", "JOB", "COMPLETED"}}, make(map[string]bool)
+// eachJob calls visit once for each job that has a state, one page after the other, up to the
+// limit. It returns the token that goes on behind these, "" at the end.
+func (c *client) eachJob(ctx context.Context, f jobListFlags, visit func(*argusv1.JobSummary) error) (string, error) {
+	seen := make(map[string]bool)
 	request := &argusv1.ListRequest{PageToken: f.pageToken}
 	for {
 		request.PageSize = f.pageSize(len(seen))
 		page, err := c.state.List(ctx, request)
 		if err != nil {
-			return err
+			return "", err
 		}
 		for _, job := range page.GetJobs() {
 			if seen[job.GetJobId()] {
 				continue
 			}
 			seen[job.GetJobId()] = true
-			rows = append(rows, []string{statusCell(job.GetStatus(), job.GetStatusText()), idText(job.GetJobId()), clock(job.GetCompletedAt())})
-			if c.Output != "table" {
-				err = errors.Join(err, c.print(job))
+			if err := visit(job); err != nil {
+				return "", err
 			}
-		}
-		if err != nil {
-			return err
 		}
 		request.PageToken = page.GetNextPageToken()
 		if request.PageToken == "" || f.isFull(len(seen)) {
-			break
+			return request.PageToken, nil
 		}
 	}
-	return c.endList(f, rows, request.PageToken)
+}
+
+// listRecent lists jobs that have a state.
+func (c *client) listRecent(ctx context.Context, f jobListFlags) error {
+	rows := [][]string{{"STATUS", "JOB", "COMPLETED"}}
+	token, err := c.eachJob(ctx, f, func(job *argusv1.JobSummary) error {
+		rows = append(rows, []string{statusCell(job.GetStatus(), job.GetStatusText()), idText(job.GetJobId()), clock(job.GetCompletedAt())})
+		if c.Output != "table" {
+			return c.print(job)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return c.endList(f, rows, token)
 }
 
 // listPlace lists the tasks of a place, one page after the other.

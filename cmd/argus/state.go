@@ -190,27 +190,11 @@ func (p *program) stateList() *cobra.Command {
 				return err
 			}
 		}
-		request := &argusv1.ListRequest{PageSize: 500}
-		seen := make(map[string]bool)
-		for {
-			page, err := c.state.List(ctx, request)
-			if err != nil {
-				return err
-			}
-			for _, job := range page.GetJobs() {
-				if seen[job.GetJobId()] {
-					continue
-				}
-				seen[job.GetJobId()] = true
-				row := []string{fmt.Sprintf("%-10s", statusCell(job.GetStatus(), job.GetStatusText())), idText(job.GetJobId())}
-				if err := c.print(job, row); err != nil {
-					return err
-				}
-			}
-			if request.PageToken = page.GetNextPageToken(); request.PageToken == "" {
-				return nil
-			}
-		}
+		_, err := c.eachJob(ctx, jobListFlags{}, func(job *argusv1.JobSummary) error {
+			row := []string{fmt.Sprintf("%-10s", statusCell(job.GetStatus(), job.GetStatusText())), idText(job.GetJobId())}
+			return c.print(job, row)
+		})
+		return err
 	})
 	c.connection()
 	return command
