@@ -109,7 +109,7 @@ type dropped struct {
 	jobID  string // "" for an entry that is no task
 	part   string
 	result Result
-	// isRecorded: its end is told by another result, or will be.
+	// isRecorded: another result records its end, or will.
 	isRecorded bool
 }
 

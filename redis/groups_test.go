@@ -168,7 +168,7 @@ func TestCreatedGroupHoldsTasks(t *testing.T) {
 	})
 }
 
-// A queue has at most 16 groups, whoever names them, unless raw peers create more.
+// A queue has at most 16 groups, whatever creates them, unless raw peers create more.
 func TestTooManyGroups(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {

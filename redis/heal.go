@@ -7,7 +7,7 @@ import (
 
 // The terminal event is the record of a job's result. What this service writes, it writes to
 // event and state in one step; a raw worker may append its event and leave the state as it
-// was. Reads then answer by the event, and whoever sees the difference first has the stored
+// was. Reads then answer by the event, and the first read that sees the difference has the stored
 // status corrected.
 
 // healQueue is how many states may wait to be corrected. What finds no room is left to the

@@ -28,7 +28,7 @@ func (c *masterConn) Close() error {
 	return c.TCPConn.Close()
 }
 
-// drop closes connections. Whoever waits for an answer on one gets an error.
+// drop closes connections. A call that waits for an answer on one gets an error.
 func (m *masters) drop(which func(*masterConn) bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -202,7 +202,7 @@ func (m *masters) question(ctx context.Context) (chan opinion, error) {
 
 // settle takes an opinion for what holds now, closes the connections to any other node, and
 // returns the master's address. An opinion that is older than the last one counts only if
-// most sentinels were heard: then they were set up anew.
+// most sentinels were heard: then they were set up again.
 func (m *masters) settle(o opinion, isMost bool) (string, error) {
 	m.mu.Lock()
 	if o.epoch >= m.newest.epoch || isMost {

@@ -179,7 +179,7 @@ func (m *partsModel) read(rt *rapid.T) {
 	m.took(rt, deliveries)
 }
 
-// took takes what a read gave, and brings the model to what it did with tasks that nobody gets.
+// took takes what a read gave, and brings the model to what it did with tasks that no consumer gets.
 func (m *partsModel) took(rt *rapid.T, deliveries []redis.Delivery) {
 	m.settle(rt, func(p *modelPart) redis.Status {
 		switch {
@@ -195,7 +195,7 @@ func (m *partsModel) took(rt *rapid.T, deliveries []redis.Delivery) {
 	for _, d := range deliveries {
 		found := m.parts(func(p *modelPart) bool { return p.id == d.Task.ReportID })
 		if len(found) != 1 {
-			rt.Fatalf("a task that nobody published: %+v", d)
+			rt.Fatalf("a task that was not published: %+v", d)
 		}
 		p := found[0]
 		if !p.is("waiting", "expired") || p.isDoomed {

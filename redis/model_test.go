@@ -19,7 +19,7 @@ import (
 // At every step each job's events are what the model says, and what Read gives is what may be
 // given. At the end everything is drained, and then nothing is left: every task that was
 // published is settled, dead, or was lost with a deleted stream, and no entry, lease, delayed
-// task or mark is there that nobody can reach.
+// task or mark is left that no call can reach.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	eachHistory(t, func(rt *rapid.T, s *modelStore) {
@@ -230,7 +230,7 @@ func (m *model) took(rt *rapid.T, deliveries []redis.Delivery, from ...string) {
 		task := m.task(d.Task.ReportID)
 		switch {
 		case task == nil:
-			rt.Fatalf("a task that nobody published: %+v", d)
+			rt.Fatalf("a task that was not published: %+v", d)
 		case !task.is(from...):
 			rt.Fatalf("%s was delivered, but it is %s", task.id, task.place)
 		case task.isDoomed:
@@ -247,7 +247,7 @@ func (m *model) took(rt *rapid.T, deliveries []redis.Delivery, from ...string) {
 	}
 }
 
-// settleUnwanted brings the model to what a read does with tasks that nobody gets: it may
+// settleUnwanted brings the model to what a read does with tasks that no consumer gets: it may
 // have come to them or not. Of a job without a result the first gives it, whichever that is.
 func (m *model) settleUnwanted() {
 	results := make(map[*modelJob]*modelEvent)
@@ -305,7 +305,7 @@ func (m *model) repeat(rt *rapid.T) {
 func (m *model) late(rt *rapid.T) {
 	task := m.pick(rt, "waiting", "leased", "expired", "delayed", "dead", "gone", "lost")
 	if len(task.late) == 0 {
-		rt.Skip("nobody has lost a lease of it")
+		rt.Skip("no consumer has lost a lease of it")
 	}
 	token := draw(rt, "token", task.late...)
 	errs := map[string]error{"nack": m.bundle.nack(redis.NackRequest{Token: token})}

@@ -53,7 +53,7 @@ func TestNestedPrefixes(t *testing.T) {
 	})
 }
 
-// A prefix that another server begins to use within ours is told to the log.
+// A prefix that another server begins to use within ours is logged.
 func TestNestedPrefixIsFoundLater(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {

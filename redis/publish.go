@@ -219,7 +219,7 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 }
 
 // runPublish runs the script. A mark that a job is active may be of a task that a raw worker
-// has settled by now: then the script runs again and is told so.
+// has settled by now: then the script runs again with that mark as out of date.
 func (b *Broker) runPublish(ctx context.Context, config QueueConfig, e effect, keys, head []string, entries []newEntry) ([]string, error) {
 	isNamed := head[9] != ""
 	var stale map[string]string

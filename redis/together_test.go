@@ -370,7 +370,7 @@ func TestReadSeesWhatOthersDid(t *testing.T) {
 }
 
 // A publish reads for who waits. Whether he takes it, or leaves in this moment, no task is
-// left leased to nobody, and with nothing that looks for such it is found at once.
+// left leased to no consumer, and with nothing that looks for such it is found at once.
 func TestPublishReadsForWhoWaits(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {

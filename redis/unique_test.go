@@ -145,7 +145,7 @@ func TestUniqueJobOfSeveralGroups(t *testing.T) {
 	})
 }
 
-// A raw worker's result is told from that of an earlier run though both fall into one
+// A raw worker's result is distinguished from that of an earlier run although both fall into one
 // millisecond with the publish.
 func TestUniqueJobAndAResultInTheSameMillisecond(t *testing.T) {
 	t.Parallel()

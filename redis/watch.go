@@ -78,10 +78,10 @@ type follower struct {
 type followedState struct {
 	ear
 	told map[string]string
-	held *stateAnswer // what is told after the job's snapshot
+	held *stateAnswer // sent after the job's snapshot
 	// isTooLarge: it was told that the state is too large.
 	isTooLarge bool
-	// last is the job's terminal event, which is told after the state that was written with
+	// last is the job's terminal event, sent after the state that was written with
 	// it: an answer with a higher number than lastNumber.
 	last       *Event
 	lastNumber int64

@@ -210,7 +210,7 @@ func TestWrongTypeIsTold(t *testing.T) {
 	})
 }
 
-// A permission that Redis's ACL withdraws is the operator's to grant: no call is told to try
+// A permission that Redis's ACL withdraws is the operator's to grant: no error asks a caller to try
 // again.
 func TestPermissionMissing(t *testing.T) {
 	t.Parallel()

@@ -184,7 +184,7 @@ func (c *grantingConn) grant(stream uint32, size int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ended.Err() != nil {
-		return true // to nobody
+		return true // the connection is gone
 	}
 	g := &grant{size: size}
 	c.grants[stream] = g

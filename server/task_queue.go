@@ -102,7 +102,7 @@ func (q *taskQueue) Read(ctx context.Context, r *argusv1.ReadRequest) (*argusv1.
 	if err != nil {
 		return nil, err
 	}
-	if ctx.Err() != nil { // the answer would reach nobody, and the tasks wait for their leases to run out
+	if ctx.Err() != nil { // the answer would not reach the caller, and the tasks wait for their leases to run out
 		q.broker.Release(context.WithoutCancel(ctx), deliveries)
 		return nil, ctx.Err()
 	}

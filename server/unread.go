@@ -238,7 +238,7 @@ func (c releasingCodec) Marshal(v any) (mem.BufferSlice, error) {
 	return pieces, nil
 }
 
-// releasingPool is told when a piece of its answer is not needed any more.
+// releasingPool gets each piece of its answer back when gRPC no longer needs it.
 type releasingPool struct {
 	mem.BufferPool
 	moved, release func()

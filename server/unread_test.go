@@ -138,7 +138,7 @@ func TestPiecesAreCounted(t *testing.T) {
 	}
 }
 
-// Whoever takes something now and then is waited for; one that takes nothing is not, nor one
+// A client that takes something now and then is waited for; one that takes nothing is not, nor one
 // that leaves.
 func TestWhileMoving(t *testing.T) {
 	t.Parallel()

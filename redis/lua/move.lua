@@ -47,7 +47,7 @@ local function unpark()
 end
 
 -- in_flight is true of an entry that some group has still to read or to settle. What is not
--- in the stream any more is not in flight, whoever deleted it.
+-- in the stream any more is not in flight, whatever deleted it.
 local function in_flight(id, groups)
   if #call('XRANGE', stream, id, id) == 0 then return false end
   for _, g in ipairs(groups) do

@@ -55,7 +55,7 @@ if meta.argus_result and part ~= '' then
   if status and not is_terminal[status] then call('HSET', KEYS[1], part .. '_status', 'pending') end
 end
 -- The event that ended the job is withdrawn. That of a part stays: watches of the job, which
--- goes on, have their cursors on it; the part's next result is told by another.
+-- goes on, have their cursors on it; the part's next result appends another.
 if has_ended and call('XDEL', KEYS[2], meta.argus_result) == 1 then
   if status then
     call('HSET', KEYS[1], 'status', 'pending')
