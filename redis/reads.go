@@ -145,13 +145,26 @@ func (b *Broker) answer(ctx context.Context, requests []readRequest) {
 	}
 }
 
-// readPage reads a page: over the tracker, while there is one, what is not polled.
+// readPage reads a page, over the tracker where that can be.
 func (b *Broker) readPage(ctx context.Context, page []keyRead) []keyReply {
-	replies := make([]keyReply, len(page))
+	return readDivided(b, page, func(r keyRead) string { return r.key },
+		func(t *tracker, some []keyRead) []keyReply {
+			found := b.readTracked(t, some)
+			b.follow(ctx, t, some, found)
+			return found
+		},
+		func(some []keyRead) []keyReply { return b.pipeline(ctx, some) })
+}
+
+// readDivided reads keys: over the tracker, while there is one, those that are not polled, and
+// the others over any connection. Tracked returns nil when the tracker breaks, and its keys are
+// then read like the others.
+func readDivided[Q, R any](b *Broker, page []Q, key func(Q) string, tracked func(*tracker, []Q) []R, other func([]Q) []R) []R {
+	replies := make([]R, len(page))
 	t := b.tracker.Load()
-	tracked, others := b.bell.divide(t != nil, len(page), func(i int) string { return page[i].key })
-	put := func(at []int, read func([]keyRead) []keyReply) bool {
-		some := make([]keyRead, len(at))
+	overTracker, others := b.bell.divide(t != nil, len(page), func(i int) string { return key(page[i]) })
+	put := func(at []int, read func([]Q) []R) bool {
+		some := make([]Q, len(at))
 		for n, i := range at {
 			some[n] = page[i]
 		}
@@ -161,15 +174,11 @@ func (b *Broker) readPage(ctx context.Context, page []keyRead) []keyReply {
 		}
 		return found != nil
 	}
-	if len(tracked) > 0 && !put(tracked, func(some []keyRead) []keyReply {
-		found := b.readTracked(t, some)
-		b.follow(ctx, t, some, found)
-		return found
-	}) {
-		others = append(others, tracked...)
+	if len(overTracker) > 0 && !put(overTracker, func(some []Q) []R { return tracked(t, some) }) {
+		others = append(others, overTracker...)
 	}
 	if len(others) > 0 {
-		put(others, func(some []keyRead) []keyReply { return b.pipeline(ctx, some) })
+		put(others, other)
 	}
 	return replies
 }

@@ -200,30 +200,12 @@ func newStateResult(reply []string, err error) stateResult {
 	return stateResult{found, err}
 }
 
-// readStates reads states, over the tracker while there is one what is not polled: so Redis
-// rings when they change.
+// readStates reads states, over the tracker where that can be, so that Redis rings when they
+// change.
 func (b *Broker) readStates(ctx context.Context, page []*watchedState) []stateResult {
-	results := make([]stateResult, len(page))
-	t := b.tracker.Load()
-	tracked, others := b.bell.divide(t != nil, len(page), func(i int) string { return page[i].key })
-	put := func(at []int, read func([]*watchedState) []stateResult) bool {
-		some := make([]*watchedState, len(at))
-		for n, i := range at {
-			some[n] = page[i]
-		}
-		found := read(some)
-		for n, r := range found {
-			results[at[n]] = r
-		}
-		return found != nil
-	}
-	if len(tracked) > 0 && !put(tracked, func(some []*watchedState) []stateResult { return b.trackStates(ctx, t, some) }) {
-		others = append(others, tracked...)
-	}
-	if len(others) > 0 {
-		put(others, func(some []*watchedState) []stateResult { return b.pipelineStates(ctx, some) })
-	}
-	return results
+	return readDivided(b, page, func(s *watchedState) string { return s.key },
+		func(t *tracker, some []*watchedState) []stateResult { return b.trackStates(ctx, t, some) },
+		func(some []*watchedState) []stateResult { return b.pipelineStates(ctx, some) })
 }
 
 // pipelineStates reads states over any connection.
