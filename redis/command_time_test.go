@@ -303,8 +303,8 @@ func (c *commands) must(err error) {
 }
 
 // note looks at what Redis did since it was looked at last; what the test itself sent is left
-// out. The slow log has elapsed time, in which others may have had the processor: no command
-// took more of it than Redis has used.
+// out. The slow log has elapsed time, in which others may have had the processor: each command is
+// taken to have had the same share of its own time as Redis had of the time of all of them.
 func (c *commands) note() {
 	c.t.Helper()
 	used := c.used(c.t) - c.last
@@ -312,6 +312,11 @@ func (c *commands) note() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	var elapsed time.Duration
+	for _, e := range log {
+		elapsed += e.Duration
+	}
+	share := min(1, float64(used)/max(1, float64(elapsed)))
 	for _, e := range log {
 		kind := strings.ToLower(e.Args[0])
 		switch kind {
@@ -320,7 +325,7 @@ func (c *commands) note() {
 		case "evalsha", "eval":
 			kind = redis.ScriptName(e.Args[1])
 		}
-		if duration := min(e.Duration, used); duration > c.slowest[kind].duration {
+		if duration := time.Duration(share * float64(e.Duration)); duration > c.slowest[kind].duration {
 			command := strings.Join(e.Args[:min(len(e.Args), 5)], " ")
 			c.slowest[kind] = slow{duration, command[:min(len(command), 120)]}
 		}
