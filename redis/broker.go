@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/hikmaai-io/argus-queue/redis/internal/notify"
 )
 
 // BrokerConfig says how a Broker treats its queues. The zero value of a field means
@@ -168,11 +170,13 @@ type Broker struct {
 	config BrokerConfig
 	log    *slog.Logger
 	states *StateManager
-	bell   *doorbell
-	due    *alarm // for the next delayed task
-	claims claims
-	lines  lines
-	known  *knownQueues
+	// waiters are the reads that wait for tasks, subscriptions the watches.
+	waiters       *waitlists
+	subscriptions *subscriptions
+	due           *alarm // for the next delayed task
+	claims        claims
+	lines         lines
+	known         *knownQueues
 	// oldMarks allows looking into old marks of unique jobs.
 	oldMarks throttle
 	// searches allows searching for a unique job's task again.
@@ -180,7 +184,7 @@ type Broker struct {
 	reads    *readQueue
 	// watched are the states that are watched.
 	watched *stateReads
-	// tracker is there while Redis itself rings the bell.
+	// tracker is set while Redis pushes changes.
 	tracker   atomic.Pointer[tracker]
 	trackers  atomic.Int64 // how many there were
 	rings     atomic.Int64 // how many keys they told of
@@ -205,20 +209,21 @@ func NewBroker(client *Client, config BrokerConfig) (*Broker, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	b := &Broker{
-		client:   client,
-		keys:     client.keys,
-		config:   config,
-		log:      config.Logger,
-		states:   NewStateManager(client, StateManagerConfig{DefaultTTL: config.StateTTL}),
-		bell:     newDoorbell(),
-		due:      newAlarm(),
-		known:    newKnownQueues(),
-		oldMarks: throttle{period: markPeriod},
-		reads:    newReadQueue(),
-		watched:  newStateReads(),
-		stale:    make(chan string, healQueue),
-		closed:   ctx.Done(),
-		stop:     stop,
+		client:        client,
+		keys:          client.keys,
+		config:        config,
+		log:           config.Logger,
+		states:        NewStateManager(client, StateManagerConfig{DefaultTTL: config.StateTTL}),
+		waiters:       notify.NewWaitlists[ReadRequest, newLease](cursorLess),
+		subscriptions: notify.NewSubscriptions[*follower, update](cursorLess),
+		due:           newAlarm(),
+		known:         newKnownQueues(),
+		oldMarks:      throttle{period: markPeriod},
+		reads:         newReadQueue(),
+		watched:       newStateReads(),
+		stale:         make(chan string, healQueue),
+		closed:        ctx.Done(),
+		stop:          stop,
 	}
 	b.tasks.Go(func() { b.serveReads(ctx) })
 	b.tasks.Go(func() { b.serveStates(ctx) })

@@ -35,7 +35,7 @@ func (b *Broker) Cancel(ctx context.Context, jobID, reason string) (Cancelled, e
 	// What is published after this call is another run of the job: later by the clock that
 	// compares the two, which counts milliseconds.
 	defer pause(ctx, time.Millisecond)
-	b.bell.ringAll(b.keys.cancelledJobs())
+	b.subscriptions.NotifyKey(b.keys.cancelledJobs())
 	if reply[0] == "ALREADY" {
 		return Cancelled{Was: Status(reply[2]), Cursor: reply[1]}, nil
 	}

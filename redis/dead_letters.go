@@ -68,7 +68,7 @@ func (b *Broker) Redrive(ctx context.Context, queue string, all bool, ids []stri
 		if reply, err := b.redrive(ctx, queue, d); err != nil || reply != "OK" {
 			return false, err
 		}
-		b.bell.ringEach(b.keys.tasks(queue), 1)
+		b.waiters.NotifyEach(b.keys.tasks(queue), 1)
 		b.ringEvents(d.Task.JobID)
 		b.ringState(d.Task.JobID)
 		return true, nil

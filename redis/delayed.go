@@ -116,7 +116,7 @@ func (b *Broker) moveQueue(ctx context.Context, queue string, settled []string) 
 			return 0, err
 		}
 		if moved > 0 {
-			b.bell.ringEach(keys[1], int(moved))
+			b.waiters.NotifyEach(keys[1], int(moved))
 		}
 		if moved >= moveLimit {
 			continue

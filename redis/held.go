@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/hikmaai-io/argus-queue/redis/internal/notify"
 )
 
 // Entry names an entry of a task stream. Under several prefixes ids may be the same.
@@ -80,33 +82,33 @@ func (b *Broker) CancelledAmong(ctx context.Context, jobs []string) ([]string, e
 
 // Cancellations hear that this process cancelled a job. What others cancelled they don't.
 type Cancellations struct {
-	box     *mailbox
+	box     *notify.Inbox[*follower, update]
 	brokers []*Broker
-	ears    []*ear
+	ears    []*subscription
 }
 
 // Cancellations starts to listen. The caller must Close it.
 func (b *Broker) Cancellations() *Cancellations { return cancellations(b) }
 
 func cancellations(brokers ...*Broker) *Cancellations {
-	c := &Cancellations{box: newMailbox(), brokers: brokers, ears: make([]*ear, len(brokers))}
+	c := &Cancellations{box: notify.NewInbox[*follower, update](), brokers: brokers, ears: make([]*subscription, len(brokers))}
 	for i, b := range brokers {
-		c.ears[i] = &ear{box: c.box, key: b.keys.cancelledJobs(), isState: true}
-		b.bell.listen(c.ears[i])
+		c.ears[i] = &subscription{Inbox: c.box, Key: b.keys.cancelledJobs(), IsValue: true}
+		b.subscriptions.Subscribe(c.ears[i], "")
 	}
 	return c
 }
 
 // Mail has a signal when a job was cancelled.
 func (c *Cancellations) Mail() <-chan struct{} {
-	c.box.take(len(c.ears))
-	return c.box.mail
+	c.box.Take(len(c.ears))
+	return c.box.Mail()
 }
 
 // Close ends it.
 func (c *Cancellations) Close() {
 	for i, b := range c.brokers {
-		b.bell.mute(c.ears[i])
+		b.subscriptions.Unsubscribe(c.ears[i])
 	}
 }
 

@@ -116,7 +116,7 @@ func (b *Broker) giveBack(ctx context.Context, lease Lease, g giveBack) (Nacked,
 		if due > 0 {
 			b.due.set(due)
 		} else {
-			b.bell.ringEach(keys[0], 1)
+			b.waiters.NotifyEach(keys[0], 1)
 		}
 		return Nacked{Outcome: NackRetry, Delay: due}, err
 	case "DEAD":

@@ -210,10 +210,10 @@ func (b *Broker) publish(ctx context.Context, p publication, field func(int) str
 	case p.Delay > 0 || !p.RunAt.IsZero():
 		b.due.set(max(p.Delay, time.Until(p.RunAt)))
 	case fairness != "":
-		b.bell.ringEach(keys[0], len(published))
+		b.waiters.NotifyEach(keys[0], len(published))
 		b.due.set(fairPeriod)
 	default:
-		b.bell.ringNew(keys[0], published[len(published)-1].EntryID, len(published))
+		b.waiters.NotifyNew(keys[0], published[len(published)-1].EntryID, len(published))
 	}
 	return published, reply[0] == "DUPLICATE", nil
 }

@@ -75,9 +75,9 @@ func (b *Broker) publishPlain(ctx context.Context, queue string, entries []newEn
 		return nil, false, nil
 	}
 	if last := published[len(published)-1].EntryID; reader != nil {
-		b.bell.rangFor(key, last)
+		b.waiters.Note(key, last)
 	} else {
-		b.bell.ringNew(key, last, len(published))
+		b.waiters.NotifyNew(key, last, len(published))
 	}
 	return published, true, nil
 }
@@ -85,19 +85,19 @@ func (b *Broker) publishPlain(ctx context.Context, queue string, entries []newEn
 // reader is who waits for the task that is being published: his read goes out with it.
 type reader struct {
 	broker *Broker
-	place  *wait
+	place  *waiter
 	lease  *newLease
 }
 
 // findReader finds one; nil when nobody waits, or only some for whom that can't be done.
 func (b *Broker) findReader(ctx context.Context, key string) *reader {
-	place, wants := b.bell.offer(key)
+	place, wants := b.waiters.Offer(key)
 	if place == nil {
 		return nil
 	}
 	lease := b.newLease(ctx, wants)
 	if lease == nil {
-		place.give(nil)
+		place.Grant(nil)
 		return nil
 	}
 	return &reader{broker: b, place: place, lease: lease}
@@ -125,7 +125,7 @@ func (r *reader) give(added string, err error) {
 		return
 	}
 	r.lease.added = added
-	if r.lease.err = err; !r.place.give(r.lease) {
+	if r.lease.err = err; !r.place.Grant(r.lease) {
 		r.broker.refuse(context.Background(), r.lease)
 	}
 }
@@ -156,9 +156,9 @@ func (b *Broker) publishShared(ctx context.Context, queue string, entry newEntry
 	}
 	b.ringState(entry.jobID)
 	if reader != nil {
-		b.bell.rangFor(key, id)
+		b.waiters.Note(key, id)
 	} else {
-		b.bell.ringNew(key, id, 1)
+		b.waiters.NotifyNew(key, id, 1)
 	}
 	return []Published{{EntryID: id, JobID: entry.jobID}}, true, nil
 }

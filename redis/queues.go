@@ -143,7 +143,7 @@ func (b *Broker) Resume(ctx context.Context, queue string) error {
 	if err := b.client.commands.Del(ctx, b.keys.paused(queue)).Err(); err != nil {
 		return translate("resume", err, repeatable)
 	}
-	b.bell.ringEach(b.keys.tasks(queue), MaxBatch)
+	b.waiters.NotifyEach(b.keys.tasks(queue), MaxBatch)
 	return nil
 }
 

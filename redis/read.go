@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/hikmaai-io/argus-queue/redis/internal/notify"
 )
 
 // ReadRequest asks for work.
@@ -44,20 +46,21 @@ func (b *Broker) Read(ctx context.Context, r ReadRequest) ([]Delivery, error) {
 	}
 	timer := time.NewTimer(r.Wait)
 	defer timer.Stop()
-	place := b.bell.join(b.keys.tasks(r.Queue), r.Group, make(chan struct{}, 1))
+	signal := notify.NewSignal()
+	place := b.waiters.Enqueue(b.keys.tasks(r.Queue), r.Group, signal)
 	defer b.leave(ctx, place)
 	for {
-		place.heed()
-		deliveries, err := b.take(ctx, r, place.take())
+		place.Consume()
+		deliveries, err := b.take(ctx, r, place.Take())
 		if err != nil {
 			return nil, err
 		}
 		if len(deliveries) > 0 {
 			return deliveries, nil
 		}
-		place.accept(&r)
+		place.Accept(&r)
 		select {
-		case <-place.rung:
+		case <-signal.C:
 		case <-timer.C:
 			return nil, nil
 		case <-ctx.Done():
@@ -84,9 +87,9 @@ func (b *Broker) normalize(r ReadRequest) (ReadRequest, error) {
 }
 
 // leave gives up a place. What was read for it meanwhile is given back.
-func (b *Broker) leave(ctx context.Context, place *wait) {
-	place.leave()
-	if given := place.take(); given != nil {
+func (b *Broker) leave(ctx context.Context, place *waiter) {
+	place.Leave()
+	if given := place.Take(); given != nil {
 		b.refuse(ctx, given)
 	}
 }
@@ -116,7 +119,7 @@ func (b *Broker) take(ctx context.Context, r ReadRequest, given *newLease) ([]De
 			return nil, err
 		}
 		if batch.isFull {
-			b.bell.ringLine(b.keys.tasks(r.Queue), r.Group)
+			b.waiters.NotifyGroup(b.keys.tasks(r.Queue), r.Group)
 		}
 		if err := ctx.Err(); err != nil {
 			b.release(ctx, batch.deliveries)
@@ -268,7 +271,7 @@ func (b *Broker) giveUp(ctx context.Context, leases ...Lease) error {
 		return ErrLeaseLost
 	}
 	b.claims.again(first.Queue + "\x00" + first.Group)
-	b.bell.ringLine(key, first.Group)
+	b.waiters.NotifyGroup(key, first.Group)
 	return nil
 }
 

@@ -162,7 +162,7 @@ func (b *Broker) readPage(ctx context.Context, page []keyRead) []keyReply {
 func readDivided[Q, R any](b *Broker, page []Q, key func(Q) string, tracked func(*tracker, []Q) []R, other func([]Q) []R) []R {
 	replies := make([]R, len(page))
 	t := b.tracker.Load()
-	overTracker, others := b.bell.divide(t != nil, len(page), func(i int) string { return key(page[i]) })
+	overTracker, others := b.subscriptions.Divide(t != nil, len(page), func(i int) string { return key(page[i]) })
 	put := func(at []int, read func([]Q) []R) bool {
 		some := make([]Q, len(at))
 		for n, i := range at {

@@ -93,6 +93,6 @@ func (b *Broker) follow(ctx context.Context, t *tracker, page []keyRead, replies
 	for n, i := range at {
 		replies[i] = followed[n]
 		key := page[i].key
-		time.AfterFunc(retryPeriod, func() { b.bell.ringAll(key) })
+		time.AfterFunc(retryPeriod, func() { b.subscriptions.NotifyKey(key) })
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/hikmaai-io/argus-queue/redis/internal/notify"
 )
 
 // Read leases tasks to a consumer, from any shards: Broker.Read. It fails when all of them
@@ -22,28 +24,28 @@ func (s *Shards) Read(ctx context.Context, r ReadRequest) ([]Delivery, error) {
 	}
 	timer := time.NewTimer(r.Wait)
 	defer timer.Stop()
-	rung := make(chan struct{}, 1)
-	places := make([]*wait, len(s.brokers))
+	signal := notify.NewSignal()
+	places := make([]*waiter, len(s.brokers))
 	for i, b := range s.brokers {
-		places[i] = b.bell.join(b.keys.tasks(r.Queue), r.Group, rung)
-		defer places[i].leave()
+		places[i] = b.waiters.Enqueue(b.keys.tasks(r.Queue), r.Group, signal)
+		defer places[i].Leave()
 	}
 	for {
 		deliveries, rest, err := s.take(ctx, r, look)
 		for _, i := range rest { // there may be more
-			s.brokers[i].bell.ringLine(places[i].key, places[i].group)
+			s.brokers[i].waiters.NotifyGroup(s.brokers[i].keys.tasks(r.Queue), r.Group)
 		}
 		if err != nil || len(deliveries) > 0 {
 			return deliveries, err
 		}
 		select {
-		case <-rung:
+		case <-signal.C:
 		case <-timer.C:
 			return nil, nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		look = slices.DeleteFunc(s.inTurn(), func(i int) bool { return !places[i].heed() })
+		look = slices.DeleteFunc(s.inTurn(), func(i int) bool { return !places[i].Consume() })
 	}
 }
 

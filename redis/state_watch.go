@@ -45,6 +45,14 @@ type stateAnswer struct {
 	err        error
 }
 
+// wake puts a signal into a channel that holds one.
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
 func newStateReads() *stateReads {
 	return &stateReads{states: make(map[string]*watchedState), work: make(chan struct{}, 1)}
 }
@@ -62,7 +70,7 @@ func (r *stateReads) want(key string) int64 {
 	if !s.isWanted {
 		s.isWanted = true
 		r.wanted = append(r.wanted, s)
-		signal(r.work)
+		wake(r.work)
 	}
 	return r.started
 }
@@ -116,7 +124,7 @@ func (r *stateReads) finish(s *watchedState) (wasRung bool) {
 	wasRung = s.isRung
 	s.isReading, s.isRung = false, false
 	if s.isWanted {
-		signal(r.work)
+		wake(r.work)
 	}
 	return wasRung
 }
@@ -180,9 +188,9 @@ func (b *Broker) readWatched(ctx context.Context, large *sync.WaitGroup, page []
 // tellState wakes those who listen for a state, and ends its read.
 func (b *Broker) tellState(s *watchedState, number int64, found stateResult) {
 	a := &stateAnswer{fields: found.fields, isTooLarge: found.verdict == stateTooLarge, err: found.err}
-	before := b.bell.tellState(s.key, &answer{state: a, at: number})
+	before := b.subscriptions.DeliverValue(s.key, &update{state: a, at: number})
 	if b.watched.finish(s) {
-		b.heard(before != nil && a.err == nil && !a.isTooLarge && maps.Equal(before, a.fields))
+		b.heard(before != nil && a.err == nil && !a.isTooLarge && maps.Equal(before.state.fields, a.fields))
 	}
 }
 

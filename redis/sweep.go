@@ -7,6 +7,8 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/hikmaai-io/argus-queue/redis/internal/notify"
 )
 
 // The broker rings its own bell for what it writes itself. What others write, raw peers
@@ -44,7 +46,8 @@ const (
 // anew is not rung for.
 func (b *Broker) keepTracking(ctx context.Context) {
 	select {
-	case <-b.bell.busy:
+	case <-b.waiters.Used():
+	case <-b.subscriptions.Used():
 	case <-ctx.Done():
 		return
 	}
@@ -69,15 +72,17 @@ func (b *Broker) keepTracking(ctx context.Context) {
 			tell("what others write is rung for by Redis")
 			b.trackers.Add(1)
 			b.tracker.Store(t)
-			b.bell.ringEverything()
+			b.subscriptions.SetPushed(true)
+			b.notifyAll()
 			alive, end := context.WithCancel(ctx)
 			var check sync.WaitGroup
 			check.Go(func() { b.client.keepToOwner(alive, t) })
 			err := t.run(ctx, func(keys []string) { b.changed(t, keys) })
 			end()
 			b.tracker.Store(nil)
+			b.subscriptions.SetPushed(false)
 			t.fail(err)
-			b.bell.ringEverything()
+			b.notifyAll()
 			check.Wait()
 			b.log.Debug("the tracker ended", "error", err)
 		}
@@ -91,16 +96,41 @@ func (b *Broker) keepTracking(ctx context.Context) {
 // read again when they come to it.
 const sharedAnswer = 64 << 10
 
+// notifyAll wakes every watch, and the first waiter of every waitlist: changes may have been missed.
+func (b *Broker) notifyAll() {
+	b.subscriptions.NotifyAll()
+	b.waiters.Reset()
+}
+
+// changedReads are the reads that changed keys need: of a stream that is watched the entries that
+// a watch of it does not know, of a task stream that has waiters the last entry. States are read in
+// their own way.
+func (b *Broker) changedReads(keys []string) (reads []keyRead, states []string) {
+	for _, key := range keys {
+		switch change := b.subscriptions.Changed(key); {
+		case !change.HasSubscriptions:
+		case change.IsValue:
+			states = append(states, key)
+		default:
+			reads = append(reads, keyRead{key: key, from: change.Position, count: firstEvents})
+		}
+		if b.waiters.Has(key) {
+			reads = append(reads, keyRead{key: key, from: newest, count: 1})
+		}
+	}
+	return reads, states
+}
+
 // changed reads what Redis told has changed, nil for everything, and rings when it was read:
 // with events for those who watch them, for workers if there is a new task. States are read
 // a little later, if they were read just now.
 func (b *Broker) changed(t *tracker, keys []string) {
 	if keys == nil {
-		b.bell.ringEverything()
+		b.notifyAll()
 		return
 	}
 	b.rings.Add(int64(len(keys)))
-	reads, states := b.bell.changed(keys)
+	reads, states := b.changedReads(keys)
 	for _, key := range states {
 		b.watched.rung(key)
 	}
@@ -120,10 +150,10 @@ func (b *Broker) changed(t *tracker, keys []string) {
 				b.rungTasks(r, raw)
 			case len(raw) > sharedAnswer:
 				b.heard(false)
-				b.bell.ringAll(r.key)
+				b.subscriptions.NotifyKey(r.key)
 			default:
 				b.heard(r.isOld(raw))
-				b.bell.tell(r.key, &answer{keyRead: r, raw: raw, at: b.reads.answers.Add(1)})
+				b.subscriptions.Deliver(r.key, &update{keyRead: r, raw: raw, at: b.reads.answers.Add(1)})
 			}
 		}
 	}
@@ -136,9 +166,9 @@ func (b *Broker) rungTasks(r keyRead, raw string) {
 	reply := r.reply(raw)
 	switch {
 	case reply.err != nil: // let it be read again, with all that may be necessary
-		b.bell.disarm(r.key)
+		b.waiters.Disarm(r.key)
 	case len(reply.entries) > 0:
-		b.bell.ringNew(r.key, reply.entries[0].id, 1)
+		b.waiters.NotifyNew(r.key, reply.entries[0].id, 1)
 	}
 }
 
@@ -148,14 +178,14 @@ func (b *Broker) rungTasks(r keyRead, raw string) {
 func (b *Broker) armTasks(ctx context.Context) {
 	for {
 		select {
-		case <-b.bell.arm:
+		case <-b.waiters.Arm():
 		case <-ctx.Done():
 			return
 		}
 		if b.tracker.Load() == nil {
 			continue // everything is disarmed when there is one
 		}
-		keys := b.bell.disarmed()
+		keys := b.waiters.Unarmed()
 		reads := make([]keyRead, len(keys))
 		for i, key := range keys {
 			reads[i] = keyRead{key: key, from: newest, count: 1}
@@ -166,10 +196,10 @@ func (b *Broker) armTasks(ctx context.Context) {
 		}
 		for i, key := range keys {
 			if entries := replies[i].entries; len(entries) > 0 {
-				b.bell.ringNew(key, entries[0].id, 1)
+				b.waiters.NotifyNew(key, entries[0].id, 1)
 			}
 			if replies[i].err != nil { // let someone see what is wrong
-				b.bell.ringEach(key, 1)
+				b.waiters.NotifyEach(key, 1)
 			}
 		}
 	}
@@ -184,14 +214,14 @@ func (b *Broker) sweepCompletions(ctx context.Context) {
 		isTracking := b.tracker.Load() != nil
 		start, period := time.Now(), sweepPeriod
 		if start.Sub(grown) > growPeriod {
-			b.bell.grow()
+			b.subscriptions.Grow()
 			grown = start
 		}
-		positions := b.bell.positions(isTracking)
+		positions := b.subscriptions.PolledEntries(isTracking)
 		if len(positions) == 0 {
 			period *= 5
 		}
-		if polled := b.bell.polledStates(isTracking); start.Sub(states) > max(statePeriod, time.Duration(len(polled))*stateCost) {
+		if polled := b.subscriptions.PolledValues(isTracking); start.Sub(states) > max(statePeriod, time.Duration(len(polled))*stateCost) {
 			for _, key := range polled {
 				b.watched.want(key)
 			}
@@ -199,9 +229,9 @@ func (b *Broker) sweepCompletions(ctx context.Context) {
 		}
 		if start.Sub(look) > max(lookPeriod, time.Duration(len(positions))*lookCost) {
 			if isTracking {
-				b.bell.ringPolled()
+				b.subscriptions.NotifyPolled()
 			} else {
-				b.bell.ringEverything()
+				b.notifyAll()
 			}
 			look = start
 		}
@@ -228,10 +258,10 @@ func (b *Broker) sweepCompletions(ctx context.Context) {
 
 // sweep rings for those of some streams that have something new, and says how many bytes it
 // got to see that.
-func (b *Broker) sweep(ctx context.Context, positions []position) (bytes int, err error) {
+func (b *Broker) sweep(ctx context.Context, positions []notify.Position) (bytes int, err error) {
 	streams := make([]string, 2*len(positions))
 	for i, p := range positions {
-		streams[i], streams[len(positions)+i] = p.key, p.seen
+		streams[i], streams[len(positions)+i] = p.Key, p.Entry
 	}
 	news, err := b.client.commands.XRead(ctx, &goredis.XReadArgs{Streams: streams, Count: 1, Block: -1}).Result()
 	if errors.Is(err, goredis.Nil) {
@@ -241,7 +271,7 @@ func (b *Broker) sweep(ctx context.Context, positions []position) (bytes int, er
 	if errors.As(err, &reply) {
 		// One key of a wrong type hides the others: let everyone look for himself.
 		for _, p := range positions {
-			b.bell.ringAll(p.key)
+			b.subscriptions.NotifyKey(p.Key)
 		}
 	}
 	for _, stream := range news {
@@ -251,7 +281,7 @@ func (b *Broker) sweep(ctx context.Context, positions []position) (bytes int, er
 				bytes += len(text)
 			}
 		}
-		b.bell.ringAll(stream.Stream)
+		b.subscriptions.NotifyKey(stream.Stream)
 	}
 	return bytes, translate("sweep", err, repeatable)
 }
@@ -260,7 +290,7 @@ func (b *Broker) sweep(ctx context.Context, positions []position) (bytes int, er
 // out, and, while Redis does not ring, for tasks that others published.
 func (b *Broker) pollTasks(ctx context.Context) {
 	for {
-		lines, period := b.bell.ringTasks(), pollPeriod
+		lines, period := b.waiters.NotifyAll(), pollPeriod
 		switch {
 		case b.tracker.Load() != nil:
 			period = trackedPollPeriod

@@ -276,8 +276,8 @@ type WaitStats struct {
 func (b *Broker) WaitStats() WaitStats {
 	s := WaitStats{Tracking: b.tracker.Load() != nil, Trackers: b.trackers.Load(), Rings: b.rings.Load(),
 		Reads: b.reads.read.Load(), Pipelines: b.reads.pipelines.Load(), Sweeps: b.sweeps.Load(), UnseenRemoved: b.unseenRemoved.Load()}
-	keys, tracked := b.bell.keys()
-	if s.Workers, s.Keys = b.bell.waiters(), keys; s.Tracking {
+	keys, tracked := b.subscriptions.Len()
+	if s.Workers, s.Keys = b.waiters.Len(), keys; s.Tracking {
 		s.Polled = keys - tracked
 	}
 	return s

@@ -7,7 +7,56 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/hikmaai-io/argus-queue/redis/internal/notify"
 )
+
+// update is what was read for all watches of a key: of a stream what a tracker read when it had
+// changed, or a state.
+type update struct {
+	keyRead
+	raw   string
+	state *stateAnswer
+	at    int64 // of two updates of one key the later one has the higher
+}
+
+type (
+	waitlists     = notify.Waitlists[ReadRequest, newLease]
+	waiter        = notify.Waiter[ReadRequest, newLease]
+	subscriptions = notify.Subscriptions[*follower, update]
+	subscription  = notify.Subscription[*follower, update]
+	notification  = notify.Notification[*follower, update]
+)
+
+// use is what an update means to a watch; false when that is not enough: something is wrong, or it
+// was read from elsewhere and does not reach the cursor.
+func (f *follower) use(u *update) (keyReply, bool) {
+	reply := u.reply(u.raw)
+	reply.at = u.at
+	if reply.err != nil || u.from == f.cursor {
+		return reply, reply.err == nil
+	}
+	i := slices.IndexFunc(reply.entries, func(entry streamEntry) bool { return entry.id == f.cursor })
+	if i < 0 {
+		return reply, false
+	}
+	reply.entries = reply.entries[i:]
+	return reply, true
+}
+
+// stateWritten notifies the watches of a job's state that this process has written.
+func (b *Broker) ringState(jobID string) {
+	if !b.subscriptions.Pushed() {
+		b.subscriptions.NotifyKey(b.keys.state(jobID))
+	}
+}
+
+// eventsWritten notifies the watches of a job's events that this process has written.
+func (b *Broker) ringEvents(jobID string) {
+	if !b.subscriptions.Pushed() {
+		b.subscriptions.NotifyKey(b.keys.completion(jobID))
+	}
+}
 
 // Snapshot is a job when its watch starts.
 type Snapshot struct {
@@ -52,10 +101,10 @@ type WatchOptions struct {
 // Watches follows any number of jobs. It belongs to one goroutine. A job that it follows
 // costs it some 350 bytes, twice that with its state, and Redis 130 for each.
 type Watches struct {
-	of   func(jobID string) *Broker // where a job is
-	box  *mailbox
-	jobs map[string]*follower
-	out  []Frame
+	of    func(jobID string) *Broker // where a job is
+	inbox *notify.Inbox[*follower, update]
+	jobs  map[string]*follower
+	out   []Frame
 	// looks is how many ears the next look takes: as many as have little, or a few that
 	// have much.
 	looks int
@@ -68,7 +117,8 @@ type follower struct {
 	broker *Broker
 	jobID  string
 	cursor string // after the last event that was read
-	events ear
+	events subscription
+	at     int64          // of the last reply, see update
 	state  *followedState // nil when its state is not watched
 	count  int32          // how many events the next read gets
 	isNew  bool           // nothing of it was told
@@ -76,7 +126,7 @@ type follower struct {
 
 // followedState is the state of a job that is followed.
 type followedState struct {
-	ear
+	subscription
 	told map[string]string
 	held *stateAnswer // sent after the job's snapshot
 	// isTooLarge: it was told that the state is too large.
@@ -89,7 +139,7 @@ type followedState struct {
 
 // Watches makes one without jobs. The caller must Close it.
 func (b *Broker) Watches() *Watches {
-	return &Watches{of: func(string) *Broker { return b }, box: newMailbox(), jobs: make(map[string]*follower), looks: firstLooks}
+	return &Watches{of: func(string) *Broker { return b }, inbox: notify.NewInbox[*follower, update](), jobs: make(map[string]*follower), looks: firstLooks}
 }
 
 // Len is how many jobs it follows.
@@ -113,14 +163,14 @@ func (w *Watches) Add(jobID string, options WatchOptions) error {
 	key := b.keys.completion(jobID)
 	jobID = key[len(key)-len(jobID):] // one string for both, and the caller's is not kept
 	f := &follower{broker: b, jobID: jobID, cursor: cursor, count: firstEvents, isNew: true}
-	f.events = ear{box: w.box, key: key, seen: cursor, follower: f}
+	f.events = subscription{Inbox: w.inbox, Key: key, Owner: f}
 	w.jobs[jobID] = f
-	b.bell.listen(&f.events)
-	f.events.ring() // look at once
+	b.subscriptions.Subscribe(&f.events, cursor)
+	f.events.Notify() // look at once
 	if options.State {
-		f.state = &followedState{ear: ear{box: w.box, key: b.keys.state(jobID), isState: true, follower: f}}
-		b.bell.listen(&f.state.ear)
-		b.watched.want(f.state.key)
+		f.state = &followedState{subscription: subscription{Inbox: w.inbox, Key: b.keys.state(jobID), Owner: f, IsValue: true}}
+		b.subscriptions.Subscribe(&f.state.subscription, "")
+		b.watched.want(f.state.Key)
 	}
 	return nil
 }
@@ -137,9 +187,9 @@ func (w *Watches) Remove(jobID string) {
 
 func (w *Watches) drop(f *follower) {
 	delete(w.jobs, f.jobID)
-	f.broker.bell.mute(&f.events)
+	f.broker.subscriptions.Unsubscribe(&f.events)
 	if f.state != nil {
-		f.broker.bell.mute(&f.state.ear)
+		f.broker.subscriptions.Unsubscribe(&f.state.subscription)
 	}
 }
 
@@ -147,7 +197,7 @@ func (w *Watches) drop(f *follower) {
 const retryPeriod = 250 * time.Millisecond
 
 // Mail has a signal when Poll may have something.
-func (w *Watches) Mail() <-chan struct{} { return w.box.mail }
+func (w *Watches) Mail() <-chan struct{} { return w.inbox.Mail() }
 
 // Poll returns the next frame; nil when there is none now. It fails when the context ends.
 func (w *Watches) Poll(ctx context.Context) (*Frame, error) {
@@ -185,40 +235,40 @@ func (w *Watches) Next(ctx context.Context, wait time.Duration) (*Frame, error) 
 
 // found is what was read for an ear.
 type found struct {
-	*ear
+	*subscription
 	reply keyReply
 }
 
 // look takes what rang, and reads what did not come with its ring; isEmpty when nothing rang.
 func (w *Watches) look(ctx context.Context) (isEmpty bool, err error) {
 	var all []found
-	var states []rung
-	var ears []*ear // that look for themselves
+	var states []notification
+	var ears []*subscription // that look for themselves
 	var reads []keyRead
-	rung := w.box.take(w.looks)
-	for _, r := range rung {
-		e, f := r.ear, r.ear.follower
+	taken := w.inbox.Take(w.looks)
+	for _, r := range taken {
+		e, f := r.Subscription, r.Owner
 		if w.jobs[f.jobID] != f {
 			continue // it was removed since
 		}
-		if e.isState {
-			if r.answer == nil {
-				f.broker.watched.want(e.key)
+		if e.IsValue {
+			if r.Payload == nil {
+				f.broker.watched.want(e.Key)
 			} else {
 				states = append(states, r)
 			}
 			continue
 		}
-		if r.answer != nil && !f.isNew {
-			if r.answer.at < e.at {
+		if r.Payload != nil && !f.isNew {
+			if r.Payload.at < f.at {
 				continue // it has a later one
 			}
-			if reply, ok := e.use(r.answer); ok {
+			if reply, ok := f.use(r.Payload); ok {
 				all = append(all, found{e, reply})
 				continue
 			}
 		}
-		read := keyRead{key: e.key, from: f.cursor, count: int(f.count)}
+		read := keyRead{key: e.Key, from: f.cursor, count: int(f.count)}
 		if f.isNew {
 			read.about = f.jobID
 		}
@@ -234,27 +284,27 @@ func (w *Watches) look(ctx context.Context) (isEmpty bool, err error) {
 		}
 	}
 	for _, r := range states { // they are first: an event may be the last word
-		w.state(r.ear, r.answer)
+		w.state(r.Subscription, r.Payload)
 	}
 	bytes := 0
 	for _, one := range all {
 		bytes += one.reply.bytes
-		w.events(ctx, one.ear, one.reply)
+		w.events(ctx, one.subscription, one.reply)
 	}
-	w.looks = fewer(w.looks, bytes, len(rung) == w.looks, lookBytes, firstLooks, readPage)
-	return len(rung) == 0, nil
+	w.looks = fewer(w.looks, bytes, len(taken) == w.looks, lookBytes, firstLooks, readPage)
+	return len(taken) == 0, nil
 }
 
 // read reads for ears, of each shard at once. A shard that does not answer does not hold up
 // the others for long.
-func (w *Watches) read(ctx context.Context, ears []*ear, reads []keyRead) ([]keyReply, error) {
-	first := ears[0].follower.broker
-	if !slices.ContainsFunc(ears, func(e *ear) bool { return e.follower.broker != first }) {
+func (w *Watches) read(ctx context.Context, ears []*subscription, reads []keyRead) ([]keyReply, error) {
+	first := ears[0].Owner.broker
+	if !slices.ContainsFunc(ears, func(e *subscription) bool { return e.Owner.broker != first }) {
 		return first.readKeys(ctx, reads)
 	}
 	places := make(map[*Broker][]int)
 	for i, e := range ears {
-		places[e.follower.broker] = append(places[e.follower.broker], i)
+		places[e.Owner.broker] = append(places[e.Owner.broker], i)
 	}
 	replies := make([]keyReply, len(reads))
 	var calls sync.WaitGroup
@@ -284,15 +334,15 @@ func (w *Watches) read(ctx context.Context, ears []*ear, reads []keyRead) ([]key
 const shardPatience = time.Second
 
 // failed handles an error of a read; false when there is none.
-func (w *Watches) failed(e *ear, err error) bool {
+func (w *Watches) failed(e *subscription, err error) bool {
 	switch {
 	case err == nil:
 		return false
-	case errors.Is(err, ErrUnavailable) && !(w.isStrict && e.follower.isNew):
-		e.follower.broker.log.Debug("watch can't read", "job_id", e.follower.jobID, "error", err)
-		time.AfterFunc(retryPeriod, e.ring)
+	case errors.Is(err, ErrUnavailable) && !(w.isStrict && e.Owner.isNew):
+		e.Owner.broker.log.Debug("watch can't read", "job_id", e.Owner.jobID, "error", err)
+		time.AfterFunc(retryPeriod, e.Notify)
 	default:
-		w.end(e.follower, err)
+		w.end(e.Owner, err)
 	}
 	return true
 }
@@ -304,8 +354,8 @@ func (w *Watches) end(f *follower, err error) {
 }
 
 // state takes what was read of a job's state.
-func (w *Watches) state(e *ear, a *answer) {
-	f := e.follower
+func (w *Watches) state(e *subscription, a *update) {
+	f := e.Owner
 	if w.jobs[f.jobID] != f || w.failed(e, a.state.err) {
 		return
 	}
@@ -382,12 +432,12 @@ func fewer(n, bytes int, isFull bool, aim, first, most int) int {
 // events tells the events after a job's cursor. They were read from the cursor's own event
 // on, so that one read also tells whether that is still there: if it is gone, so may
 // others be that came after it.
-func (w *Watches) events(ctx context.Context, e *ear, reply keyReply) {
-	f := e.follower
+func (w *Watches) events(ctx context.Context, e *subscription, reply keyReply) {
+	f := e.Owner
 	if w.jobs[f.jobID] != f || f.state != nil && f.state.last != nil || w.failed(e, reply.err) {
 		return
 	}
-	e.at = reply.at
+	f.at = reply.at
 	entries, after := reply.entries, false
 	if f.cursor != firstCursor {
 		if after = len(entries) > 0 && entries[0].id == f.cursor; after {
@@ -419,7 +469,7 @@ func (w *Watches) events(ctx context.Context, e *ear, reply keyReply) {
 			if f.state == nil {
 				w.finish(f, &event)
 			} else { // it was written in the same step
-				f.state.last, f.state.lastNumber = &event, f.broker.watched.want(f.state.key)
+				f.state.last, f.state.lastNumber = &event, f.broker.watched.want(f.state.Key)
 			}
 			return
 		}
@@ -427,16 +477,16 @@ func (w *Watches) events(ctx context.Context, e *ear, reply keyReply) {
 		w.out = append(w.out, Frame{JobID: f.jobID, Cursor: f.cursor, Event: &event})
 	}
 	f.count = int32(fewer(int(f.count), reply.bytes, reply.hasMore, eventBytes, firstEvents, mostEvents))
-	f.broker.bell.knows(e, f.cursor)
+	f.broker.subscriptions.Advance(e, f.cursor)
 	if reply.hasMore {
-		e.ring()
+		e.Notify()
 	}
 }
 
 // resume handles a cursor without an event of its own: it is good only when the oldest
 // event there is comes right after it.
 func (w *Watches) resume(ctx context.Context, f *follower) error {
-	oldest, err := f.broker.client.commands.XRangeN(ctx, f.events.key, "-", "+", 1).Result()
+	oldest, err := f.broker.client.commands.XRangeN(ctx, f.events.Key, "-", "+", 1).Result()
 	if err != nil {
 		return translate("read events", err, repeatable)
 	}
