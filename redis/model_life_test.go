@@ -223,8 +223,8 @@ func (m *model) check(rt *rapid.T) {
 func (m *model) drain(rt *rapid.T) {
 	m.restart(rt) // it counts at once what is in flight
 	for isEmpty := false; !isEmpty; {
-		must(rt, m.broker.MoveDue(m.ctx))
 		m.time(rt)
+		must(rt, m.broker.MoveDue(m.ctx))
 		for _, task := range m.tasks {
 			if task.is("leased", "expired") {
 				m.completes(rt, task, redis.StatusCompleted)
@@ -236,7 +236,7 @@ func (m *model) drain(rt *rapid.T) {
 		m.settleUnwanted()
 		m.check(rt)
 		m.took(rt, deliveries, "waiting", "expired")
-		isEmpty = len(deliveries)+len(m.stream(m.t, redis.DefaultQueue))+len(m.keys("argus_fair:*")) == 0
+		isEmpty = len(deliveries)+len(m.stream(m.t, redis.DefaultQueue))+len(m.keys("argus_fair:*"))+len(m.keys("argus_delayed:*")) == 0
 	}
 	m.left(rt)
 }
