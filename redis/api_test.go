@@ -217,3 +217,5 @@ func TestStateKeyPrefixIsUsedAsGiven(t *testing.T) {
 		}
 	}
 }
+
+func second[T any](_ T, err error) error { return err }

@@ -108,33 +108,3 @@ func ExampleNewStateManager() {
 	// <nil> <nil>
 	// false <nil>
 }
-
-func ExampleBroker() {
-	client, done := store()
-	defer done()
-	ctx := context.Background()
-
-	broker, err := redis.NewBroker(client, redis.BrokerConfig{})
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer broker.Close()
-
-	_, _, err = broker.Publish(ctx, redis.PublishRequest{Task: redis.Task{JobID: "job-1", Scanners: []string{"trivy"}}})
-	if err != nil {
-		log.Fatal(err)
-	}
-	deliveries, err := broker.Read(ctx, redis.ReadRequest{Consumer: "worker-1", Max: 10, Wait: time.Second})
-	if err != nil {
-		log.Fatal(err)
-	}
-	for _, d := range deliveries {
-		result := redis.Result{Status: redis.StatusCompleted, Fields: map[string]string{"findings": "3"}}
-		if _, err := broker.Complete(ctx, d.Lease.Token(), result); err != nil {
-			log.Fatal(err)
-		}
-	}
-	event, err := broker.Await(ctx, "job-1", time.Second)
-	fmt.Println(event.Status, event.Fields["findings"], err)
-	// Output: completed 3 <nil>
-}

@@ -10,6 +10,9 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/hikmaai-io/argus-queue/redis/internal/conn"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
 // StreamConsumerConfig says what a StreamConsumer reads.
@@ -52,11 +55,11 @@ const blockStep = time.Second
 // name.
 func NewStreamConsumer(client *Client, config StreamConsumerConfig) (*StreamConsumer, error) {
 	if client == nil {
-		return nil, invalid("client", "must not be nil; make one with NewClient")
+		return nil, job.Invalid("client", "must not be nil; make one with NewClient")
 	}
 	for _, required := range [][2]string{{"stream", config.Stream}, {"consumer_group", config.ConsumerGroup}, {"consumer_name", config.ConsumerName}} {
 		if required[1] == "" {
-			return nil, invalid(required[0], "must not be empty")
+			return nil, job.Invalid(required[0], "must not be empty")
 		}
 	}
 	if config.StartID == "" {
@@ -72,11 +75,11 @@ func (s *StreamConsumer) StreamKey() string { return s.client.PrefixedKey(s.conf
 // stays as it is. The group starts at the stream's beginning, never at its end: messages that
 // were published before are read.
 func (s *StreamConsumer) EnsureGroup(ctx context.Context) error {
-	err := s.client.commands.XGroupCreateMkStream(ctx, s.StreamKey(), s.config.ConsumerGroup, "0").Err()
+	err := s.client.conn.Commands.XGroupCreateMkStream(ctx, s.StreamKey(), s.config.ConsumerGroup, "0").Err()
 	if err != nil && strings.HasPrefix(err.Error(), "BUSYGROUP") {
 		return nil
 	}
-	return translate("create group", err, repeatable)
+	return conn.Translate("create group", err, conn.Repeatable)
 }
 
 // Read returns up to count messages; none, and no error, when BlockTimeout passes. A
@@ -112,7 +115,7 @@ func (s *StreamConsumer) Read(ctx context.Context, count int64) ([]StreamMessage
 // readOnce is one blocking read. The context's end must not cut off its answer: the
 // messages in it are delivered already.
 func (s *StreamConsumer) readOnce(ctx context.Context, count int64, block time.Duration) ([]StreamMessage, error) {
-	streams, err := s.client.blocking.XReadGroup(context.WithoutCancel(ctx), &goredis.XReadGroupArgs{
+	streams, err := s.client.conn.Blocking.XReadGroup(context.WithoutCancel(ctx), &goredis.XReadGroupArgs{
 		Group:    s.config.ConsumerGroup,
 		Consumer: s.config.ConsumerName,
 		Streams:  []string{s.StreamKey(), s.config.StartID},
@@ -125,12 +128,12 @@ func (s *StreamConsumer) readOnce(ctx context.Context, count int64, block time.D
 	case err != nil && (strings.HasPrefix(err.Error(), "NOGROUP") || strings.HasPrefix(err.Error(), "UNBLOCKED")):
 		return nil, s.EnsureGroup(ctx)
 	case err != nil:
-		return nil, translate("read stream", err, repeatable)
+		return nil, conn.Translate("read stream", err, conn.Repeatable)
 	}
 	var messages []StreamMessage
 	for _, stream := range streams {
 		for _, message := range stream.Messages {
-			messages = append(messages, StreamMessage{ID: message.ID, Values: textFields(message.Values)})
+			messages = append(messages, StreamMessage{ID: message.ID, Values: job.TextFields(message.Values)})
 		}
 	}
 	return messages, nil
@@ -146,7 +149,7 @@ func (s *StreamConsumer) AckMany(ctx context.Context, ids ...string) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	return translate("ack", s.client.commands.XAck(ctx, s.StreamKey(), s.config.ConsumerGroup, ids...).Err(), repeatable)
+	return conn.Translate("ack", s.client.conn.Commands.XAck(ctx, s.StreamKey(), s.config.ConsumerGroup, ids...).Err(), conn.Repeatable)
 }
 
 // Publish appends a message and returns its id. Values are written as the driver writes
@@ -156,20 +159,20 @@ func (s *StreamConsumer) AckMany(ctx context.Context, ids ...string) error {
 // there.
 func (s *StreamConsumer) Publish(ctx context.Context, values map[string]any) (string, error) {
 	if len(values) == 0 {
-		return "", invalid("values", "must not be empty")
+		return "", job.Invalid("values", "must not be empty")
 	}
 	args := make([]any, 0, 3+2*len(values))
 	args = append(args, "xadd", s.StreamKey(), "*")
 	for name, value := range values {
 		text, err := plainText(value)
 		if err != nil {
-			return "", invalid(name, "%v", err)
+			return "", job.Invalid(name, "%v", err)
 		}
 		args = append(args, name, text)
 	}
-	reply, err := s.client.do(ctx, args...)
+	reply, err := s.client.conn.Do(ctx, args...)
 	if err != nil {
-		return "", translate("publish", err, once)
+		return "", conn.Translate("publish", err, conn.Once)
 	}
 	id, _ := reply.(string)
 	return id, nil

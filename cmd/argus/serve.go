@@ -173,7 +173,7 @@ func newBroker(ctx context.Context, client *redis.Client, c *config) (broker, er
 		shards, err := redis.NewShards(ctx, client, c.Broker)
 		return shards, c.inRedis(err)
 	}
-	if err := client.CheckShards(ctx); err != nil {
+	if err := redis.CheckShards(ctx, client); err != nil {
 		return nil, c.inRedis(err)
 	}
 	return redis.NewBroker(client, c.Broker)

@@ -60,14 +60,14 @@ func rootCause(err error) string {
 func checkRedis(ctx context.Context, client *redis.Client, c *config, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Redis.ReadTimeout)
 	defer cancel()
-	permissions, err := client.Permissions(ctx, c.Broker)
+	permissions, err := redis.CheckPermissions(ctx, client, c.Broker)
 	if err != nil {
 		log.Warn("could not check the permissions of the Redis user", "error", err)
 	}
 	if err := permissions.Err(); err != nil {
 		return usageError(fmt.Errorf("redis.username: %w", err))
 	}
-	if err := client.CheckPrefix(ctx); errors.Is(err, redis.ErrInvalid) {
+	if err := redis.CheckPrefix(ctx, client); errors.Is(err, redis.ErrInvalid) {
 		return usageError(c.rename(err, redisKey))
 	} else if err != nil {
 		log.Warn("could not check whether another prefix begins with this one", "error", err)
@@ -81,7 +81,7 @@ func checkRedis(ctx context.Context, client *redis.Client, c *config, log *slog.
 
 // warnOfEviction warns of a Redis that deletes what it holds when it is full.
 func warnOfEviction(ctx context.Context, client *redis.Client, log *slog.Logger) {
-	policy, err := client.EvictionPolicy(ctx)
+	policy, err := redis.EvictionPolicy(ctx, client)
 	switch {
 	case err != nil:
 		log.Debug("Redis does not tell its eviction policy", "error", err)

@@ -10,7 +10,8 @@ import (
 type Signal struct {
 	// C receives when one of the waiters was notified.
 	C chan struct{}
-	// held: one of the waiters has an offer. It gets no second one, which would be in vain.
+	// held: one of the waiters has an offer, or a grant that was not taken. It gets no second one,
+	// which would be in vain.
 	held atomic.Bool
 }
 
@@ -63,8 +64,9 @@ func (w *Waiter[R, G]) Consume() bool {
 func (w *Waiter[R, G]) Grant(granted *G) bool {
 	w.lists.mu.Lock()
 	defer w.lists.mu.Unlock()
-	w.offered = false
-	w.signal.held.Store(false)
+	if w.offered = false; granted == nil {
+		w.signal.held.Store(false)
+	}
 	if w.left {
 		return false
 	}
@@ -79,7 +81,9 @@ func (w *Waiter[R, G]) Take() *G {
 	w.lists.mu.Lock()
 	defer w.lists.mu.Unlock()
 	granted := w.granted
-	w.granted = nil
+	if w.granted = nil; granted != nil {
+		w.signal.held.Store(false)
+	}
 	return granted
 }
 

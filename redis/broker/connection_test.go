@@ -1,0 +1,199 @@
+package broker_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/admin"
+	"github.com/hikmaai-io/argus-queue/redis/job"
+	"github.com/hikmaai-io/argus-queue/redis/queue"
+	"github.com/hikmaai-io/argus-queue/redis/redistest"
+)
+
+// work takes a task through its life over a connection.
+func work(t *testing.T, config redis.Config) {
+	t.Helper()
+	ctx := redistest.Context(t)
+	client, err := redis.NewClient(patient(config))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	b := bundle{ctx: ctx, client: client}
+	b.broker = b.open(t, job.Settings{})
+	w, _ := b.watch(t, "job", "")
+	_, _, err = b.broker.Publish(ctx, queue.PublishRequest{Task: job.Task{JobID: "job"}, Delay: time.Millisecond,
+		State: &job.InitialState{}, PublishOptions: queue.PublishOptions{RequestID: "r"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := b.broker.Read(ctx, queue.ReadRequest{Consumer: "w", Wait: longWait})
+	if err != nil || len(d) != 1 {
+		t.Fatal(d, err)
+	}
+	if _, err := b.broker.Complete(ctx, d[0].Lease.Token(), job.Result{Status: job.StatusCompleted}); err != nil {
+		t.Fatal(err)
+	}
+	if event := b.next(t, w); event.Status != job.StatusCompleted {
+		t.Error(event)
+	}
+	await(t, ctx, func() bool { return b.broker.WaitStats().Tracking })
+	jobs, _, err := b.broker.ListJobs(ctx, "", 10)
+	if err != nil || len(jobs) != 1 || jobs[0].JobID != "job" || jobs[0].Status != job.StatusCompleted {
+		t.Error(jobs, err)
+	}
+	b.everything(t)
+	if policy, err := admin.EvictionPolicy(ctx, client); err != nil || policy != "noeviction" {
+		t.Error(policy, err)
+	}
+}
+
+// everything runs what work does not.
+func (b *bundle) everything(t *testing.T) {
+	t.Helper()
+	must := func(what any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Error(what, err)
+		}
+	}
+	read := func() string {
+		t.Helper()
+		return b.readOne(t, "w").Lease.Token()
+	}
+	for _, id := range []string{"dead", "cancelled", "released", "purged"} {
+		b.publish(t, job.Task{JobID: id})
+	}
+	must("nack", b.nack(queue.NackRequest{Token: read(), DeadLetter: true}))
+	b.cancel(t, "cancelled", job.StatusPending)
+	must("release", b.nack(queue.NackRequest{Token: read(), Release: true}))
+	token := read()
+	must(b.broker.Extend(b.ctx, token, map[string]string{"progress": "1"}))
+	must("state", b.broker.SetState(b.ctx, "released", map[string]string{"a": "b"}, token))
+	must(b.broker.Ack(b.ctx, []string{token}))
+	must("pause", b.broker.Pause(b.ctx, ""))
+	must("resume", b.broker.Resume(b.ctx, ""))
+	if q, _, err := b.broker.Queues(b.ctx, "", 10); err != nil || len(q) != 1 {
+		t.Error(q, err)
+	}
+	must(b.broker.Job(b.ctx, "dead"))
+	must(b.broker.Consumers(b.ctx, "", ""))
+	must("clean", b.broker.Clean(b.ctx))
+	must(b.broker.Redrive(b.ctx, "", true, nil))
+	if p, err := b.broker.Purge(b.ctx, ""); err != nil || p.Waiting != 2 {
+		t.Error(p, err)
+	}
+	b.withParts(t, "parts", "one")
+	if r, err := b.broker.Complete(b.ctx, read(), job.Result{Status: job.StatusFailed, Part: "one"}); err != nil || r.Already {
+		t.Error(r, err)
+	}
+	must(b.broker.DeleteState(b.ctx, "parts"))
+	b.broker = b.open(t, job.Settings{Queue: job.QueueSettings{FairBy: job.FairByOrganization, FairMaxInFlight: 1}})
+	b.flood(t, "a", 3)
+	if got := b.turns(t, 1, 10); got != "a" {
+		t.Error(got)
+	}
+	must("nack", b.nack(queue.NackRequest{Token: read(), Delay: new(time.Duration(0))}))
+	read()
+}
+
+func TestACLUser(t *testing.T) {
+	t.Parallel()
+	server := redistest.Own(t)
+	raw := server.Engine().Raw(t)
+	aclUser(t, server)
+	if err := raw.Do(redistest.Context(t), "ACL", "SETUSER", "default", "off").Err(); err != nil {
+		t.Fatal(err)
+	}
+	work(t, redis.Config{Addr: server.Addr, Username: "argus", Password: "secret", Prefix: "argus:"})
+	_, err := redis.NewClient(redis.Config{Addr: server.Addr, Username: "argus", Password: "wrong"})
+	if !errors.Is(err, job.ErrUnavailable) {
+		t.Error("a wrong password:", err)
+	}
+}
+
+func TestPasswordAndDatabase(t *testing.T) {
+	t.Parallel()
+	server := redistest.Own(t)
+	if err := server.Engine().Raw(t).ConfigSet(redistest.Context(t), "requirepass", "secret").Err(); err != nil {
+		t.Fatal(err)
+	}
+	work(t, redis.Config{Addr: server.Addr, Password: "secret", DB: 3, Prefix: "argus:"})
+}
+
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	if len(redistest.Shared(t).Raw(t).ConfigGet(redistest.Context(t), "tls-port").Val()) == 0 {
+		if os.Getenv(redistest.Require) == "true" {
+			t.Fatal("this redis-server was built without TLS")
+		}
+		t.Skip("this redis-server was built without TLS")
+	}
+	certFile, keyFile, pool := redistest.Certificate(t)
+	_, port, _ := net.SplitHostPort(freePort(t))
+	redistest.Own(t, "--tls-port", port, "--tls-cert-file", certFile, "--tls-key-file", keyFile, "--tls-auth-clients", "no")
+	work(t, redis.Config{Addr: "127.0.0.1:" + port, Prefix: "argus:", TLS: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}})
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	server := redistest.Own(t, "--cluster-enabled", "yes")
+	raw := server.Engine().Raw(t)
+	ctx := redistest.Context(t)
+	if err := raw.ClusterAddSlotsRange(ctx, 0, 16383).Err(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, ctx, func() bool { return strings.Contains(raw.ClusterInfo(ctx).Val(), "cluster_state:ok") })
+	work(t, redis.Config{Addr: server.Addr, Cluster: true, Prefix: "{argus}:"})
+}
+
+func TestSentinel(t *testing.T) {
+	t.Parallel()
+	server := redistest.Own(t)
+	host, port, _ := net.SplitHostPort(server.Addr)
+	conf := filepath.Join(t.TempDir(), "sentinel.conf")
+	if err := os.WriteFile(conf, []byte("sentinel monitor main "+host+" "+port+" 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sentinel := redistest.OwnSentinel(t, conf)
+	work(t, redis.Config{Addr: sentinel.Addr, MasterName: "main", Prefix: "argus:"})
+}
+
+// await polls for what tells nobody that it has happened.
+func await(t *testing.T, ctx context.Context, done func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatal("it did not happen in time")
+		}
+	}
+}
+
+func TestNoRedis(t *testing.T) {
+	t.Parallel()
+	if _, err := redis.NewClient(redis.Config{Addr: freePort(t)}); !errors.Is(err, job.ErrUnavailable) {
+		t.Error(err)
+	}
+}

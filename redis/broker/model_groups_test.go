@@ -1,0 +1,275 @@
+package broker_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/hikmaai-io/argus-queue/redis/job"
+	"github.com/hikmaai-io/argus-queue/redis/queue"
+)
+
+// TestModelGroups runs random histories of a queue with several consumer groups, which come and
+// go, against a model of them.
+//
+// Each group gets each task until it settles it, and nothing that was cancelled; an entry is in
+// the stream exactly while some group that counts has still to read or to settle it; a job has
+// one result. At the end everything is drained, and then nothing is left.
+func TestModelGroups(t *testing.T) {
+	t.Parallel()
+	eachHistory(t, func(rt *rapid.T, s *modelStore) {
+		if rapid.Bool().Draw(rt, "fair") {
+			s.queue = job.QueueSettings{FairBy: job.FairByOrganization, FairMaxInFlight: rapid.IntRange(0, 1).Draw(rt, "limit")}
+		}
+		s.queue.Groups = job.Groups{job.AnyGroup}
+		s.queue.UniqueJobs = rapid.Bool().Draw(rt, "unique")
+		s.restart(rt)
+		m := &groupsModel{modelStore: s, names: []string{"one", "two", job.DefaultGroup}[:rapid.IntRange(2, 3).Draw(rt, "groups")],
+			groups: make(map[string]bool)}
+		rt.Repeat(map[string]func(*rapid.T){
+			"publish": m.publish, "read": m.read, "complete": m.complete, "ack": m.ack, "raw": m.rawAck, "nack": m.nack, "crash": m.crash,
+			"cancel": m.cancel, "redrive": m.redrive, "destroy": m.destroy, "delete": m.delete, "time": m.time, "clean": m.clean,
+			"restart": m.restart, "": m.check,
+		})
+		m.drain(rt)
+	})
+}
+
+// groupsJob is a job, which has one task at a time where jobs are unique, else one.
+type groupsJob struct {
+	name    string
+	entries []*groupsEntry
+	results []string // what its result may be; one when it was seen, none without
+}
+
+// groupsEntry is an entry of a task. A group that gives a task back has a further one of it.
+type groupsEntry struct {
+	job      *groupsJob
+	task     string // its report id
+	id       string // "" until it was seen in the stream
+	only     string // the group that it is for, "" for all
+	place    string // queue: the stream or the backlog; delayed, dead or gone
+	attempts int    // of the entries before it
+	failures int
+	isDoomed bool // its job was cancelled after it was published
+	// isLeftover: the last to need it was a group that was destroyed, or a raw worker, and it may
+	// stay until the stream is cleaned up; or it was lost. In either case its job may seem active.
+	isLeftover bool
+	groups     map[string]*groupsLease
+	letter     string // the id of its dead letter
+}
+
+// groupsLease is how far a group is with an entry.
+type groupsLease struct {
+	place string // leased, expired or settled
+	count int
+	lease queue.Delivery
+}
+
+// GoString is what a failed history shows of it.
+func (e *groupsEntry) GoString() string {
+	text := fmt.Sprintf("%s %s %s only %q", e.job.name, e.id, e.place, e.only)
+	for _, name := range slices.Sorted(maps.Keys(e.groups)) {
+		text += " " + name + " " + e.groups[name].place
+	}
+	return text
+}
+
+func (e *groupsEntry) of(group string) *groupsLease {
+	if e.groups[group] == nil {
+		e.groups[group] = &groupsLease{}
+	}
+	return e.groups[group]
+}
+
+type groupsModel struct {
+	*modelStore
+	names  []string
+	groups map[string]bool // that are there, and whether a consumer is known to read with them
+	jobs   []*groupsJob
+	n      int // tasks so far
+}
+
+// counting are the groups that entries are kept for.
+func (m *groupsModel) counting() (names []string) {
+	isUsed := slices.Contains(slices.Collect(maps.Values(m.groups)), true)
+	for name, hasRead := range m.groups {
+		if hasRead || !isUsed || name != job.DefaultGroup {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// isFor is true of an entry that a group is to work on. What is for a group that is no more, or
+// does not count, is for all.
+func (m *groupsModel) isFor(e *groupsEntry, group string) bool {
+	return e.only == "" || e.only == group || !slices.Contains(m.counting(), e.only)
+}
+
+// isNeeded is true of an entry in the stream that is to stay there.
+func (m *groupsModel) isNeeded(e *groupsEntry) bool {
+	return len(m.groups) == 0 || slices.ContainsFunc(m.counting(), func(name string) bool {
+		return m.isFor(e, name) && e.of(name).place != "settled"
+	})
+}
+
+func (m *groupsModel) entries(filter func(*groupsEntry) bool) (entries []*groupsEntry) {
+	for _, id := range m.jobs {
+		for _, e := range id.entries {
+			if filter(e) {
+				entries = append(entries, e)
+			}
+		}
+	}
+	return entries
+}
+
+// isActive is true of a job that has an unsettled task; mayBe when that can't be said.
+func (m *groupsModel) isActive(id *groupsJob) (isActive, mayBe bool) {
+	for _, e := range id.entries {
+		switch {
+		case e.place == "delayed", e.place == "queue" && !e.isDoomed && m.isNeeded(e):
+			isActive = true
+		case e.place == "queue" || e.isLeftover:
+			mayBe = true
+		}
+	}
+	return isActive, mayBe
+}
+
+// mayFollow checks what was said when a job was to have a further task.
+func (m *groupsModel) mayFollow(rt *rapid.T, id *groupsJob, err error) bool {
+	if !m.queue.UniqueJobs {
+		must(rt, err)
+		return true
+	}
+	isActive, mayBe := m.isActive(id)
+	if errors.Is(err, job.ErrJobActive) && (isActive || mayBe) {
+		return false
+	}
+	must(rt, err)
+	if isActive {
+		rt.Fatalf("%s has a further task beside %#v", id.name, id.entries)
+	}
+	return true
+}
+
+func (m *groupsModel) publish(rt *rapid.T) {
+	jobID := &groupsJob{name: fmt.Sprint("job-", len(m.jobs))}
+	if m.queue.UniqueJobs && len(m.jobs) > 0 && rapid.Bool().Draw(rt, "again") {
+		jobID = m.jobs[rapid.IntRange(0, len(m.jobs)-1).Draw(rt, "job")]
+	}
+	m.n++
+	e := &groupsEntry{job: jobID, task: fmt.Sprintf("<task-%d>", m.n), place: "queue", groups: make(map[string]*groupsLease)}
+	r := queue.PublishRequest{Task: job.Task{JobID: jobID.name, ReportID: e.task}}
+	if rapid.Bool().Draw(rt, "delayed") {
+		r.Delay, e.place = time.Hour, "delayed"
+	}
+	p, _, err := m.broker.Publish(m.ctx, r)
+	if !m.mayFollow(rt, jobID, err) {
+		return
+	}
+	if e.id = p.EntryID; len(jobID.entries) == 0 {
+		m.jobs = append(m.jobs, jobID)
+	}
+	jobID.entries = append(jobID.entries, e)
+}
+
+func (m *groupsModel) read(rt *rapid.T) {
+	m.reads(rt, draw(rt, "group", m.names...), rapid.IntRange(1, 5).Draw(rt, "max"))
+}
+
+// reads reads with a group, which is created if it is not there, and says whether it got any.
+func (m *groupsModel) reads(rt *rapid.T, group string, most int) bool {
+	deliveries, err := m.broker.Read(m.ctx, queue.ReadRequest{Group: group, Consumer: "w", Max: most})
+	must(rt, err)
+	last, pending := m.look(rt)
+	for _, d := range deliveries {
+		m.took(rt, group, d)
+	}
+	m.turnedAway(rt, group, last[group], pending)
+	return len(deliveries) > 0
+}
+
+// look sees which groups are there, and the ids of new entries. It returns what each group was
+// delivered last, and what is pending in the groups: "<group> <id>".
+func (m *groupsModel) look(*rapid.T) (last map[string]string, pending map[string]bool) {
+	last, pending = make(map[string]string), make(map[string]bool)
+	key := m.key(job.DefaultQueue)
+	for _, g := range m.raw.XInfoGroups(m.ctx, key).Val() {
+		m.groups[g.Name] = g.Consumers > 0
+		last[g.Name] = g.LastDeliveredID
+		for _, p := range m.raw.XPendingExt(m.ctx, pendingOf(key, g.Name)).Val() {
+			pending[g.Name+" "+p.ID] = true
+		}
+	}
+	known := make(map[string]bool)
+	for _, e := range m.entries(func(*groupsEntry) bool { return true }) {
+		known[e.id] = true
+	}
+	for _, x := range m.stream(m.t, job.DefaultQueue) {
+		fields := values(x)
+		for _, e := range m.entries(func(e *groupsEntry) bool { return e.id == "" && e.place == "queue" && !known[x.ID] }) {
+			if e.task == fields["report_id"] && e.only == fields["argus_for_group"] {
+				e.id, known[x.ID] = x.ID, true
+				break
+			}
+		}
+	}
+	return last, pending
+}
+
+// took leases what a group was given.
+func (m *groupsModel) took(rt *rapid.T, group string, d queue.Delivery) {
+	found := m.entries(func(e *groupsEntry) bool { return e.id == d.Lease.EntryID && e.place == "queue" })
+	if len(found) != 1 {
+		rt.Fatalf("%d entries are %+v", len(found), d)
+	}
+	e := found[0]
+	g := e.of(group)
+	if e.isDoomed || !m.isFor(e, group) || g.place != "" && g.place != "expired" || m.isPoison(e, g) {
+		rt.Fatalf("%s was given %#v, cancelled: %t, poison: %t", group, e, e.isDoomed, m.isPoison(e, g))
+	}
+	if g.count++; d.Attempt != e.attempts+g.count || d.Failures != e.failures {
+		rt.Fatalf("attempt %d with %d failures, want %d and %d", d.Attempt, d.Failures, e.attempts+g.count, e.failures)
+	}
+	g.place, g.lease = "leased", d
+}
+
+// isPoison is true of an entry that its group is not given a further time.
+func (m *groupsModel) isPoison(e *groupsEntry, g *groupsLease) bool {
+	return e.attempts+g.count-e.failures >= modelCrashes
+}
+
+// turnedAway settles what a group has read and was not given.
+func (m *groupsModel) turnedAway(rt *rapid.T, group, last string, pending map[string]bool) {
+	results := make(map[*groupsJob][]string)
+	for _, e := range m.entries(func(e *groupsEntry) bool { return e.place == "queue" }) {
+		g := e.of(group)
+		isRead := e.id == "" && !m.isInQueue(e) || e.id != "" && !idLess(last, e.id) && !pending[group+" "+e.id]
+		switch {
+		case !isRead || g.place == "leased" || g.place == "settled":
+			continue
+		case !m.isFor(e, group):
+			m.settle(e, group)
+		case e.isDoomed:
+			results[e.job] = append(results[e.job], "cancelled")
+			m.settle(e, group)
+		case m.isPoison(e, g):
+			results[e.job] = append(results[e.job], "failed")
+			m.dies(e, group)
+		default:
+			rt.Fatalf("%s passed over %#v", group, e)
+		}
+	}
+	for jobID, some := range results {
+		jobID.ends(some...)
+	}
+}

@@ -1,0 +1,321 @@
+package broker_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/hikmaai-io/argus-queue/redis/job"
+	"github.com/hikmaai-io/argus-queue/redis/queue"
+)
+
+// TestModel runs random histories of a queue's whole life against a model of it. Time is
+// a step of the history: leases run out and delays pass when it says so.
+//
+// At every step each job's events are what the model says, and what Read gives is what may be
+// given. At the end everything is drained, and then nothing is left: every task that was
+// published is settled, dead, or was lost with a deleted stream, and no entry, lease, delayed
+// task or mark is left that no call can reach.
+func TestModel(t *testing.T) {
+	t.Parallel()
+	eachHistory(t, func(rt *rapid.T, s *modelStore) {
+		if rapid.Bool().Draw(rt, "fair") {
+			s.queue = job.QueueSettings{FairBy: job.FairByOrganization, FairMaxInFlight: rapid.IntRange(0, 2).Draw(rt, "limit")}
+		}
+		s.queue.UniqueJobs = rapid.Bool().Draw(rt, "unique")
+		s.restart(rt)
+		m := &model{modelStore: s}
+		rt.Repeat(map[string]func(*rapid.T){
+			"publish": m.publish, "read": m.read, "complete": m.complete, "repeat": m.repeat, "late": m.late,
+			"nack": m.nack, "ack": m.ack, "extend": m.extend, "crash": m.crash, "cancel": m.cancel,
+			"time": m.time, "redrive": m.redrive, "restart": m.restart, "raw": m.rawPublish, "": m.check,
+			"append": m.append, "purge": m.purge, "delete": m.delete, "held": m.held, "own": m.own, "ask": m.ask,
+		})
+		m.drain(rt)
+	})
+}
+
+type model struct {
+	*modelStore
+	jobs  []*modelJob
+	tasks []*modelTask
+	n     int // events so far
+}
+
+// pick draws a task in one of the places.
+func (m *model) pick(rt *rapid.T, places ...string) *modelTask {
+	var tasks []*modelTask
+	for _, task := range m.tasks {
+		if task.is(places...) {
+			tasks = append(tasks, task)
+		}
+	}
+	if len(tasks) == 0 {
+		rt.Skip("there is no such task in this history yet")
+	}
+	return draw(rt, "task", tasks...)
+}
+
+// pickJob draws a job.
+func (m *model) pickJob(rt *rapid.T) *modelJob {
+	if len(m.jobs) == 0 {
+		rt.Skip("there is no job in this history yet")
+	}
+	return draw(rt, "job", m.jobs...)
+}
+
+// newTask makes a task, of a new job or of one that had tasks before.
+func (m *model) newTask(rt *rapid.T) *modelTask {
+	task := &modelTask{id: fmt.Sprintf("<task-%d>", len(m.tasks)), place: "waiting"}
+	if len(m.jobs) > 0 && rapid.Bool().Draw(rt, "again") {
+		task.job = m.pickJob(rt)
+	} else {
+		task.job = &modelJob{name: fmt.Sprint("job-", len(m.jobs))}
+	}
+	return task
+}
+
+// published adds a task to the model.
+func (m *model) published(task *modelTask) {
+	m.tasks = append(m.tasks, task)
+	if id := task.job; len(id.tasks) == 0 {
+		m.jobs = append(m.jobs, id)
+	}
+	task.job.tasks = append(task.job.tasks, task)
+}
+
+// marks makes a task the one that keeps others of its job out.
+func (m *model) marks(task *modelTask) { task.job.mark, task.job.markedAt = task, m.n }
+
+// mayFollow checks what was said when a job was to have a further task, and is true when it
+// has one.
+func (m *model) mayFollow(rt *rapid.T, id *modelJob, err error) bool {
+	isActive := m.queue.UniqueJobs && id.isActive()
+	if errors.Is(err, job.ErrJobActive) && (isActive || m.queue.UniqueJobs && id.isLost()) {
+		return false
+	}
+	must(rt, err)
+	if isActive {
+		rt.Fatalf("%s has a further task beside %+v", id.name, id.mark)
+	}
+	return true
+}
+
+func (m *model) publish(rt *rapid.T) {
+	task := m.newTask(rt)
+	r := queue.PublishRequest{Task: job.Task{JobID: task.job.name, ReportID: task.id, OrganizationID: draw(rt, "organization", "", "a", "b")}}
+	if rapid.Bool().Draw(rt, "delayed") {
+		r.Delay, task.place = time.Hour, "delayed"
+	}
+	if len(task.job.tasks) == 0 && rapid.Bool().Draw(rt, "state") {
+		r.State = &job.InitialState{}
+	}
+	_, _, err := m.broker.Publish(m.ctx, r)
+	if m.mayFollow(rt, task.job, err) {
+		m.published(task)
+		m.marks(task)
+	}
+}
+
+// rawPublish is a raw peer's publish.
+func (m *model) rawPublish(rt *rapid.T) {
+	task := m.newTask(rt)
+	values := []any{"job_id", task.job.name, "report_id", task.id}
+	if rapid.Bool().Draw(rt, "json") {
+		values = []any{"data", fmt.Sprintf(`{"job_id":%q,"report_id":%q}`, task.job.name, task.id)}
+	}
+	m.tick() // the millisecond tells it from the task that has the mark of its job
+	must(rt, m.raw.XAdd(m.ctx, entry(m.key(job.DefaultQueue), values...)).Err())
+	m.tick()
+	m.published(task)
+}
+
+// append is a raw peer's event, or many of them. The first terminal one is the job's result.
+func (m *model) append(rt *rapid.T) {
+	id := m.pickJob(rt)
+	status := draw(rt, "status", "running", "completed", "failed")
+	values := []any{"status", status}
+	if rapid.Bool().Draw(rt, "json") {
+		values = []any{"data", fmt.Sprintf(`{"status":%q}`, status)}
+	}
+	n := 1
+	if status == "running" { // more than a script examines at once
+		n = draw(rt, "n", 1, 10, 120)
+	}
+	for range n {
+		must(rt, m.raw.XAdd(m.ctx, entry(m.key("argus_completion:"+id.name), values...)).Err())
+		m.event(id, status)
+	}
+}
+
+func (m *model) event(id *modelJob, status string) {
+	m.n++
+	id.events = append(id.events, &modelEvent{n: m.n, status: []string{status}})
+}
+
+// end is what becomes of a task that ends, and of its job if that has no result yet.
+func (m *model) end(task *modelTask, place, result string) {
+	task.leaves(place)
+	if task.job.result() == nil {
+		m.event(task.job, result)
+	}
+}
+
+// read takes what there is. Expired leases may be looked for a little later.
+func (m *model) read(rt *rapid.T) {
+	deliveries, err := m.broker.Read(m.ctx, queue.ReadRequest{Consumer: draw(rt, "consumer", "w1", "w2"), Max: rapid.IntRange(1, 5).Draw(rt, "max")})
+	must(rt, err)
+	m.settleUnwanted()
+	m.took(rt, deliveries, "waiting", "expired")
+}
+
+// heldBy are the tasks that a consumer holds.
+func (m *model) heldBy(consumer string) (tasks []*modelTask) {
+	for _, task := range m.tasks {
+		if task.is("leased", "expired") && task.lease.Lease.Consumer == consumer {
+			tasks = append(tasks, task)
+		}
+	}
+	return tasks
+}
+
+// held is what a consumer that comes back under its name is said to hold.
+func (m *model) held(rt *rapid.T) {
+	consumer := draw(rt, "consumer", "w1", "w2")
+	held, err := m.broker.Held(m.ctx, "", "", consumer)
+	must(rt, err)
+	want := make(map[queue.Entry]queue.HeldLease)
+	for _, task := range m.heldBy(consumer) {
+		l := task.lease.Lease
+		want[queue.Entry{Prefix: m.engine.Prefix, ID: l.EntryID}] = queue.HeldLease{Count: l.Count, HasExpired: task.place == "expired"}
+	}
+	if !maps.Equal(held.Leases, want) || !held.IsComplete {
+		rt.Fatalf("%s holds %v, want %v", consumer, held, want)
+	}
+}
+
+// own is such a consumer's read of it.
+func (m *model) own(rt *rapid.T) {
+	consumer := draw(rt, "consumer", "w1", "w2")
+	held := m.heldBy(consumer)
+	deliveries, err := m.broker.Read(m.ctx, queue.ReadRequest{Consumer: consumer, Max: job.MaxBatch, OwnPending: true})
+	must(rt, err)
+	m.settleUnwanted()
+	held = slices.DeleteFunc(held, func(t *modelTask) bool { return !t.isLive() })
+	if len(deliveries) != len(held) {
+		rt.Fatalf("%s got %d tasks of its own, want %d", consumer, len(deliveries), len(held))
+	}
+	for _, d := range deliveries {
+		if !slices.Contains(held, m.task(d.Task.ReportID)) {
+			rt.Fatalf("%s did not hold %+v", consumer, d)
+		}
+	}
+	m.took(rt, deliveries, "leased", "expired")
+}
+
+func (m *model) task(id string) *modelTask {
+	if i := slices.IndexFunc(m.tasks, func(t *modelTask) bool { return t.id == id }); i >= 0 {
+		return m.tasks[i]
+	}
+	return nil
+}
+
+// took leases what a read gave, which may come from some places.
+func (m *model) took(rt *rapid.T, deliveries []queue.Delivery, from ...string) {
+	for _, d := range deliveries {
+		task := m.task(d.Task.ReportID)
+		switch {
+		case task == nil:
+			rt.Fatalf("a task that was not published: %+v", d)
+		case !task.is(from...):
+			rt.Fatalf("%s was delivered, but it is %s", task.id, task.place)
+		case task.isDoomed:
+			rt.Fatalf("%s was delivered, but it was cancelled", task.id)
+		}
+		if !task.is("waiting") {
+			task.crashes++
+		}
+		if d.Attempt != 1+task.crashes+task.failures || d.Failures != task.failures {
+			rt.Fatalf("%s: attempt %d with %d failures, want %d and %d", task.id, d.Attempt, d.Failures, 1+task.crashes+task.failures, task.failures)
+		}
+		task.leaves("leased")
+		task.lease = d
+	}
+}
+
+// settleUnwanted brings the model to what a read does with tasks that no consumer gets: it may
+// have come to them or not. Of a job without a result the first gives it, whichever that is.
+func (m *model) settleUnwanted() {
+	results := make(map[*modelJob]*modelEvent)
+	for _, task := range m.tasks {
+		isUnwanted := task.is("waiting", "leased", "expired") && task.isDoomed || task.isPoison()
+		if !isUnwanted || m.find(task.id) != "" {
+			continue
+		}
+		place, status := "dead", "failed"
+		if task.isDoomed {
+			place, status = "gone", "cancelled"
+		}
+		if first := results[task.job]; first != nil {
+			first.status = append(first.status, status)
+		} else if task.job.result() == nil {
+			m.event(task.job, status)
+			results[task.job] = task.job.result()
+		}
+		task.leaves(place)
+	}
+}
+
+func (m *model) complete(rt *rapid.T) {
+	task := m.pick(rt, "leased", "expired")
+	m.completes(rt, task, draw(rt, "status", job.StatusCompleted, job.StatusFailed, job.StatusPartial))
+}
+
+func (m *model) completes(rt *rapid.T, task *modelTask, status job.Status) {
+	token, result := task.lease.Lease.Token(), task.job.result()
+	r, err := m.broker.Complete(m.ctx, token, job.Result{Status: status})
+	must(rt, err)
+	if r.Already != (result != nil) || r.Already && r.Cursor != result.cursor {
+		rt.Fatalf("%+v, but its result was %+v", r, result)
+	}
+	if !r.Already {
+		m.event(task.job, string(status))
+		task.job.worked, task.place = token, "gone"
+	}
+	task.leaves("gone")
+}
+
+// repeat is a Complete whose answer was lost.
+func (m *model) repeat(rt *rapid.T) {
+	id := m.pickJob(rt)
+	if id.worked == "" {
+		rt.Skip("no Complete of it gave the result")
+	}
+	r, err := m.broker.Complete(m.ctx, id.worked, job.Result{Status: job.StatusCancelled})
+	if err != nil || !r.Already || r.Cursor != id.result().cursor {
+		rt.Fatal(r, err)
+	}
+}
+
+// late is a worker that lost its lease.
+func (m *model) late(rt *rapid.T) {
+	task := m.pick(rt, "waiting", "leased", "expired", "delayed", "dead", "gone", "lost")
+	if len(task.late) == 0 {
+		rt.Skip("no consumer has lost a lease of it")
+	}
+	token := draw(rt, "token", task.late...)
+	errs := map[string]error{"nack": m.bundle.nack(queue.NackRequest{Token: token})}
+	_, errs["complete"] = m.broker.Complete(m.ctx, token, job.Result{Status: job.StatusFailed})
+	_, errs["extend"] = m.broker.Extend(m.ctx, token, nil)
+	errs["state"] = m.broker.SetState(m.ctx, task.job.name, map[string]string{"x": "late"}, token)
+	for call, err := range errs {
+		if !errors.Is(err, job.ErrLeaseLost) {
+			rt.Fatalf("%s: %v", call, err)
+		}
+	}
+}

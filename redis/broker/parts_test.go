@@ -1,0 +1,205 @@
+package broker_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hikmaai-io/argus-queue/redis/job"
+	"github.com/hikmaai-io/argus-queue/redis/queue"
+	"github.com/hikmaai-io/argus-queue/redis/redistest"
+	"github.com/hikmaai-io/argus-queue/redis/state"
+)
+
+// withParts publishes a task for each part of a job.
+func (b *bundle) withParts(t *testing.T, id string, parts ...string) {
+	t.Helper()
+	if _, err := b.broker.InitState(b.ctx, state.InitRequest{JobID: id, InitialState: job.InitialState{Parts: parts}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range parts {
+		b.publish(t, job.Task{JobID: id, Part: part})
+	}
+}
+
+func TestParts(t *testing.T) {
+	t.Parallel()
+	const done, failed, partial, cancelled = job.StatusCompleted, job.StatusFailed, job.StatusPartial, job.StatusCancelled
+	for name, c := range map[string]struct {
+		parts []job.Status
+		want  job.Status
+	}{
+		"all": {[]job.Status{done, done, done}, done}, "some": {[]job.Status{done, failed, done}, partial},
+		"none": {[]job.Status{failed, failed, failed}, failed}, "partly": {[]job.Status{done, partial, done}, partial},
+		"cancelled": {[]job.Status{cancelled, cancelled, cancelled}, cancelled}, "neither": {[]job.Status{cancelled, failed, failed}, failed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, encoding := range []job.Encoding{job.EncodingFields, job.EncodingJSON} {
+				redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+					b := setup(t, e, job.Settings{Queue: job.QueueSettings{Encoding: encoding}})
+					parts := []string{"trivy", "clamav", "grype"}
+					b.withParts(t, "job", parts...)
+					w, snapshot, err := b.broker.Watch(b.ctx, "job", "")
+					if err != nil || !snapshot.Known {
+						t.Fatal(snapshot, err)
+					}
+					defer w.Close()
+					for i, status := range c.parts {
+						d := b.readOne(t, "w")
+						if d.Task.Part != parts[i] {
+							t.Fatal("part", d.Task.Part)
+						}
+						result := job.Result{Status: status, Part: d.Task.Part, Fields: map[string]string{d.Task.Part + "_findings": "1"}}
+						if status == failed {
+							result.Error = "boom"
+						}
+						r, err := b.broker.Complete(b.ctx, d.Lease.Token(), result)
+						if err != nil || r.Already {
+							t.Fatal(r, err)
+						}
+						again, err := b.broker.Complete(b.ctx, d.Lease.Token(), result)
+						if err != nil || !again.Already || again.Cursor != r.Cursor {
+							t.Error("repeated:", again, err)
+						}
+						event, err := w.Next(b.ctx, longWait)
+						if err != nil || event == nil || event.Part != parts[i] || event.Status.Terminal() != (i == 2) || event.Fields[parts[i]+"_status"] != string(status) {
+							t.Fatalf("event %d: %+v, %v", i, event, err)
+						}
+						if i == 2 && (event.Status != c.want || event.Fields["trivy_status"] != string(c.parts[0])) {
+							t.Errorf("the last event: %+v", event)
+						}
+					}
+					st, err := b.broker.State(b.ctx, "job", nil)
+					if err != nil || st.Status != c.want || st.Fields["clamav_status"] != string(c.parts[1]) || st.Fields["grype_findings"] != "1" {
+						t.Error(st, err)
+					}
+					if _, there := st.Fields["argus_parts"]; there {
+						t.Error("the service's own fields are shown:", st.Fields)
+					}
+				})
+			}
+		})
+	}
+}
+
+func TestPartsGoneWrong(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, job.Settings{})
+		b.withParts(t, "job", "a", "b", "c")
+		one := b.readOne(t, "w")
+		for _, part := range []string{"x", "a b"} {
+			if _, err := b.broker.Complete(b.ctx, one.Lease.Token(), job.Result{Status: job.StatusCompleted, Part: part}); !errors.Is(err, job.ErrInvalid) {
+				t.Error(err)
+			}
+		}
+		if _, err := b.broker.Report(b.ctx, "job", job.Result{Status: job.StatusRunning, Part: "a"}); !errors.Is(err, job.ErrInvalid) {
+			t.Error(err)
+		}
+		// A part has one result, whoever reports it.
+		if r, err := b.broker.Report(b.ctx, "job", job.Result{Status: job.StatusCompleted, Part: "a"}); err != nil || r.Already {
+			t.Fatal(r, err)
+		}
+		if r, err := b.broker.Complete(b.ctx, one.Lease.Token(), job.Result{Status: job.StatusFailed, Part: "a"}); err != nil || !r.Already {
+			t.Error(r, err)
+		}
+		// A dead letter fails its part, a redrive takes that back, ...
+		if err := b.nack(queue.NackRequest{Token: b.readOne(t, "w").Lease.Token(), DeadLetter: true}); err != nil {
+			t.Fatal(err)
+		}
+		if s := b.hash(t, "job_state:job"); s["a_status"] != "completed" || s["b_status"] != "failed" || s["c_status"] != "pending" || s["status"] != "running" {
+			t.Error(s)
+		}
+		b.events(t, "job", "running", "running")
+		if n, err := b.broker.Redrive(b.ctx, "", true, nil); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		b.events(t, "job", "running", "running") // the part's event stays: watches have it
+		// ... a purge cancels it, ...
+		c := b.readOne(t, "w")
+		if p, err := b.broker.Purge(b.ctx, ""); err != nil || p.Waiting != 1 || p.Leased != 1 {
+			t.Fatal(p, err)
+		}
+		if s := b.hash(t, "job_state:job"); s["b_status"] != "cancelled" {
+			t.Error(s)
+		}
+		// ... and a result of the whole job ends them all.
+		if r, err := b.broker.Complete(b.ctx, c.Lease.Token(), job.Result{Status: job.StatusFailed}); err != nil || r.Already {
+			t.Error(r, err)
+		}
+		if r, err := b.broker.Report(b.ctx, "job", job.Result{Status: job.StatusCompleted, Part: "c"}); err != nil || !r.Already {
+			t.Error(r, err)
+		}
+		b.events(t, "job", "running", "running", "running", "failed")
+		// A part that the job doesn't have ends nothing.
+		b.withParts(t, "other", "a")
+		b.publish(t, job.Task{JobID: "other", Part: "x"})
+		b.publish(t, job.Task{JobID: "whole", Part: "x"}) // this job has no parts
+		b.readOne(t, "w")
+		for range 2 {
+			if err := b.nack(queue.NackRequest{Token: b.readOne(t, "w").Lease.Token(), DeadLetter: true}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.events(t, "other")
+		b.events(t, "whole", "failed")
+		for field, parts := range map[string][]string{"parts[1]": {"a", "a"}, "parts[0]": {"a="}, "parts": make([]string, 65)} {
+			_, err := b.broker.InitState(b.ctx, state.InitRequest{JobID: "bad", InitialState: job.InitialState{Parts: parts}})
+			var bad *job.ArgumentError
+			if !errors.As(err, &bad) || bad.Field != field {
+				t.Error(field, err)
+			}
+		}
+	})
+}
+
+// All parts report at once, some of them twice: one event of each, one of them terminal.
+func TestPartsRace(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		const n = 24
+		b := setup(t, e, job.Settings{})
+		var parts []string
+		want := map[string]string{"status": "partial"}
+		for i := range n {
+			parts = append(parts, fmt.Sprint("p", i))
+		}
+		b.withParts(t, "job", parts...)
+		var workers sync.WaitGroup
+		for i, d := range b.read(t, "w", n) {
+			status := []job.Status{job.StatusCompleted, job.StatusFailed}[i%2]
+			want[d.Task.Part+"_status"] = string(status)
+			for range 1 + rand.IntN(2) {
+				workers.Go(func() {
+					if _, err := b.broker.Complete(b.ctx, d.Lease.Token(), job.Result{Status: status, Part: d.Task.Part}); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+		}
+		workers.Wait()
+		events := b.stream(t, "argus_completion:job")
+		seen := make(map[any]bool)
+		for i, event := range events {
+			seen[event.Values["part"]] = true
+			if terminal := event.Values["status"] == "partial"; terminal != (i == n-1) {
+				t.Errorf("event %d: %v", i, event.Values)
+			}
+		}
+		if len(events) != n || len(seen) != n {
+			t.Errorf("%d events of %d parts", len(events), len(seen))
+		}
+		st, err := b.broker.State(b.ctx, "job", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		delete(st.Fields, "completed_at")
+		if diff := cmp.Diff(want, st.Fields); diff != "" {
+			t.Error(diff)
+		}
+	})
+}

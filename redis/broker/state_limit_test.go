@@ -1,0 +1,261 @@
+package broker_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
+	"github.com/hikmaai-io/argus-queue/redis/redistest"
+	"github.com/hikmaai-io/argus-queue/redis/state"
+	"github.com/hikmaai-io/argus-queue/redis/watch"
+)
+
+// fatHash writes a hash as a raw peer does: n fields of some bytes each.
+func (b *bundle) fatHash(t *testing.T, id string, n, bytes int) {
+	t.Helper()
+	value := strings.Repeat("x", bytes)
+	for at := 0; at < n; {
+		if _, err := b.raw.Pipelined(b.ctx, func(p goredis.Pipeliner) error {
+			for range min(n-at, 500) {
+				p.HSet(b.ctx, b.key("job_state:"+id), fmt.Sprintf("field-%06d", at), value)
+				at++
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// refused checks the error of a write that would make a state too large.
+func refused(t *testing.T, err error, field string) {
+	t.Helper()
+	var argument *job.ArgumentError
+	if !errors.As(err, &argument) || argument.Field != field || !strings.Contains(argument.Problem, "nothing was written") {
+		t.Errorf("%v, want a refusal of %s", err, field)
+	}
+}
+
+// A state is bounded in bytes where it is written, by whichever way.
+func TestBytesOfAState(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, job.Settings{})
+		mib := strings.Repeat("x", 1<<20)
+		set := func(id string, fields map[string]string) error { return b.broker.SetState(b.ctx, id, fields, "") }
+		for _, name := range []string{"a", "b"} {
+			if err := set("job", map[string]string{name: mib}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := set("job", map[string]string{"c": mib[:1<<20-10]}); err != nil { // to the last bytes
+			t.Fatal(err)
+		}
+		before := b.hash(t, "job_state:job")
+		refused(t, set("job", map[string]string{"small": "x", "d": strings.Repeat("x", 5000)}), `fields["d"]`)
+		refused(t, set("job", map[string]string{"d": mib}), `fields["d"]`)
+		b.publish(t, job.Task{JobID: "job"})
+		token := b.readOne(t, "w").Lease.Token()
+		_, err := b.broker.Extend(b.ctx, token, map[string]string{"d": mib})
+		refused(t, err, `progress_fields["d"]`)
+		refused(t, b.broker.SetState(b.ctx, "job", map[string]string{"d": mib}, token), `fields["d"]`)
+		if after := b.hash(t, "job_state:job"); len(after) != len(before) {
+			t.Error(len(after), "fields, had", len(before))
+		}
+		// What takes the place of something as large fits, and so does what is small.
+		if err := set("job", map[string]string{"c": strings.Repeat("y", 1<<20-10)}); err != nil {
+			t.Error(err)
+		}
+		if _, err := b.broker.Extend(b.ctx, token, map[string]string{"progress": "50"}); err != nil {
+			t.Error(err)
+		}
+		// A result is never refused. Its fields are in the event in any case.
+		result := job.Result{Status: job.StatusCompleted, Fields: map[string]string{"report": mib, "findings": "3"}, Error: "none"}
+		if r, err := b.broker.Complete(b.ctx, token, result); err != nil || r.Already {
+			t.Fatal(r, err)
+		}
+		st, err := b.broker.State(b.ctx, "job", nil)
+		if err != nil || st.Status != job.StatusCompleted || st.Fields["error_message"] != "none" || st.Fields["completed_at"] == "" || st.Fields["report"] != "" {
+			t.Error(st.Status, len(st.Fields), err)
+		}
+		if event := b.stream(t, "argus_completion:job")[0]; event.Values["report"] != mib || event.Values["findings"] != "3" {
+			t.Error("the event lacks the result's fields")
+		}
+		if _, err := b.broker.InitState(b.ctx, state.InitRequest{JobID: "job", OnConflict: state.ConflictReplace,
+			InitialState: job.InitialState{Fields: map[string]string{"a": mib, "b": mib}}}); err != nil {
+			t.Error("replacing:", err)
+		}
+		if err := redis.NewStateManager(b.client, redis.StateManagerConfig{}).SetField(b.ctx, "other", "f", strings.Repeat(mib, 4)); !errors.Is(err, job.ErrInvalid) {
+			t.Error(err)
+		}
+	})
+}
+
+// A state is bounded in fields.
+func TestFieldsOfAState(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, job.Settings{})
+		page := func(n, from int) map[string]string {
+			fields := make(map[string]string)
+			for i := range n {
+				fields[fmt.Sprintf("field-%06d", from+i)] = "x"
+			}
+			return fields
+		}
+		for at := 0; at < state.MaxStateFields-10; {
+			n := min(job.MaxFields, state.MaxStateFields-10-at)
+			if err := b.broker.SetState(b.ctx, "job", page(n, at), ""); err != nil {
+				t.Fatal(at, err)
+			}
+			at += n
+		}
+		if err := b.broker.SetState(b.ctx, "job", page(11, state.MaxStateFields-10), ""); !errors.Is(err, job.ErrInvalid) {
+			t.Error(err)
+		}
+		if err := b.broker.SetState(b.ctx, "job", page(20, state.MaxStateFields-20), ""); err != nil { // ten of them are there
+			t.Error(err)
+		}
+		if st, err := b.broker.State(b.ctx, "job", nil); err != nil || len(st.Fields) != state.MaxStateFields {
+			t.Error(len(st.Fields), err)
+		}
+	})
+}
+
+// A raw peer's hash that is too large is not read; what is small in it is.
+func TestFatStateOfARawPeer(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, job.Settings{})
+		b.fatHash(t, "bytes", 12, 1<<20)
+		b.fatHash(t, "fields", 9000, 1)
+		for _, id := range []string{"bytes", "fields"} {
+			b.raw.HSet(b.ctx, b.key("job_state:"+id), "status", "running")
+			if _, err := b.broker.State(b.ctx, id, nil); !errors.Is(err, job.ErrStateTooLarge) {
+				t.Error(id, err)
+			}
+			if err := b.broker.SetState(b.ctx, id, map[string]string{"big": strings.Repeat("x", 5000)}, ""); !errors.Is(err, job.ErrInvalid) {
+				t.Error(id, err)
+			}
+			st, err := b.broker.State(b.ctx, id, []string{"status", "missing"})
+			if err != nil || st.Status != job.StatusRunning || len(st.Fields) != 1 {
+				t.Error(id, st, err)
+			}
+		}
+		if st, err := b.broker.State(b.ctx, "bytes", []string{"field-000001", "field-000002"}); err != nil || len(st.Fields["field-000002"]) != 1<<20 {
+			t.Error(len(st.Fields), err)
+		}
+		b.fatHash(t, "value", 1, 5<<20)
+		if _, err := b.broker.StateField(b.ctx, "value", "field-000000"); !errors.Is(err, job.ErrStateTooLarge) {
+			t.Error(err)
+		}
+		if _, err := b.broker.StateField(b.ctx, "value", "none"); !errors.Is(err, job.ErrFieldNotFound) {
+			t.Error(err)
+		}
+		if _, err := b.broker.StateField(b.ctx, "nothing", "none"); !errors.Is(err, job.ErrJobNotFound) {
+			t.Error(err)
+		}
+	})
+}
+
+// A fat state of a raw peer is watched as too large, and the watch goes on when it is small.
+func TestWatchOfAFatState(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, job.Settings{})
+		key := b.key("job_state:job")
+		b.fatHash(t, "job", 12, 1<<20)
+		w, err := b.broker.WatchFrames("job", watch.Options{State: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Close()
+		st := func() *watch.StateChange {
+			t.Helper()
+			for {
+				frame, err := w.Next(b.ctx, longWait)
+				if err != nil || frame == nil || frame.Err != nil {
+					t.Fatal(frame, err)
+				}
+				if frame.State != nil {
+					return frame.State
+				}
+			}
+		}
+		if change := st(); !change.Truncated || len(change.Fields) != 0 {
+			t.Error("the first state is not said to be too large")
+		}
+		if _, err := b.raw.TxPipelined(b.ctx, func(p goredis.Pipeliner) error {
+			p.Del(b.ctx, key)
+			p.HSet(b.ctx, key, "x", strings.Repeat("x", 100<<10), "y", "1")
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if change := st(); change.Truncated || len(change.Fields) != 2 {
+			t.Error(change.Truncated, len(change.Fields))
+		}
+		if r, err := b.broker.Report(b.ctx, "job", job.Result{Status: job.StatusCompleted, Fields: map[string]string{"y": "2"}}); err != nil || r.Already {
+			t.Fatal(r, err)
+		}
+		if change := st(); change.Fields["y"] != "2" || change.Fields["status"] != "completed" {
+			t.Error(change)
+		}
+		if frame, err := w.Next(b.ctx, longWait); err != nil || frame == nil || !frame.Done {
+			t.Error(frame, err)
+		}
+	})
+}
+
+// Many who watch a state that changes all the time have it read at most once per 50 ms.
+func TestStateWatchesAreCoalesced(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, job.Settings{})
+		if e.Real() {
+			b.tracked(t)
+		}
+		const watches, writes = 20, 2000
+		last := fmt.Sprint(writes)
+		start, before := time.Now(), b.broker.WaitStats().Reads
+		var all sync.WaitGroup
+		for range watches {
+			all.Go(func() {
+				w, err := b.broker.WatchFrames("job", watch.Options{State: true})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer w.Close()
+				for {
+					frame, err := w.Next(b.ctx, longWait)
+					if err != nil || frame == nil || frame.Err != nil {
+						t.Error(frame, err)
+						return
+					}
+					if frame.State != nil && frame.State.Fields["n"] == last {
+						return
+					}
+				}
+			})
+		}
+		for i := range writes {
+			b.raw.HSet(b.ctx, b.key("job_state:job"), "n", i+1)
+		}
+		all.Wait()
+		// Each watch reads the events once or twice, and by itself now and then where nothing is
+		// tracked. The state is read for all together.
+		elapsed := time.Since(start)
+		most := int64(elapsed/(50*time.Millisecond)) + 10 + watches*(3+int64(elapsed/time.Second))
+		if n := b.broker.WaitStats().Reads - before; n > most {
+			t.Errorf("%d reads in %s, want at most %d", n, elapsed, most)
+		}
+	})
+}

@@ -1,0 +1,131 @@
+package conn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/hikmaai-io/argus-queue/redis/job"
+)
+
+// LargeReads is how many large answers are read at a time.
+const LargeReads = 4
+
+// Conn is a connection pool to one Redis, and a key prefix. It is safe for
+// concurrent use.
+type Conn struct {
+	Config   Config
+	Keys     job.Keys
+	Commands goredis.UniversalClient
+	// Blocking is for XREADGROUP BLOCK: such a read would starve the command pool.
+	Blocking goredis.UniversalClient
+	// Large is for large answers, which would hold up small ones on their connection. It has
+	// few connections: more large answers at a time would hold up Redis.
+	Large goredis.UniversalClient
+	// Batcher is nil in Cluster, where the driver would repeat what was in a pipeline.
+	Batcher *Batcher
+	masters *masters // nil without Sentinel
+}
+
+// Open connects and pings. It fails with ErrUnavailable within a few seconds
+// when Redis is not there, and with an *ArgumentError for bad settings.
+func Open(config Config) (*Conn, error) {
+	config = config.withDefaults()
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	blocking := config.options()
+	blocking.PoolSize = 1000 // a ceiling; connections are made as loops need them
+	large := config.options()
+	large.PoolSize = LargeReads
+	client := &Conn{Config: config, Keys: job.Keys{Prefix: config.Prefix}}
+	if config.MasterName != "" {
+		client.masters = newMasters(config)
+	}
+	client.Commands, client.Blocking, client.Large = client.pool(config.options()), client.pool(blocking), client.pool(large)
+	ctx, cancel := context.WithTimeout(context.Background(), config.ReadTimeout)
+	defer cancel()
+	if err := client.Ping(ctx); err != nil {
+		_ = client.Close()
+		return nil, err
+	}
+	if single, ok := client.Commands.(*goredis.Client); ok {
+		client.Batcher = newPipeliner(single)
+	}
+	return client, nil
+}
+
+// pool is a client of the driver's.
+func (c *Conn) pool(options *goredis.UniversalOptions) goredis.UniversalClient {
+	if c.masters != nil {
+		return c.masters.client(options)
+	}
+	return goredis.NewUniversalClient(options)
+}
+
+// Ping asks Redis for a sign of life.
+func (c *Conn) Ping(ctx context.Context) error {
+	return Translate("ping", c.Commands.Ping(ctx).Err(), Repeatable)
+}
+
+// Close closes the connections.
+func (c *Conn) Close() error {
+	if c.Batcher != nil {
+		c.Batcher.close()
+	}
+	err := errors.Join(c.Commands.Close(), c.Blocking.Close(), c.Large.Close())
+	if c.masters != nil {
+		c.masters.close()
+	}
+	return err
+}
+
+// withPrefix is the same client with another prefix. It shares the connections, which
+// stay the original's to close.
+func (c *Conn) withPrefix(prefix string) *Conn {
+	other := *c
+	other.Config.Prefix, other.Keys = prefix, job.Keys{Prefix: prefix}
+	return &other
+}
+
+// onceCmd is a command that the driver must not repeat by itself. MaxRetries says so
+// for a single server; in Cluster, where redirections need attempts, this does.
+type onceCmd struct{ *goredis.Cmd }
+
+func (onceCmd) NoRetry() bool { return true }
+
+// Do runs a command exactly as often as it is called.
+func (c *Conn) Do(ctx context.Context, args ...any) (any, error) {
+	if c.Batcher != nil {
+		cmd := goredis.NewCmd(ctx, args...)
+		if err := c.Batcher.Do(ctx, cmd); err != nil {
+			return nil, err
+		}
+		return cmd.Result()
+	}
+	cmd := onceCmd{goredis.NewCmd(ctx, args...)}
+	_ = c.Commands.Process(ctx, cmd)
+	c.findMasters(ctx, cmd.Err())
+	return cmd.Result()
+}
+
+// Node is the client that a command without a key in its arguments goes to: in
+// Cluster the master that has this prefix's slot.
+func (c *Conn) Node(ctx context.Context) (goredis.Cmdable, error) {
+	cluster, ok := c.Commands.(*goredis.ClusterClient)
+	if !ok {
+		return c.Commands, nil
+	}
+	master, err := cluster.MasterForKey(ctx, c.Keys.Prefix)
+	if err != nil {
+		return nil, Translate("find node", err, Repeatable)
+	}
+	return master, nil
+}
+
+// Shard is the client of a shard.
+func (c *Conn) Shard(i int) *Conn {
+	return c.withPrefix(fmt.Sprintf("{%s:%02d}:", job.ShardBase(c.Config.Prefix), i))
+}

@@ -1,0 +1,84 @@
+package conn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/hikmaai-io/argus-queue/redis/job"
+)
+
+// Effect says what a command that may have been executed without our knowing means.
+type Effect bool
+
+const (
+	// Repeatable: a read, or a write that may happen twice.
+	Repeatable Effect = true
+	// Once: a write that must not be repeated blindly.
+	Once Effect = false
+)
+
+// Replies that mean "not now": nothing was executed.
+var awayReplies = []string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN",
+	"BUSY Redis", "MISCONF", "NOREPLICAS", "UNBLOCKED", "NOAUTH", "WRONGPASS", "max number of clients"}
+
+// Translate turns what the driver says into this package's errors, the one place
+// where that is done. A script's error may carry its code anywhere in its text:
+// Redis 6.2 and miniredis put their own words in front.
+func Translate(operation string, err error, e Effect) error {
+	if err == nil {
+		return nil
+	}
+	wrap := func(sentinel error) error { return fmt.Errorf("%s: %w: %w", operation, sentinel, err) }
+
+	var reply goredis.Error
+	if errors.As(err, &reply) && !errors.Is(err, goredis.Nil) {
+		text := reply.Error()
+		switch {
+		case strings.Contains(text, "WRONGTYPE"):
+			return wrap(job.ErrKeyType)
+		case strings.Contains(text, "OOM command not allowed"):
+			return wrap(job.ErrOutOfMemory)
+		case IsDenial(text):
+			return wrap(job.ErrNotPermitted)
+		}
+		for _, away := range awayReplies {
+			if strings.Contains(text, away) {
+				return wrap(job.ErrUnavailable)
+			}
+		}
+		if IsMoved(err) || IsAsk(err) { // more often than the driver follows
+			return wrap(job.ErrUnavailable)
+		}
+		return fmt.Errorf("%s: %w", operation, err)
+	}
+	switch {
+	case neverSent(err): // first: the time-out of a dial also calls itself a passed deadline
+		return wrap(job.ErrUnavailable)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%s: %w", operation, err) // the caller's own end is the caller's to interpret
+	case e == Repeatable:
+		return wrap(job.ErrUnavailable)
+	}
+	return wrap(job.ErrOutcomeUnknown)
+}
+
+// IsDenial is true of an error reply by which an ACL denies something, to a command or inside
+// a script. Redis 6.2 gives a script's denial no code.
+func IsDenial(text string) bool {
+	return strings.Contains(text, "NOPERM") || strings.Contains(text, "The user executing the script")
+}
+
+// neverSent is true when the command can't have reached Redis.
+func neverSent(err error) bool {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
+		return true
+	}
+	return errors.Is(err, goredis.ErrPoolTimeout) || errors.Is(err, goredis.ErrPoolExhausted) ||
+		errors.Is(err, goredis.ErrClosed) || errors.Is(err, errNoMaster) || errors.Is(err, errReplica) || errors.Is(err, errReplaced)
+}

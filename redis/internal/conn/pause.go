@@ -1,0 +1,24 @@
+package conn
+
+import (
+	"context"
+	"time"
+)
+
+// Pause waits; false when the context ended first.
+func Pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// LongPeriod is how often the background work looks around at least, whatever else it waits for.
+const LongPeriod = time.Second
+
+// RetryPeriod is how long a watch leaves Redis alone after a failure.
+const RetryPeriod = 250 * time.Millisecond

@@ -1,0 +1,133 @@
+package job
+
+import (
+	"fmt"
+	"time"
+	"unicode/utf8"
+)
+
+// Task is one piece of work.
+type Task struct {
+	JobID          string
+	ReportID       string
+	OrganizationID string
+	GCSURI         string
+	Scanners       []string
+	TimeoutSeconds int32
+	// Part is the part of its job that the task is, "" for the whole job.
+	Part      string
+	CreatedAt time.Time // kept to the second; zero when unknown
+	// Attributes are further fields; also, verbatim under their own name, values of
+	// the fields above that did not parse.
+	Attributes map[string]string
+	// BinaryAttributes are further fields whose value is not UTF-8.
+	BinaryAttributes map[string][]byte
+}
+
+// The names of a task's fields, in an entry and in its JSON form.
+const (
+	FieldJobID          = "job_id"
+	fieldReportID       = "report_id"
+	fieldOrganizationID = "organization_id"
+	fieldGCSURI         = "gcs_uri"
+	fieldScanners       = "scanners"
+	fieldTimeout        = "timeout_seconds"
+	fieldCreatedAt      = "created_at"
+	FieldPart           = "part"
+	// FieldData is the one field of the JSON form.
+	FieldData = "data"
+)
+
+// taskFields are the names that an attribute can't have.
+var taskFields = []string{FieldJobID, fieldReportID, fieldOrganizationID, fieldGCSURI,
+	fieldScanners, fieldTimeout, fieldCreatedAt, FieldPart, FieldData}
+
+// Encoding is how a queue's tasks are written. Both forms are read always.
+type Encoding string
+
+const (
+	// EncodingFields writes flat string fields.
+	EncodingFields Encoding = "fields"
+	// EncodingJSON writes one field, data, with the task as a JSON object.
+	EncodingJSON Encoding = "json"
+)
+
+// Check checks a task that is to be published; field is its place in the request.
+func (t *Task) Check(field string) error {
+	if err := t.Validate(); err != nil {
+		return Named(err, field)
+	}
+	return nil
+}
+
+// Validate is Check with the names of fields within the task.
+func (t *Task) Validate() error {
+	if err := CheckID(".job_id", t.JobID); err != nil {
+		return err
+	}
+	if err := checkValue(".report_id", t.ReportID); err != nil {
+		return err
+	}
+	if err := checkValue(".organization_id", t.OrganizationID); err != nil {
+		return err
+	}
+	if err := checkValue(".gcs_uri", t.GCSURI); err != nil {
+		return err
+	}
+	total := 0
+	for _, scanner := range t.Scanners {
+		if err := checkValue(".scanners", scanner); err != nil {
+			return err
+		}
+		total += len(scanner) + 1
+	}
+	if err := CheckSize(".scanners", max(0, total-1)); err != nil {
+		return err
+	}
+	if !IsProtoTime(t.CreatedAt) {
+		return Invalid(".created_at", "is not a time in the years 1 to 9999; are these milliseconds?")
+	}
+	if t.Part != "" {
+		if err := CheckPart(".part", t.Part); err != nil {
+			return err
+		}
+	}
+	if t.TimeoutSeconds < 0 {
+		return Invalid(".timeout_seconds", "must not be negative")
+	}
+	if err := CheckFields(".attributes", t.Attributes, taskFields...); err != nil {
+		return err
+	}
+	if err := CheckFields(".binary_attributes", t.BinaryAttributes, taskFields...); err != nil {
+		return err
+	}
+	for name := range t.BinaryAttributes {
+		if _, twice := t.Attributes[name]; twice {
+			return Invalid(fmt.Sprintf(".binary_attributes[%q]", Clip(name)), "is in attributes too")
+		}
+	}
+	return nil
+}
+
+// checkValue checks the text of a field.
+func checkValue(field, value string) error {
+	if !utf8.ValidString(value) {
+		return Invalid(field, "must be UTF-8")
+	}
+	return CheckSize(field, len(value))
+}
+
+// EntrySize is what an entry counts: its names and values and what a message needs to
+// hold them. The service's own fields are not counted, they come and go.
+func EntrySize(entry []string) int {
+	size := 0
+	for i := 0; i+1 < len(entry); i += 2 {
+		if !IsOwnField(entry[i]) {
+			size += len(entry[i]) + len(entry[i+1]) + FieldOverhead
+		}
+	}
+	return size
+}
+
+// FieldOverhead is what a message needs to hold a field beside its name and value.
+const FieldOverhead = 8
