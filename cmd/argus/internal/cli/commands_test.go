@@ -78,7 +78,7 @@ func TestClientFaults(t *testing.T) {
 	c.Run(0, "publish", "--job-id", "job")
 	for _, f := range []struct {
 		code int
-		say  string
+		want string
 		args []string
 	}{
 		{shell.ExitUsage, "task.job_id", []string{"publish", "--job-id", "a{"}},
@@ -102,7 +102,7 @@ func TestClientFaults(t *testing.T) {
 	} {
 		_, text := c.Run(f.code, f.args...)
 		lines := strings.Split(strings.TrimSpace(text), "\n")
-		if last := lines[len(lines)-1]; !strings.HasPrefix(last, "argus") || !strings.Contains(last, f.say) {
+		if last := lines[len(lines)-1]; !strings.HasPrefix(last, "argus") || !strings.Contains(last, f.want) {
 			t.Errorf("argus %s: %s", strings.Join(f.args, " "), text)
 		}
 	}
@@ -119,7 +119,8 @@ func TestClientFaults(t *testing.T) {
 	}
 }
 
-// A bad token, and one whose lease is lost, ends every command that takes one in the same way.
+// All commands that take a lease token end in the same way with a bad token, and with one whose
+// lease is lost.
 func TestBadTokensEndAllCommandsAlike(t *testing.T) {
 	t.Parallel()
 	c := argustest.NewCLI(t)
@@ -138,31 +139,25 @@ func TestBadTokensEndAllCommandsAlike(t *testing.T) {
 	}
 }
 
-// An id with a space is quoted wherever it is printed as text, and as it is in JSON.
+// An id with a space is quoted in text, and unchanged in JSON.
 func TestIDsWithSpacesAreQuoted(t *testing.T) {
 	t.Parallel()
 	c := argustest.NewCLI(t)
-	say := func(code int, want string, args ...string) {
-		t.Helper()
-		if out, text := c.Run(code, args...); !strings.Contains(out+text, want) {
-			t.Errorf("argus %s: want %q:\n%s%s", strings.Join(args, " "), want, out, text)
-		}
-	}
-	say(0, `"my job"  `, "publish", "--job-id", "my job", "--queue", "my queue", "--init")
-	say(0, `"my queue"        1`, "queue", "ls")
-	say(0, `"my queue"  1`, "queue", "describe", "my queue")
-	say(0, `pending    "my job"`, "state", "ls")
-	say(0, `pending  "my job"`, "job", "ls")
-	say(0, `"my job"  `, "job", "ls", "--state", "waiting", "--queue", "my queue")
-	say(0, `waiting in "my queue"`, "job", "show", "my job")
-	say(0, "argus queue resume 'my queue'", "queue", "pause", "my queue")
-	say(0, "resumed", "queue", "resume", "my queue")
-	say(shell.ExitNotFound, `the job "no job" (JOB_NOT_FOUND)`, "state", "rm", "no job")
-	say(0, `"my job"  1`, "read", "--queue", "my queue", "--consumer", "my worker")
-	say(0, `"my worker"`, "queue", "describe", "my queue")
-	say(0, `lease      of "my worker" in argus-workers`, "job", "show", "my job")
-	say(0, `"jobId":"my job"`, "job", "ls", "--state", "leased", "--queue", "my queue", "-o", "jsonl")
-	say(0, "is asked to stop", "job", "cancel", "my job")
+	c.Want(0, `"my job"  `, "publish", "--job-id", "my job", "--queue", "my queue", "--init")
+	c.Want(0, `"my queue"        1`, "queue", "ls")
+	c.Want(0, `"my queue"  1`, "queue", "describe", "my queue")
+	c.Want(0, `pending    "my job"`, "state", "ls")
+	c.Want(0, `pending  "my job"`, "job", "ls")
+	c.Want(0, `"my job"  `, "job", "ls", "--state", "waiting", "--queue", "my queue")
+	c.Want(0, `waiting in "my queue"`, "job", "show", "my job")
+	c.Want(0, "argus queue resume 'my queue'", "queue", "pause", "my queue")
+	c.Want(0, "resumed", "queue", "resume", "my queue")
+	c.Want(shell.ExitNotFound, `the job "no job" (JOB_NOT_FOUND)`, "state", "rm", "no job")
+	c.Want(0, `"my job"  1`, "read", "--queue", "my queue", "--consumer", "my worker")
+	c.Want(0, `"my worker"`, "queue", "describe", "my queue")
+	c.Want(0, `lease      of "my worker" in argus-workers`, "job", "show", "my job")
+	c.Want(0, `"jobId":"my job"`, "job", "ls", "--state", "leased", "--queue", "my queue", "-o", "jsonl")
+	c.Want(0, "is asked to stop", "job", "cancel", "my job")
 }
 
 // Text of other programs does not control the terminal, nor look like other text.

@@ -45,7 +45,7 @@ func (d *details) add(name, value string) {
 	}
 }
 
-// jobRows shows what is known of a job.
+// jobRows shows a job: its status, its result and its task.
 func jobRows(r *argusv1.GetJobResponse) [][]string {
 	rows := details{{"job", output.ID(r.GetJobId())}}
 	if r.GetStatusText() != "" {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// On a terminal the progress is a bar, which makes room for what else is said.
+// On a terminal the progress is a bar, which is removed before other output.
 func TestProgressBar(t *testing.T) {
 	t.Parallel()
 	var screen bytes.Buffer

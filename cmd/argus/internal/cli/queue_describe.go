@@ -28,7 +28,7 @@ of each group. Without a name it shows the server's default queue.`,
 	}, TakesQueue: true}.Cobra(p)
 }
 
-// describeQueue prints a queue and, as tables, what it is made of.
+// describeQueue prints a queue and, in the table format, its groups, consumers and leased tasks.
 func describeQueue(ctx context.Context, c *client.Client, name string) error {
 	response, err := c.Admin.GetQueue(ctx, &argusv1.GetQueueRequest{Queue: name})
 	if err != nil {

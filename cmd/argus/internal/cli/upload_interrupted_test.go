@@ -137,7 +137,7 @@ func TestPublishFileInterruptedInABatch(t *testing.T) {
 	}
 }
 
-// A summary counts a batch as published only if the server said so.
+// A summary counts a batch as published only if the server has confirmed it.
 func TestPublishFileWithALostAnswer(t *testing.T) {
 	t.Parallel()
 	c := (&lostAnswers{onBatch: func() {}}).serve(t)

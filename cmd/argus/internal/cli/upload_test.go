@@ -100,7 +100,7 @@ func TestPublishFilePrintsItsTasks(t *testing.T) {
 }
 
 // Without a terminal the progress is a line for every 20,000 tasks.
-func TestPublishFileSaysHowFarItIs(t *testing.T) {
+func TestPublishFileShowsItsProgress(t *testing.T) {
 	t.Parallel()
 	c := argustest.NewCLI(t)
 	_, text := c.Run(0, "publish", "--file", argustest.WriteFile(t, "tasks.jsonl", strings.Repeat("{}\n", 25000)))

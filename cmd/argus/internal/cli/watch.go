@@ -14,7 +14,7 @@ import (
 // exitCodesHelp explains the exit codes of watch and await.
 const exitCodesHelp = `
 The exit code is 0 when all jobs completed; else 10 when one failed, 11 when one was
-cancelled, 12 when one is partial; 124 when the time was up.`
+cancelled, 12 when one is partial; 124 after a timeout.`
 
 func watchCommand(p *shell.Process) *cobra.Command {
 	var w watcher

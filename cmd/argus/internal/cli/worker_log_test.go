@@ -12,8 +12,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// A worker says where it takes its tasks from, before there is any, and what becomes of them.
-func TestWorkerSaysWhatItDoes(t *testing.T) {
+// A worker logs where it takes its tasks from, before there are tasks, and their outcomes.
+func TestWorkerLog(t *testing.T) {
 	t.Parallel()
 	c := argustest.NewCLI(t)
 	w := argustest.StartWorker(t, c.Addr, "--consumer", "w 1", "--group", "argus-workers", "--", argustest.Script(t, `[ "$ARGUS_JOB_ID" = good ] || { echo "no such image" >&2; exit 1; }`))
@@ -24,19 +24,19 @@ func TestWorkerSaysWhatItDoes(t *testing.T) {
 	c.Run(0, "publish", "--job-id", "bad")
 	c.Run(shell.ExitJobFailed, "await", "bad")
 	c.Await("its end", func() bool { return strings.Contains(w.Stderr.String(), "job bad: failed") })
-	said := regexp.MustCompile(`in [0-9.]+m?s`).ReplaceAllString(w.Stop(t), "in TIME")
+	logged := regexp.MustCompile(`in [0-9.]+m?s`).ReplaceAllString(w.Stop(t), "in TIME")
 	want := connected + `argus worker: job good: started, attempt 1
 argus worker: job good: completed in TIME
 argus worker: job bad: started, attempt 1
 argus worker: job bad: failed in TIME: no such image
 argus worker: 1 completed, 1 failed, 0 retried, 0 lost
 `
-	if said != want {
-		t.Errorf("%s\nwant\n%s", said, want)
+	if logged != want {
+		t.Errorf("%s\nwant\n%s", logged, want)
 	}
 }
 
-func TestWorkerSaysItInJSON(t *testing.T) {
+func TestWorkerLogInJSON(t *testing.T) {
 	t.Parallel()
 	c := argustest.NewCLI(t)
 	c.Run(0, "publish", "--job-id", "job") // first, so that the group is there when the worker connects
@@ -58,14 +58,14 @@ func TestWorkerSaysItInJSON(t *testing.T) {
 	}
 }
 
-func TestWorkerIsQuiet(t *testing.T) {
+func TestWorkerLogWhenQuiet(t *testing.T) {
 	t.Parallel()
 	c := argustest.NewCLI(t)
 	w := argustest.StartWorker(t, c.Addr, "--quiet", "--", "true")
 	c.Run(0, "publish", "--job-id", "job")
 	c.Run(0, "await", "job")
-	if said := w.Stop(t); said != "" {
-		t.Error(said)
+	if logged := w.Stop(t); logged != "" {
+		t.Error(logged)
 	}
 	var stdout, stderr bytes.Buffer
 	if code := argustest.Run(redistest.Context(t), []string{"worker", "--log-format", "xml", "--", "true"}, argustest.NoEnv, &stdout, &stderr); code != shell.ExitUsage {

@@ -72,7 +72,7 @@ func TestWorkerThatCannotStartItsCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Run(0, "publish", "--job-id", "second")
-	c.Await("the word of the worker", func() bool {
+	c.Await("the log line of the worker", func() bool {
 		return strings.Contains(w.Stderr.String(), "no such file or directory; finishing what runs")
 	})
 	if err := os.WriteFile(dir+"/go", nil, 0o600); err != nil {

@@ -12,7 +12,7 @@ import (
 
 func TestAddressWithoutPort(t *testing.T) {
 	t.Parallel()
-	for addr, say := range map[string]string{
+	for addr, want := range map[string]string{
 		"localhost": `--addr: "localhost" lacks the port; write it as localhost:7233`,
 		"host:":     `--addr: "host:" lacks the port; write it as host:7233`,
 		"::1":       `--addr: "::1" lacks the port; write it as [::1]:7233`,
@@ -22,7 +22,7 @@ func TestAddressWithoutPort(t *testing.T) {
 	} {
 		var stdout, stderr bytes.Buffer
 		code := argustest.Run(redistest.Context(t), []string{"queue", "ls", "--addr", addr}, argustest.NoEnv, &stdout, &stderr)
-		if code != shell.ExitUsage || !strings.HasPrefix(stderr.String(), "argus queue ls: "+say) {
+		if code != shell.ExitUsage || !strings.HasPrefix(stderr.String(), "argus queue ls: "+want) {
 			t.Errorf("%q: exit %d, %s", addr, code, &stderr)
 		}
 	}

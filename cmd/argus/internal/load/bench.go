@@ -58,7 +58,7 @@ func (b benchmark) command(p *shell.Process) *cobra.Command {
 		}}.Cobra(p)
 }
 
-// flags say what load a benchmark makes.
+// flags describe the load of a benchmark.
 type flags struct {
 	queue                                                            string
 	clients, connections, batch, rate, size, workers, maxOutstanding int

@@ -11,7 +11,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/cmd/argus/internal/shell"
 )
 
-// Each benchmark does what it says, and counts what it did.
+// Each benchmark makes its load and counts it.
 func TestBench(t *testing.T) {
 	t.Parallel()
 	c := argustest.NewCLI(t, "--lease", "3s") // what a benchmark leaves leased comes back soon
@@ -28,7 +28,7 @@ func TestBench(t *testing.T) {
 			if f.Count >= least || c.Ctx.Err() != nil {
 				break
 			}
-			if name == "consume" { // what was done too late to be counted is gone
+			if name == "consume" { // tasks that were completed too late to be counted are gone
 				c.Run(0, "bench", "publish", "--duration", "300ms", "--rate", "500")
 			}
 		}

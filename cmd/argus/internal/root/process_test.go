@@ -14,26 +14,26 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// Client and server commands warn; what a shell reads is not disturbed.
+// Client and server commands warn; completion for a shell does not.
 func TestCommandsWarnOfMisspelledVariables(t *testing.T) {
 	t.Parallel()
-	say := func(args ...string) string {
+	stderr := func(args ...string) string {
 		p := argustest.Command(args...)
 		p.Cmd.Env = append(p.Cmd.Env, "ARGUS_ADR=localhost:1")
 		_ = p.Cmd.Run()
 		return p.Stderr.String()
 	}
 	for _, args := range [][]string{{"queue", "ls", "--addr", "localhost:1"}, {"config", "print"}, {"serve", "--redis-addr", "localhost:1"}} {
-		if text := say(args...); !strings.HasPrefix(text, "argus: warning: unknown environment variable ARGUS_ADR") {
+		if text := stderr(args...); !strings.HasPrefix(text, "argus: warning: unknown environment variable ARGUS_ADR") {
 			t.Errorf("argus %s: %s", strings.Join(args, " "), text)
 		}
 	}
-	if text := say("__complete", "queue", ""); strings.Contains(text, "ARGUS_ADR") {
+	if text := stderr("__complete", "queue", ""); strings.Contains(text, "ARGUS_ADR") {
 		t.Error(text)
 	}
 }
 
-// The list of processes does not show secrets, as soon as the program runs.
+// The list of processes does not show secrets once the program runs.
 func TestSecretsInFlagsAreHidden(t *testing.T) {
 	t.Parallel()
 	c := argustest.NewCLI(t)

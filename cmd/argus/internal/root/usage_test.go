@@ -28,10 +28,10 @@ func TestUsageErrors(t *testing.T) {
 	}
 }
 
-// What a beginner types is answered with what to type.
+// A wrong command line is answered with the right one.
 func TestUsageErrorsHelp(t *testing.T) {
 	t.Parallel()
-	for line, say := range map[string]string{
+	for line, want := range map[string]string{
 		"publish":                         "argus publish: want a task: name its job with --job-id, say what to do with --scanner",
 		"publish --queue nightly --wait":  "argus publish: want a task: ",
 		"publish --addr localhost:1":      "argus publish: want a task: ",
@@ -53,8 +53,8 @@ func TestUsageErrorsHelp(t *testing.T) {
 	} {
 		var stdout, stderr bytes.Buffer
 		code := argustest.Run(redistest.Context(t), strings.Fields(line), argustest.NoEnv, &stdout, &stderr)
-		if text := stderr.String(); code != shell.ExitUsage || !strings.Contains(text, say) || strings.Count(text, "\n") != 1 {
-			t.Errorf("argus %s: exit %d, %s, want %q", line, code, text, say)
+		if text := stderr.String(); code != shell.ExitUsage || !strings.Contains(text, want) || strings.Count(text, "\n") != 1 {
+			t.Errorf("argus %s: exit %d, %s, want %q", line, code, text, want)
 		}
 	}
 }

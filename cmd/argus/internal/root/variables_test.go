@@ -12,7 +12,7 @@ func known() []string {
 
 func TestMisspelledVariableIsAWarning(t *testing.T) {
 	t.Parallel()
-	for variable, say := range map[string]string{
+	for variable, want := range map[string]string{
 		"ARGUS_ADR=x":           "argus: warning: unknown environment variable ARGUS_ADR: it is ignored; did you mean ARGUS_ADDR?\n",
 		"ARGUS_REDIS_ADDRES=x":  "argus: warning: unknown environment variable ARGUS_REDIS_ADDRES: it is ignored; did you mean ARGUS_REDIS_ADDR?\n",
 		"ARGUS_XYZXYZ=x":        "argus: warning: unknown environment variable ARGUS_XYZXYZ: it is ignored\n",
@@ -27,8 +27,8 @@ func TestMisspelledVariableIsAWarning(t *testing.T) {
 		"ARGUS_SERVICE_HOST=x": "", "ARGUS_SERVICE_PORT_GRPC=x": "", "ARGUS_PORT=x": "", "ARGUS_PORT_7233_TCP_ADDR=x": "",
 	} {
 		var text bytes.Buffer
-		if warnOfVariables(&text, []string{variable}, known()); text.String() != say {
-			t.Errorf("%s: %q, want %q", variable, &text, say)
+		if warnOfVariables(&text, []string{variable}, known()); text.String() != want {
+			t.Errorf("%s: %q, want %q", variable, &text, want)
 		}
 	}
 }

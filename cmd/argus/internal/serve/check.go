@@ -8,7 +8,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/cmd/argus/internal/settings"
 )
 
-// check checks what the packages below do not.
+// check checks the settings that the packages redis and server do not check.
 func (c *config) check() error { return errors.Join(c.addresses(), c.positive()) }
 
 // addresses checks the form of the addresses.

@@ -44,7 +44,7 @@ func TestServeWithinAnotherPrefix(t *testing.T) {
 	}
 }
 
-// An eviction policy under which a full Redis loses tasks or results is warned of.
+// An eviction policy by which a full Redis loses tasks or results causes a warning.
 func TestServeWarnsOfEviction(t *testing.T) {
 	t.Parallel()
 	server := redistest.Own(t)

@@ -86,40 +86,40 @@ func TestSettingsErrors(t *testing.T) {
 		yaml string
 		env  map[string]string
 		args []string
-		say  []string
+		want []string
 	}{
-		"unknown key":       {yaml: "redis: {adr: x}\nnope: 1", say: []string{"argus.yaml: unknown key redis.adr", "argus.yaml: unknown key nope"}},
-		"bad value":         {yaml: "redis: {pool_size: ten}", say: []string{`argus.yaml: redis.pool_size: "ten" is not an integer`}},
-		"group as value":    {yaml: "redis: x", say: []string{"unknown key redis"}},
-		"value as group":    {yaml: "lease: {a: 1}", say: []string{"lease: want one value"}},
-		"no yaml":           {yaml: "a: [", say: []string{"argus.yaml"}},
-		"no file":           {args: []string{"--config", "none.yaml"}, say: []string{"none.yaml", "no such file"}},
-		"unknown queue key": {yaml: "queues: {q: {encodng: json}}", say: []string{"argus.yaml: queues", "encodng"}},
-		"bad encoding":      {yaml: "queues: {q: {encoding: xml}}", say: []string{"argus.yaml: queues.q.encoding", `"xml"`}},
-		"reserved queue":    {yaml: "queues: {'job_state:x': {}}", say: []string{"queues", "reserved"}},
-		"environment":       {env: map[string]string{"ARGUS_LEASE": "long"}, say: []string{`ARGUS_LEASE: "long" is not a duration`}},
-		"several":           {env: map[string]string{"ARGUS_LEASE": "long", "ARGUS_REDIS_DB": "x"}, say: []string{"ARGUS_LEASE", "ARGUS_REDIS_DB"}},
-		"zero":              {args: []string{"--lease", "0s", "--redis-pool-size", "0"}, say: []string{"--lease: must be more than 0", "--redis-pool-size: must be more than 0"}},
-		"cluster prefix":    {args: []string{"--redis-cluster"}, say: []string{"--redis-prefix: Redis Cluster needs", "{argus}:"}},
-		"two of redis":      {args: []string{"--redis-cluster", "--redis-db", "1"}, say: []string{"--redis-prefix: ", "--redis-db: "}},
-		"both passwords":    {args: []string{"--redis-password", "x", "--redis-password-file", secret}, say: []string{"--redis-password: give either it or --redis-password-file"}},
-		"no password file":  {args: []string{"--redis-password-file", "none"}, say: []string{"--redis-password-file: ", "no such file"}},
-		"in the file":       {yaml: "redis: {pool_size: 0}\nlog: {level: x}", say: []string{"argus.yaml: redis.pool_size: must be more than 0"}},
-		"in environment":    {env: map[string]string{"ARGUS_REDIS_POOL_SIZE": "0", "ARGUS_REDIS_DB": "-1"}, say: []string{"ARGUS_REDIS_POOL_SIZE: must be more than 0", "ARGUS_REDIS_DB: must not be negative"}},
-		"no port":           {args: []string{"--redis-addr", "one:6379,two"}, say: []string{`--redis-addr: "two" lacks the port; write it as two:6379`}},
-		"password in addr":  {args: []string{"--redis-addr", "redis://user:hunter2@host:6379"}, say: []string{"--redis-addr: want host:port", "redis.password_file"}},
-		"password and addr": {env: map[string]string{"ARGUS_REDIS_ADDR": ":hunter2@host:6379"}, say: []string{"ARGUS_REDIS_ADDR: want host:port", "redis.password_file"}},
-		"tls is off":        {args: []string{"--redis-tls-ca-file", "x"}, say: []string{"--redis-tls-ca-file: is given for TLS, but TLS is off; turn it on with --redis-tls"}},
-		"no certificate":    {args: []string{"--redis-tls", "--redis-tls-ca-file", secret}, say: []string{"--redis-tls-ca-file: ", "holds no certificate"}},
+		"unknown key":       {yaml: "redis: {adr: x}\nnope: 1", want: []string{"argus.yaml: unknown key redis.adr", "argus.yaml: unknown key nope"}},
+		"bad value":         {yaml: "redis: {pool_size: ten}", want: []string{`argus.yaml: redis.pool_size: "ten" is not an integer`}},
+		"group as value":    {yaml: "redis: x", want: []string{"unknown key redis"}},
+		"value as group":    {yaml: "lease: {a: 1}", want: []string{"lease: want one value"}},
+		"no yaml":           {yaml: "a: [", want: []string{"argus.yaml"}},
+		"no file":           {args: []string{"--config", "none.yaml"}, want: []string{"none.yaml", "no such file"}},
+		"unknown queue key": {yaml: "queues: {q: {encodng: json}}", want: []string{"argus.yaml: queues", "encodng"}},
+		"bad encoding":      {yaml: "queues: {q: {encoding: xml}}", want: []string{"argus.yaml: queues.q.encoding", `"xml"`}},
+		"reserved queue":    {yaml: "queues: {'job_state:x': {}}", want: []string{"queues", "reserved"}},
+		"environment":       {env: map[string]string{"ARGUS_LEASE": "long"}, want: []string{`ARGUS_LEASE: "long" is not a duration`}},
+		"several":           {env: map[string]string{"ARGUS_LEASE": "long", "ARGUS_REDIS_DB": "x"}, want: []string{"ARGUS_LEASE", "ARGUS_REDIS_DB"}},
+		"zero":              {args: []string{"--lease", "0s", "--redis-pool-size", "0"}, want: []string{"--lease: must be more than 0", "--redis-pool-size: must be more than 0"}},
+		"cluster prefix":    {args: []string{"--redis-cluster"}, want: []string{"--redis-prefix: Redis Cluster needs", "{argus}:"}},
+		"two of redis":      {args: []string{"--redis-cluster", "--redis-db", "1"}, want: []string{"--redis-prefix: ", "--redis-db: "}},
+		"both passwords":    {args: []string{"--redis-password", "x", "--redis-password-file", secret}, want: []string{"--redis-password: give either it or --redis-password-file"}},
+		"no password file":  {args: []string{"--redis-password-file", "none"}, want: []string{"--redis-password-file: ", "no such file"}},
+		"in the file":       {yaml: "redis: {pool_size: 0}\nlog: {level: x}", want: []string{"argus.yaml: redis.pool_size: must be more than 0"}},
+		"in environment":    {env: map[string]string{"ARGUS_REDIS_POOL_SIZE": "0", "ARGUS_REDIS_DB": "-1"}, want: []string{"ARGUS_REDIS_POOL_SIZE: must be more than 0", "ARGUS_REDIS_DB: must not be negative"}},
+		"no port":           {args: []string{"--redis-addr", "one:6379,two"}, want: []string{`--redis-addr: "two" lacks the port; write it as two:6379`}},
+		"password in addr":  {args: []string{"--redis-addr", "redis://user:hunter2@host:6379"}, want: []string{"--redis-addr: want host:port", "redis.password_file"}},
+		"password and addr": {env: map[string]string{"ARGUS_REDIS_ADDR": ":hunter2@host:6379"}, want: []string{"ARGUS_REDIS_ADDR: want host:port", "redis.password_file"}},
+		"tls is off":        {args: []string{"--redis-tls-ca-file", "x"}, want: []string{"--redis-tls-ca-file: is given for TLS, but TLS is off; turn it on with --redis-tls"}},
+		"no certificate":    {args: []string{"--redis-tls", "--redis-tls-ca-file", secret}, want: []string{"--redis-tls-ca-file: ", "holds no certificate"}},
 	} {
 		args := c.args
 		if c.yaml != "" {
 			args = append(args, "--config", writeFile(t, "argus.yaml", c.yaml))
 		}
 		_, err := load(t, c.env, args...)
-		for _, say := range c.say {
-			if err == nil || !strings.Contains(err.Error(), say) {
-				t.Errorf("%s: %v, want it to say %q", name, err, say)
+		for _, want := range c.want {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want %q", name, err, want)
 			}
 		}
 		if err != nil && strings.Contains(err.Error(), "hunter2") {

@@ -63,8 +63,8 @@ func TestDevStoreHasAPassword(t *testing.T) {
 	}
 }
 
-// A script that never ends does not keep the process from ending.
-func TestDevEndsWhateverRuns(t *testing.T) {
+// A script that never ends does not keep the process from exiting.
+func TestDevEndsDuringAScript(t *testing.T) {
 	t.Parallel()
 	p := argustest.Start(t, "dev", "--shutdown-timeout", "100ms")
 	addr, shown := bannerStore.FindStringSubmatch(p.Banner), bannerPassword.FindStringSubmatch(p.Banner)
@@ -78,7 +78,7 @@ func TestDevEndsWhateverRuns(t *testing.T) {
 	go func() { ended <- raw.Eval(ctx, "redis.call('SET', 'running', '1') while true do end", nil).Err() }()
 	other := goredis.NewClient(&goredis.Options{Addr: addr[1], Password: shown[1], Protocol: 2, DisableIdentity: true, MaxRetries: -1})
 	defer other.Close()
-	for other.Ping(ctx).Err() == nil { // until the script holds it up
+	for other.Ping(ctx).Err() == nil { // until the script blocks the store
 	}
 	if err := p.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

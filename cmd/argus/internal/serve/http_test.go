@@ -15,7 +15,7 @@ import (
 
 // Clients that send no request, half of one or too much of one are cut off; others are
 // served meanwhile.
-func TestHTTPAmongHostileClients(t *testing.T) {
+func TestHTTPCutsOffBadClients(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -26,7 +26,7 @@ func TestHTTPAmongHostileClients(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
 	defer func() { _ = s.Close(); <-done }()
-	dial := func(say string) net.Conn {
+	dial := func(request string) net.Conn {
 		t.Helper()
 		conn, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
@@ -34,13 +34,13 @@ func TestHTTPAmongHostileClients(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = conn.Close() })
 		_ = conn.SetDeadline(time.Now().Add(time.Minute))
-		if _, err := io.WriteString(conn, say); err != nil {
+		if _, err := io.WriteString(conn, request); err != nil {
 			t.Fatal(err)
 		}
 		return conn
 	}
 	const head = "GET / HTTP/1.1\r\nHost: x\r\n"
-	hostile := map[string]net.Conn{
+	bad := map[string]net.Conn{
 		"silent":        dial(""),
 		"half a header": dial(head + "X-Slow: "),
 		"half a body":   dial(head + "Content-Length: 100\r\n\r\nx"),
@@ -48,10 +48,10 @@ func TestHTTPAmongHostileClients(t *testing.T) {
 	}
 	r, err := http.Get("http://" + l.Addr().String())
 	if err != nil {
-		t.Fatal("someone who behaves well was not served:", err)
+		t.Fatal("a well-behaved client was not served:", err)
 	}
 	_ = r.Body.Close()
-	for name, conn := range hostile {
+	for name, conn := range bad {
 		text, err := io.ReadAll(conn)
 		if err != nil && !strings.Contains(err.Error(), "connection reset") {
 			t.Errorf("%s: %v", name, err)
@@ -62,7 +62,7 @@ func TestHTTPAmongHostileClients(t *testing.T) {
 	}
 }
 
-// HTTP beyond this machine is warned of, and profiles are refused there.
+// HTTP for other machines causes a warning; profiles for other machines are refused.
 func TestHTTPBeyondThisMachine(t *testing.T) {
 	t.Parallel()
 	var logs bytes.Buffer

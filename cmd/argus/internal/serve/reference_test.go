@@ -11,7 +11,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/cmd/argus/internal/settings"
 )
 
-// The README's table of settings is what the settings say. UPDATE=true writes it.
+// The README's table of settings is generated from their declarations. UPDATE=true writes it.
 func TestReadmeListsTheSettings(t *testing.T) {
 	t.Parallel()
 	const path, begin, end = "../../../../README.md", "<!-- settings -->\n", "<!-- /settings -->"
@@ -30,7 +30,7 @@ func TestReadmeListsTheSettings(t *testing.T) {
 		return
 	}
 	if os.Getenv("UPDATE") != "true" {
-		t.Fatal("the README's table of settings is not what the settings say; run the test with UPDATE=true")
+		t.Fatal("the README's table of settings is out of date; run the test with UPDATE=true")
 	}
 	if err := os.WriteFile(path, []byte(head+begin+table+end+tail), 0o644); err != nil {
 		t.Fatal(err)
@@ -85,7 +85,7 @@ func settingsTable(flags *pflag.FlagSet, keys []string) string {
 	return table.String()
 }
 
-// plainDefault writes a default as a person would.
+// plainDefault writes a default without zero units.
 func plainDefault(value string) string {
 	if value == "" {
 		return ""

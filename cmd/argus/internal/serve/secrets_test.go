@@ -15,13 +15,13 @@ func TestSecretsInFlagsAreWarnedOf(t *testing.T) {
 	for name, c := range map[string]struct {
 		args []string
 		env  map[string]string
-		say  []string
+		want []string
 	}{
-		"flag":        {args: []string{"--redis-password", "hunter2"}, say: []string{"--redis-password: a secret in a flag can be read in the list of processes and in the shell's history; put it into a file and give --redis-password-file"}},
-		"sentinel":    {args: []string{"--redis-sentinel-password", "hunter2"}, say: []string{"--redis-sentinel-password-file"}},
+		"flag":        {args: []string{"--redis-password", "hunter2"}, want: []string{"--redis-password: a secret in a flag can be read in the list of processes and in the shell's history; put it into a file and give --redis-password-file"}},
+		"sentinel":    {args: []string{"--redis-sentinel-password", "hunter2"}, want: []string{"--redis-sentinel-password-file"}},
 		"environment": {env: map[string]string{"ARGUS_REDIS_PASSWORD": "hunter2"}},
 		"closed file": {args: []string{"--redis-password-file", closed}},
-		"open file":   {args: []string{"--redis-password-file", open}, say: []string{"--redis-password-file: every user of this machine can read " + open}},
+		"open file":   {args: []string{"--redis-password-file", open}, want: []string{"--redis-password-file: every user of this machine can read " + open}},
 	} {
 		config, err := load(t, c.env, c.args...)
 		if err != nil {
@@ -29,13 +29,13 @@ func TestSecretsInFlagsAreWarnedOf(t *testing.T) {
 			continue
 		}
 		warnings := config.settings.Warnings()
-		if len(warnings) != len(c.say) {
+		if len(warnings) != len(c.want) {
 			t.Errorf("%s: %q", name, warnings)
 			continue
 		}
-		for i, say := range c.say {
-			if !strings.Contains(warnings[i], say) || strings.Contains(warnings[i], "hunter2") {
-				t.Errorf("%s: %q, want %q", name, warnings[i], say)
+		for i, want := range c.want {
+			if !strings.Contains(warnings[i], want) || strings.Contains(warnings[i], "hunter2") {
+				t.Errorf("%s: %q, want %q", name, warnings[i], want)
 			}
 		}
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// A server that is killed loses nothing: another one redelivers what it had handed out.
+// A server that is killed loses nothing: another server redelivers the tasks that it had delivered.
 func TestServeKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	e := redistest.Shared(t)
@@ -95,8 +95,8 @@ func TestServeWithoutRedis(t *testing.T) {
 	}
 }
 
-// A server over several shards takes a task through its life; one that was told another
-// number of them, or none, does not start.
+// A server over several shards completes tasks; a server with another number of shards, or without
+// shards, does not start.
 func TestServeShards(t *testing.T) {
 	t.Parallel()
 	e := redistest.Shared(t)

@@ -108,8 +108,8 @@ func (w *worker) runCommand(ctx context.Context, d *argusv1.Delivery, stdout, st
 	return err
 }
 
-// startError tells a command that can't be started here from a task that can't be passed to it: one
-// that is too large for the environment, or has a zero byte.
+// startError distinguishes a command that can't be started on this machine from a task that can't be
+// passed to it, because it is too large for the environment or has a zero byte.
 func startError(err error) error {
 	var path *fs.PathError
 	if errors.As(err, &path) && !errors.Is(err, syscall.E2BIG) && !errors.Is(err, syscall.EINVAL) {
