@@ -15,7 +15,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/hikmaai-io/argus-queue/cmd/argus/internal/argustest"
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
+)
+
+var (
+	bannerStore    = regexp.MustCompile(`embedded at (\S+)`)
+	bannerPassword = regexp.MustCompile(`REDISCLI_AUTH=(\S+) redis-cli -p (\d+)`)
 )
 
 // pages are the documents whose console blocks are run, in this order.
@@ -43,19 +49,19 @@ func TestReadme(t *testing.T) {
 	}
 	t.Run("make run", func(t *testing.T) {
 		p := startMake(t, root)
-		store, shown := bannerStore.FindStringSubmatch(p.banner), bannerPassword.FindStringSubmatch(p.banner)
+		store, shown := bannerStore.FindStringSubmatch(p.Banner), bannerPassword.FindStringSubmatch(p.Banner)
 		if store == nil || shown == nil {
-			t.Fatal("no store in the banner:", p.banner)
+			t.Fatal("no store in the banner:", p.Banner)
 		}
 		for _, page := range pages {
-			walk(t, filepath.Join(root, page), tools, p.addr, store[1], shown[1])
+			walk(t, filepath.Join(root, page), tools, p.Addr, store[1], shown[1])
 		}
 	})
 	t.Run("argus serve", func(t *testing.T) {
 		server := redistest.Own(t)
-		p := start(t, "serve", "--redis-addr", server.Addr)
+		p := argustest.Start(t, "serve", "--redis-addr", server.Addr)
 		for _, page := range pages {
-			updated := walk(t, filepath.Join(root, page), tools, p.addr, server.Addr, "")
+			updated := walk(t, filepath.Join(root, page), tools, p.Addr, server.Addr, "")
 			if os.Getenv("UPDATE") == "true" {
 				if err := os.WriteFile(filepath.Join(root, page), []byte(updated), 0o644); err != nil {
 					t.Fatal(err)
@@ -66,13 +72,13 @@ func TestReadme(t *testing.T) {
 }
 
 // startMake starts `make run` on a free port.
-func startMake(t *testing.T, root string) *process {
+func startMake(t *testing.T, root string) *argustest.Process {
 	t.Helper()
-	p := &process{cmd: exec.Command("make", "-s", "run")}
-	p.cmd.Dir, p.cmd.Stderr = root, p
-	p.cmd.Env = append(os.Environ(), "ARGUS_GRPC_ADDR=localhost:0")
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // make, go and argus end together
-	p.run(t, func() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM) })
+	p := &argustest.Process{Cmd: exec.Command("make", "-s", "run")}
+	p.Cmd.Dir, p.Cmd.Stderr = root, &p.Stderr
+	p.Cmd.Env = append(os.Environ(), "ARGUS_GRPC_ADDR=localhost:0")
+	p.Cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // make, go and argus end together
+	p.ReadBanner(t, func() { _ = syscall.Kill(-p.Cmd.Process.Pid, syscall.SIGTERM) })
 	return p
 }
 
@@ -90,7 +96,7 @@ func walk(t *testing.T, page, tools, addr, store, password string) string {
 	if password != "" {
 		auth = "; export REDISCLI_AUTH=" + password
 	}
-	bash := newShell(t, tools, "export ARGUS_ADDR="+addr+auth+"; redis-cli() { command redis-cli -p "+port+` "$@"; }`)
+	sh := newBash(t, tools, "export ARGUS_ADDR="+addr+auth+"; redis-cli() { command redis-cli -p "+port+` "$@"; }`)
 	var updated strings.Builder
 	var want []string // of the last command
 	got, inBlock := "", false
@@ -116,7 +122,7 @@ func walk(t *testing.T, page, tools, addr, store, password string) string {
 		case isCommand:
 			flush()
 			fmt.Fprintln(&updated, line)
-			got = strings.ReplaceAll(bash.run(t, strings.ReplaceAll(command, "localhost:7233", addr)), addr, "localhost:7233")
+			got = strings.ReplaceAll(sh.run(t, strings.ReplaceAll(command, "localhost:7233", addr)), addr, "localhost:7233")
 		default:
 			want = append(want, line)
 		}
@@ -144,15 +150,15 @@ func steady(text string) string {
 	return text
 }
 
-// shell is one bash that runs commands one after the other.
-type shell struct {
+// bash is a shell that runs commands one after the other.
+type bash struct {
 	in  io.Writer
 	out *bufio.Scanner
 }
 
 const mark = "--end-of-command--"
 
-func newShell(t *testing.T, tools, prelude string) *shell {
+func newBash(t *testing.T, tools, prelude string) *bash {
 	t.Helper()
 	cmd := exec.Command("bash", "--norc")
 	cmd.Dir = t.TempDir()
@@ -170,12 +176,12 @@ func newShell(t *testing.T, tools, prelude string) *shell {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = in.Close(); _ = cmd.Wait() })
-	s := &shell{in, bufio.NewScanner(out)}
+	s := &bash{in, bufio.NewScanner(out)}
 	s.run(t, prelude)
 	return s
 }
 
-func (s *shell) run(t *testing.T, command string) string {
+func (s *bash) run(t *testing.T, command string) string {
 	t.Helper()
 	if _, err := fmt.Fprintf(s.in, "%s\necho; echo %s\n", command, mark); err != nil {
 		t.Fatal(err)
