@@ -35,7 +35,7 @@ func TestExpiredLeasesTakeNoCredit(t *testing.T) {
 		t.Error("after an audit:", c.free())
 	}
 	// What this stream gave the worker counts as long as the worker has it.
-	c.took([]string{"token"}, []redis.Delivery{{Lease: redis.Lease{EntryID: "3-0", Count: 1}}})
+	c.deliver([]string{"token"}, []redis.Delivery{{Lease: redis.Lease{EntryID: "3-0", Count: 1}}})
 	for range 3 {
 		if lost := c.audit(holding(true, map[string]redis.HeldLease{"3-0": {Count: 1, HasExpired: true}})); len(lost) != 0 || c.free() != 1 {
 			t.Error("its own lease ran out:", lost, c.free())
@@ -46,7 +46,7 @@ func TestExpiredLeasesTakeNoCredit(t *testing.T) {
 func TestLeasesThatAreNotListedAreNotLost(t *testing.T) {
 	t.Parallel()
 	c := newCredit(10, redis.Holding{})
-	c.took([]string{"token"}, []redis.Delivery{{Lease: redis.Lease{EntryID: "9-0", Count: 1}}})
+	c.deliver([]string{"token"}, []redis.Delivery{{Lease: redis.Lease{EntryID: "9-0", Count: 1}}})
 	listed := make(map[string]redis.HeldLease)
 	for i := range 5 {
 		listed[fmt.Sprintf("%d-0", i+1)] = redis.HeldLease{Count: 1}
@@ -59,13 +59,5 @@ func TestLeasesThatAreNotListedAreNotLost(t *testing.T) {
 	c.audit(holding(true, listed))
 	if lost := c.audit(holding(true, listed)); len(lost) != 1 {
 		t.Error("missing in two complete lists:", lost)
-	}
-}
-
-// What a connection can hold of requests that have not arrived as a whole is bounded.
-func TestUnfinishedRequestsOfAConnectionAreBounded(t *testing.T) {
-	t.Parallel()
-	if most := maxStreams*streamWindow + maxUnfinished; most > 64<<20 {
-		t.Errorf("%d streams may hold %d bytes, want 64 MiB at most", maxStreams, most)
 	}
 }

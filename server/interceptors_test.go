@@ -17,8 +17,8 @@ import (
 func TestPanicIsToldAndLogged(t *testing.T) {
 	t.Parallel()
 	var text bytes.Buffer
-	s := &Server{log: slog.New(slog.NewTextHandler(&text, nil))}
-	c := s.newCall("/test", &argusv1.AwaitRequest{JobId: "job"})
+	log := &callLog{logger: slog.New(slog.NewTextHandler(&text, nil))}
+	c := log.newCall("/test", &argusv1.AwaitRequest{JobId: "job"})
 	err := c.run(t.Context(), layers, func(context.Context) error { panic("secret of the handler") })
 	if status.Code(err) != codes.Internal || reasonOf(err) != "INTERNAL" || strings.Contains(err.Error(), "secret") {
 		t.Error(err)
@@ -34,7 +34,7 @@ func TestPanicIsToldAndLogged(t *testing.T) {
 func TestFailuresAreDistinct(t *testing.T) {
 	t.Parallel()
 	seen := make(map[argusv1.ErrorReason]bool)
-	for _, f := range append(failures, internal) {
+	for _, f := range append(failures, internalFailure) {
 		if seen[f.reason] || f.reason == 0 || f.code == codes.OK || f.message == "" {
 			t.Errorf("%+v", f)
 		}

@@ -83,11 +83,11 @@ func TestListTasks(t *testing.T) {
 			t.Error("no jobs")
 		}
 		_, err = b.admin.ListTasks(b.ctx, &argusv1.ListTasksRequest{})
-		expect(t, err, codes.InvalidArgument, argusv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT)
+		wantError(t, err, codes.InvalidArgument, argusv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT)
 		_, err = b.admin.ListTasks(b.ctx, &argusv1.ListTasksRequest{Place: argusv1.TaskPlace_TASK_PLACE_DEAD, PageToken: "x"})
-		expect(t, err, codes.InvalidArgument, argusv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT)
+		wantError(t, err, codes.InvalidArgument, argusv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT)
 		_, err = b.admin.ListTasks(b.ctx, &argusv1.ListTasksRequest{Queue: "none", Place: argusv1.TaskPlace_TASK_PLACE_DEAD})
-		expect(t, err, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_QUEUE_NOT_FOUND)
+		wantError(t, err, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_QUEUE_NOT_FOUND)
 	})
 }
 
