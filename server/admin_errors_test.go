@@ -12,28 +12,43 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-func TestAdminErrors(t *testing.T) {
-	t.Parallel()
-	b := setupWith(t, redistest.Embedded(t), redis.BrokerConfig{Queues: map[string]redis.QueueConfig{"small": {MaxLength: 1, UniqueJobs: true}}})
-	publish := func(job string) error {
+// setupSmallQueue is setup with a queue that holds one task, and one of each job. The returned
+// function publishes to it.
+func setupSmallQueue(t *testing.T) (b *bundle, publish func(job string) error) {
+	t.Helper()
+	b = setupWith(t, redistest.Embedded(t), redis.BrokerConfig{Queues: map[string]redis.QueueConfig{"small": {MaxLength: 1, UniqueJobs: true}}})
+	publish = func(job string) error {
 		_, err := b.queue.Publish(b.ctx, &argusv1.PublishRequest{Queue: "small", Task: &argusv1.Task{JobId: job}})
 		return err
 	}
 	if err := publish("a"); err != nil {
 		t.Fatal(err)
 	}
+	return b, publish
+}
+
+func TestQueueRefusesTasks(t *testing.T) {
+	t.Parallel()
+	_, publish := setupSmallQueue(t)
 	wantError(t, publish("a"), codes.AlreadyExists, argusv1.ErrorReason_ERROR_REASON_JOB_ACTIVE)
-	if w := wantError(t, publish("b"), codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_QUEUE_FULL); !w.retryable || w.metadata["queue"] != "small" {
-		t.Error(w)
+	w := wantError(t, publish("b"), codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_QUEUE_FULL)
+	if !w.retryable || w.metadata["queue"] != "small" {
+		t.Errorf("error %+v, want it retryable and with its queue", w)
 	}
-	small, err := b.queue.Read(b.ctx, &argusv1.ReadRequest{Queue: "small", Consumer: "w"})
-	if err != nil || len(small.GetDeliveries()) != 1 {
-		t.Fatal(small, err)
-	}
-	_, err = b.queue.Cancel(b.ctx, &argusv1.CancelRequest{JobId: "none"})
+}
+
+func TestUnknownJobs(t *testing.T) {
+	t.Parallel()
+	b := setup(t, redistest.Embedded(t))
+	_, err := b.queue.Cancel(b.ctx, &argusv1.CancelRequest{JobId: "none"})
 	wantError(t, err, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_JOB_NOT_FOUND)
 	_, err = b.admin.GetJob(b.ctx, &argusv1.GetJobRequest{JobId: "none"})
 	wantError(t, err, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_JOB_NOT_FOUND)
+}
+
+func TestUnknownQueues(t *testing.T) {
+	t.Parallel()
+	b := setup(t, redistest.Embedded(t))
 	for name, call := range map[string]func() error{
 		"get": func() error { _, err := b.admin.GetQueue(b.ctx, &argusv1.GetQueueRequest{Queue: "none"}); return err },
 		"purge": func() error {
@@ -53,7 +68,26 @@ func TestAdminErrors(t *testing.T) {
 			wantError(t, call(), codes.NotFound, argusv1.ErrorReason_ERROR_REASON_QUEUE_NOT_FOUND)
 		})
 	}
-	for field, call := range map[string]func() error{
+}
+
+// wantFields checks that each call fails with exactly the field that is its key. Space at the
+// end of a key tells calls with the same field apart.
+func wantFields(t *testing.T, calls map[string]func() error) {
+	t.Helper()
+	for field, call := range calls {
+		t.Run(field, func(t *testing.T) {
+			w := wantError(t, call(), codes.InvalidArgument, argusv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT)
+			if field := strings.TrimSpace(field); len(w.fields) != 1 || w.fields[0] != field {
+				t.Errorf("fields %q, want %q", w.fields, field)
+			}
+		})
+	}
+}
+
+func TestBadAdminRequests(t *testing.T) {
+	t.Parallel()
+	b := setup(t, redistest.Embedded(t))
+	wantFields(t, map[string]func() error{
 		"job_id": func() error { _, err := b.queue.Cancel(b.ctx, &argusv1.CancelRequest{JobId: "{"}); return err },
 		"reason": func() error {
 			_, err := b.queue.Cancel(b.ctx, &argusv1.CancelRequest{JobId: "j", Reason: strings.Repeat("x", 5000)})
@@ -84,6 +118,17 @@ func TestAdminErrors(t *testing.T) {
 			_, err := b.admin.ResumeQueue(b.ctx, &argusv1.ResumeQueueRequest{Queue: "*"})
 			return err
 		},
+	})
+}
+
+func TestBadPartsAndReleases(t *testing.T) {
+	t.Parallel()
+	b, _ := setupSmallQueue(t)
+	small := must(b.queue.Read(b.ctx, &argusv1.ReadRequest{Queue: "small", Consumer: "w"}))(t)
+	if len(small.GetDeliveries()) != 1 {
+		t.Fatalf("read %v, want one task", small)
+	}
+	wantFields(t, map[string]func() error{
 		"part": func() error {
 			if _, err := b.state.Init(b.ctx, &argusv1.InitRequest{JobId: "p", Parts: []string{"a"}}); err != nil {
 				t.Error(err)
@@ -107,12 +152,5 @@ func TestAdminErrors(t *testing.T) {
 			_, err := b.queue.Nack(b.ctx, &argusv1.NackRequest{LeaseToken: small.GetDeliveries()[0].GetLeaseToken(), Release: true, Delay: &durationpb.Duration{}})
 			return err
 		},
-	} {
-		t.Run(field, func(t *testing.T) {
-			w := wantError(t, call(), codes.InvalidArgument, argusv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT)
-			if field := strings.TrimSpace(field); len(w.fields) != 1 || w.fields[0] != field {
-				t.Errorf("fields %q, want %q", w.fields, field)
-			}
-		})
-	}
+	})
 }

@@ -13,108 +13,119 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-func TestAdmin(t *testing.T) {
+// setupQueue is setup with a queue that has something in every place. job-0 to job-2 are dead,
+// job-3 waits for a retry beyond the end of the test, job-4 is leased; job-5 waits, and so does
+// an entry that is no task.
+func setupQueue(t *testing.T, e redistest.Engine) (b *bundle, leased *argusv1.Delivery) {
+	t.Helper()
+	b = setupWith(t, e, redis.BrokerConfig{Queue: redis.QueueConfig{RetryMin: time.Hour, RetryMax: time.Hour}})
+	for i := range 6 {
+		b.publish(t, fmt.Sprint("job-", i))
+	}
+	b.raw.XAdd(b.ctx, &goredis.XAddArgs{Stream: b.key("argus_task_queue"), Values: []any{"no", "task", "bin", "\xff"}})
+	for range 3 {
+		n := must(b.queue.Nack(b.ctx, &argusv1.NackRequest{LeaseToken: b.readOne(t).GetLeaseToken(), DeadLetter: true, Reason: "bad image"}))(t)
+		if n.GetOutcome() != argusv1.NackOutcome_NACK_OUTCOME_DEAD {
+			t.Fatalf("Nack with dead_letter: %v, want DEAD", n)
+		}
+	}
+	n := must(b.queue.Nack(b.ctx, &argusv1.NackRequest{LeaseToken: b.readOne(t).GetLeaseToken()}))(t)
+	if n.GetDelay().AsDuration() < 30*time.Minute {
+		t.Fatalf("Nack without a delay: %v, want the queue's back-off", n)
+	}
+	return b, b.readOne(t)
+}
+
+func TestAdminShowsTheQueue(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, e redistest.Engine) {
-		b := setupWith(t, e, redis.BrokerConfig{Queue: redis.QueueConfig{RetryMin: time.Hour, RetryMax: time.Hour}}) // what waits does so beyond the test
-		for i := range 6 {
-			b.publish(t, fmt.Sprint("job-", i))
+		b, _ := setupQueue(t, e)
+		q := must(b.admin.GetQueue(b.ctx, &argusv1.GetQueueRequest{}))(t).GetQueue()
+		if q.GetName() != "argus_task_queue" || q.GetWaiting() != 2 || q.GetLeased() != 1 || q.GetDelayed() != 1 || q.GetDead() != 3 {
+			t.Errorf("queue %v, want 2 waiting, 1 leased, 1 delayed, 3 dead", q)
 		}
-		b.raw.XAdd(b.ctx, &goredis.XAddArgs{Stream: b.key("argus_task_queue"), Values: []any{"no", "task", "bin", "\xff"}})
-		for range 3 {
-			n, err := b.queue.Nack(b.ctx, &argusv1.NackRequest{LeaseToken: b.readOne(t).GetLeaseToken(), DeadLetter: true, Reason: "bad image"})
-			if err != nil || n.GetOutcome() != argusv1.NackOutcome_NACK_OUTCOME_DEAD {
-				t.Fatal(n, err)
-			}
+		if q.GetOldestPublishTime() == nil || q.GetPauseTime() != nil || len(q.GetGroups()) != 1 || q.GetGroups()[0].GetConsumers() != 1 {
+			t.Errorf("queue %v, want its oldest task, no pause, and a group with one consumer", q)
 		}
-		if n, err := b.queue.Nack(b.ctx, &argusv1.NackRequest{LeaseToken: b.readOne(t).GetLeaseToken()}); err != nil || n.GetDelay().AsDuration() < 30*time.Minute {
-			t.Fatal("without a delay, the queue's back-off:", n, err)
+		if list := must(b.admin.ListQueues(b.ctx, &argusv1.ListQueuesRequest{}))(t); len(list.GetQueues()) != 1 {
+			t.Errorf("queues %v, want one", list)
 		}
-		leased := b.readOne(t)
+	})
+}
 
-		q, err := b.admin.GetQueue(b.ctx, &argusv1.GetQueueRequest{})
-		if q := q.GetQueue(); err != nil || q.GetName() != "argus_task_queue" || q.GetWaiting() != 2 || q.GetLeased() != 1 || q.GetDelayed() != 1 || q.GetDead() != 3 ||
-			q.GetOldestPublishTime() == nil || q.GetPauseTime() != nil || len(q.GetGroups()) != 1 || q.GetGroups()[0].GetConsumers() != 1 {
-			t.Error(q, err)
+func TestAdminShowsConsumersAndTheirTasks(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, e redistest.Engine) {
+		b, leased := setupQueue(t, e)
+		c := must(b.admin.ListConsumers(b.ctx, &argusv1.ListConsumersRequest{Group: "argus-workers"}))(t).GetConsumers()
+		if len(c) != 1 || c[0].GetPending() != 1 {
+			t.Errorf("consumers %v, want one that holds one task", c)
 		}
-		if list, err := b.admin.ListQueues(b.ctx, &argusv1.ListQueuesRequest{}); err != nil || len(list.GetQueues()) != 1 {
-			t.Error(list, err)
+		p := must(b.admin.ListPending(b.ctx, &argusv1.ListPendingRequest{PageSize: 1}))(t)
+		if len(p.GetTasks()) != 1 || p.GetNextPageToken() == "" || p.GetTasks()[0].GetPlace() != argusv1.TaskPlace_TASK_PLACE_LEASED ||
+			p.GetTasks()[0].GetJobId() != leased.GetTask().GetJobId() {
+			t.Errorf("pending %v, want the leased task and a next page", p)
 		}
-		if c, err := b.admin.ListConsumers(b.ctx, &argusv1.ListConsumersRequest{Group: "argus-workers"}); err != nil || len(c.GetConsumers()) != 1 || c.GetConsumers()[0].GetPending() != 1 {
-			t.Error(c, err)
-		}
-		if p, err := b.admin.ListPending(b.ctx, &argusv1.ListPendingRequest{PageSize: 1}); err != nil || len(p.GetTasks()) != 1 || p.GetNextPageToken() == "" ||
-			p.GetTasks()[0].GetPlace() != argusv1.TaskPlace_TASK_PLACE_LEASED || p.GetTasks()[0].GetJobId() != leased.GetTask().GetJobId() {
-			t.Error(p, err)
-		}
-		job, err := b.admin.GetJob(b.ctx, &argusv1.GetJobRequest{JobId: "job-0"})
-		if err != nil || job.GetStatus() != argusv1.JobStatus_JOB_STATUS_FAILED || !job.GetResult().GetTerminal() ||
-			job.GetTask().GetPlace() != argusv1.TaskPlace_TASK_PLACE_DEAD || job.GetTask().GetCause() != "rejected" || job.GetTask().GetReason() != "bad image" {
-			t.Error(job, err)
-		}
+	})
+}
 
-		// Dead letters, page by page.
-		var ids []string
-		for request := (&argusv1.ListDeadLettersRequest{PageSize: 2}); ; {
-			page, err := b.admin.ListDeadLetters(b.ctx, request)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, d := range page.GetDeadLetters() {
-				ids = append(ids, d.GetId())
-				if d.GetTask().GetJobId() == "" || d.GetDeathTime() == nil || d.GetSourceMessageId() == "" || d.GetInfo().GetAttempts() != 1 {
-					t.Error(d)
-				}
-			}
-			if request.PageToken = page.GetNextPageToken(); request.PageToken == "" {
-				break
-			}
+func TestAdminShowsADeadJob(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, e redistest.Engine) {
+		b, _ := setupQueue(t, e)
+		job := must(b.admin.GetJob(b.ctx, &argusv1.GetJobRequest{JobId: "job-0"}))(t)
+		if job.GetStatus() != argusv1.JobStatus_JOB_STATUS_FAILED || !job.GetResult().GetTerminal() {
+			t.Errorf("job %v, want FAILED with a terminal result", job)
 		}
-		if len(ids) != 3 {
-			t.Fatal(ids)
+		if task := job.GetTask(); task.GetPlace() != argusv1.TaskPlace_TASK_PLACE_DEAD || task.GetCause() != "rejected" || task.GetReason() != "bad image" {
+			t.Errorf("task %v, want it in the dead letters with its cause and reason", task)
 		}
-		if r, err := b.admin.RedriveDeadLetters(b.ctx, &argusv1.RedriveDeadLettersRequest{Ids: ids[:1]}); err != nil || r.GetRedriven() != 1 {
-			t.Error(r, err)
-		}
-		if r, err := b.admin.DeleteDeadLetters(b.ctx, &argusv1.DeleteDeadLettersRequest{All: true}); err != nil || r.GetDeleted() != 2 {
-			t.Error(r, err)
-		}
+	})
+}
 
-		// Pause, purge, resume.
-		if _, err := b.admin.PauseQueue(b.ctx, &argusv1.PauseQueueRequest{}); err != nil {
-			t.Fatal(err)
+// purge empties the queue, after a dry run that must say the same.
+func (b *bundle) purge(t *testing.T, waiting, delayed, leased int64) {
+	t.Helper()
+	for _, dryRun := range []bool{true, false} {
+		p := must(b.admin.PurgeQueue(b.ctx, &argusv1.PurgeQueueRequest{DryRun: dryRun}))(t)
+		if p.GetWaiting() != waiting || p.GetDelayed() != delayed || p.GetLeased() != leased {
+			t.Errorf("purge (dry run: %v) %v, want %d waiting, %d delayed, %d leased", dryRun, p, waiting, delayed, leased)
 		}
-		if r, err := b.queue.Read(b.ctx, &argusv1.ReadRequest{Consumer: "w", Wait: &durationpb.Duration{}}); err != nil || len(r.GetDeliveries()) != 0 {
-			t.Error(r, err)
+	}
+}
+
+func TestPauseAndPurge(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, e redistest.Engine) {
+		b, _ := setupQueue(t, e)
+		must(b.admin.PauseQueue(b.ctx, &argusv1.PauseQueueRequest{}))(t)
+		if r := must(b.queue.Read(b.ctx, &argusv1.ReadRequest{Consumer: "w", Wait: &durationpb.Duration{}}))(t); len(r.GetDeliveries()) != 0 {
+			t.Errorf("a paused queue delivered %v", r)
 		}
-		if p, err := b.admin.PurgeQueue(b.ctx, &argusv1.PurgeQueueRequest{DryRun: true}); err != nil || p.GetWaiting() != 3 || p.GetDelayed() != 1 || p.GetLeased() != 1 {
-			t.Error(p, err)
-		}
-		if p, err := b.admin.PurgeQueue(b.ctx, &argusv1.PurgeQueueRequest{}); err != nil || p.GetWaiting() != 3 || p.GetDelayed() != 1 || p.GetLeased() != 1 {
-			t.Error(p, err)
-		}
-		if _, err := b.admin.ResumeQueue(b.ctx, &argusv1.ResumeQueueRequest{}); err != nil {
-			t.Fatal(err)
-		}
+		b.purge(t, 2, 1, 1)
+		must(b.admin.ResumeQueue(b.ctx, &argusv1.ResumeQueueRequest{}))(t)
 		b.publish(t, "next")
 		if d := b.readOne(t); d.GetTask().GetJobId() != "next" {
-			t.Error(d)
+			t.Errorf("after purge and resume: %v, want the task of the job next", d)
 		}
+	})
+}
 
-		// Cancel.
-		c, err := b.queue.Cancel(b.ctx, &argusv1.CancelRequest{JobId: leased.GetTask().GetJobId(), Reason: "enough"})
-		if err != nil || c.GetWas() != argusv1.JobStatus_JOB_STATUS_RUNNING || c.GetCursor() != "" {
-			t.Error(c, err)
+func TestCancelOfARunningJob(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, e redistest.Engine) {
+		b, leased := setupQueue(t, e)
+		b.purge(t, 2, 1, 1) // which leaves leased tasks alone
+		running := leased.GetTask().GetJobId()
+		c := must(b.queue.Cancel(b.ctx, &argusv1.CancelRequest{JobId: running, Reason: "enough"}))(t)
+		if c.GetWas() != argusv1.JobStatus_JOB_STATUS_RUNNING || c.GetCursor() != "" {
+			t.Errorf("Cancel: %v, want RUNNING and no result yet", c)
 		}
-		if x, err := b.queue.ExtendLease(b.ctx, &argusv1.ExtendLeaseRequest{LeaseToken: leased.GetLeaseToken()}); err != nil || !x.GetCancelRequested() {
-			t.Error(x, err)
+		if x := must(b.queue.ExtendLease(b.ctx, &argusv1.ExtendLeaseRequest{LeaseToken: leased.GetLeaseToken()}))(t); !x.GetCancelRequested() {
+			t.Errorf("ExtendLease: %v, want cancel_requested", x)
 		}
-		if job, err := b.admin.GetJob(b.ctx, &argusv1.GetJobRequest{JobId: leased.GetTask().GetJobId()}); err != nil || !job.GetCancelRequested() {
-			t.Error(job, err)
-		}
-		c, err = b.queue.Cancel(b.ctx, &argusv1.CancelRequest{JobId: "job-0"})
-		if err != nil || c.GetWas() != argusv1.JobStatus_JOB_STATUS_CANCELLED || c.GetCursor() == "" {
-			t.Error(c, err)
+		if job := must(b.admin.GetJob(b.ctx, &argusv1.GetJobRequest{JobId: running}))(t); !job.GetCancelRequested() {
+			t.Errorf("GetJob: %v, want cancel_requested", job)
 		}
 	})
 }

@@ -17,17 +17,32 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-func TestBadRequests(t *testing.T) {
+// badRequest is a request with an argument error of a field.
+type badRequest struct {
+	field string
+	call  func() error
+}
+
+// wantRefused checks that each request fails with its field, and writes nothing.
+func (b *bundle) wantRefused(t *testing.T, requests map[string]badRequest) {
+	t.Helper()
+	before := b.raw.Keys(b.ctx, "*").Val()
+	for name, r := range requests {
+		w := detailsOf(r.call())
+		if w.code != codes.InvalidArgument || !slices.Contains(w.fields, r.field) || w.reason == "" || w.metadata["field"] == "" {
+			t.Errorf("%s: %+v, want INVALID_ARGUMENT of %s", name, w, r.field)
+		}
+	}
+	if diff := cmp.Diff(before, b.raw.Keys(b.ctx, "*").Val()); diff != "" {
+		t.Error("a refused request wrote something:", diff)
+	}
+}
+
+// Publish and PublishBatch check tasks, times and states.
+func TestBadPublishRequests(t *testing.T) {
 	t.Parallel()
 	b := setup(t, redistest.Embedded(t))
-	b.publish(t, "job")
-	token := b.readOne(t).GetLeaseToken()
-	before := b.raw.Keys(b.ctx, "*").Val()
-	nan := structpb.NewNumberValue(math.NaN())
-	for name, c := range map[string]struct {
-		field string
-		call  func() error
-	}{
+	b.wantRefused(t, map[string]badRequest{
 		"no task": {"task", func() error { _, err := b.queue.Publish(b.ctx, &argusv1.PublishRequest{}); return err }},
 		"nil in batch": {"tasks[0].job_id", func() error {
 			_, err := b.queue.PublishBatch(b.ctx, &argusv1.PublishBatchRequest{Tasks: []*argusv1.Task{{JobId: "*"}}})
@@ -57,6 +72,16 @@ func TestBadRequests(t *testing.T) {
 			_, err := b.queue.Publish(b.ctx, &argusv1.PublishRequest{Task: &argusv1.Task{}, InitialState: &argusv1.InitialState{Ttl: &durationpb.Duration{}}})
 			return err
 		}},
+	})
+}
+
+// Read, Await and Complete check waits, names, statuses and tokens.
+func TestBadWorkerRequests(t *testing.T) {
+	t.Parallel()
+	b := setup(t, redistest.Embedded(t))
+	b.publish(t, "job")
+	token := b.readOne(t).GetLeaseToken()
+	b.wantRefused(t, map[string]badRequest{
 		"wait": {"wait", func() error {
 			_, err := b.queue.Read(b.ctx, &argusv1.ReadRequest{Consumer: "w", Wait: durationpb.New(-1)})
 			return err
@@ -84,10 +109,19 @@ func TestBadRequests(t *testing.T) {
 		"two faults": {"consumer", func() error {
 			_, err := b.queue.Read(b.ctx, &argusv1.ReadRequest{Group: "{", Consumer: "}"})
 			if w := detailsOf(err); !slices.Contains(w.fields, "group") {
-				t.Error("the group's fault is not told:", w.fields)
+				t.Errorf("fields %q, want the group too", w.fields)
 			}
 			return err
 		}},
+	})
+}
+
+// JobState and Watch check names, values, pages and cursors.
+func TestBadJobRequests(t *testing.T) {
+	t.Parallel()
+	b := setup(t, redistest.Embedded(t))
+	nan := structpb.NewNumberValue(math.NaN())
+	b.wantRefused(t, map[string]badRequest{
 		"field": {"field", func() error { _, err := b.state.SetField(b.ctx, &argusv1.SetFieldRequest{JobId: "j"}); return err }},
 		"value": {"value", func() error {
 			_, err := b.state.SetField(b.ctx, &argusv1.SetFieldRequest{JobId: "j", Field: "f", Value: strings.Repeat("x", 1<<20+1)})
@@ -116,13 +150,5 @@ func TestBadRequests(t *testing.T) {
 			return b.watchError(&argusv1.WatchRequest{JobId: "j", HeartbeatInterval: durationpb.New(1)})
 		}},
 		"watch": {"job_id", func() error { return b.watchError(&argusv1.WatchRequest{}) }},
-	} {
-		w := detailsOf(c.call())
-		if w.code != codes.InvalidArgument || !slices.Contains(w.fields, c.field) || w.reason == "" || w.metadata["field"] == "" {
-			t.Errorf("%s: %+v, want a fault of %s", name, w, c.field)
-		}
-	}
-	if diff := cmp.Diff(before, b.raw.Keys(b.ctx, "*").Val()); diff != "" {
-		t.Error("something was written:", diff)
-	}
+	})
 }

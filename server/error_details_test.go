@@ -11,7 +11,7 @@ import (
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
 )
 
-// told is what an error tells its caller.
+// errorDetails are what a client reads of an error.
 type errorDetails struct {
 	code      codes.Code
 	reason    string
@@ -40,12 +40,12 @@ func detailsOf(err error) errorDetails {
 	return w
 }
 
-// expect checks an error's code and reason.
+// wantError checks an error's code and reason.
 func wantError(t *testing.T, err error, code codes.Code, reason argusv1.ErrorReason) errorDetails {
 	t.Helper()
 	w := detailsOf(err)
 	if want := strings.TrimPrefix(reason.String(), "ERROR_REASON_"); w.code != code || w.reason != want {
-		t.Errorf("%v / %q (%v), want %v / %q", w.code, w.reason, err, code, want)
+		t.Errorf("error %v / %q (%v), want %v / %q", w.code, w.reason, err, code, want)
 	}
 	return w
 }

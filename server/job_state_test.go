@@ -12,74 +12,103 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-func TestJobState(t *testing.T) {
+func (b *bundle) initState(t *testing.T, conflict argusv1.OnConflict, fields map[string]string) *argusv1.InitResponse {
+	t.Helper()
+	return must(b.state.Init(b.ctx, &argusv1.InitRequest{JobId: "job", Fields: fields, OnConflict: conflict}))(t)
+}
+
+func TestInitOfAnExistingState(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e)
-		init := func(conflict argusv1.OnConflict, fields map[string]string) (*argusv1.InitResponse, error) {
-			return b.state.Init(b.ctx, &argusv1.InitRequest{JobId: "job", Fields: fields, OnConflict: conflict})
+		stored := func() map[string]string { return b.raw.HGetAll(b.ctx, b.key("job_state:job")).Val() }
+		if r := b.initState(t, argusv1.OnConflict_ON_CONFLICT_UNSPECIFIED, map[string]string{"a": "1"}); !r.GetCreated() {
+			t.Error("Init did not create the state")
 		}
-		if r, err := init(0, map[string]string{"a": "1"}); err != nil || !r.GetCreated() {
-			t.Fatal(r, err)
-		}
-		_, err := init(argusv1.OnConflict_ON_CONFLICT_FAIL, nil)
+		_, err := b.state.Init(b.ctx, &argusv1.InitRequest{JobId: "job", OnConflict: argusv1.OnConflict_ON_CONFLICT_FAIL})
 		w := wantError(t, err, codes.AlreadyExists, argusv1.ErrorReason_ERROR_REASON_JOB_ALREADY_EXISTS)
 		if w.metadata["job_id"] != "job" {
-			t.Error("metadata", w.metadata)
+			t.Errorf("metadata %v, want the job_id", w.metadata)
 		}
-		if r, err := init(argusv1.OnConflict_ON_CONFLICT_KEEP, map[string]string{"a": "2"}); err != nil || r.GetCreated() {
-			t.Error(r, err)
+		if r := b.initState(t, argusv1.OnConflict_ON_CONFLICT_KEEP, map[string]string{"a": "2"}); r.GetCreated() {
+			t.Error("Init with KEEP says that it created the state")
 		}
-		want := map[string]string{"a": "1", "status": "pending"}
-		if diff := cmp.Diff(want, b.raw.HGetAll(b.ctx, b.key("job_state:job")).Val()); diff != "" {
-			t.Error(diff)
+		if diff := cmp.Diff(map[string]string{"a": "1", "status": "pending"}, stored()); diff != "" {
+			t.Error("after KEEP:", diff)
 		}
-		if r, err := init(argusv1.OnConflict_ON_CONFLICT_REPLACE, map[string]string{"b": "2"}); err != nil || r.GetCreated() {
-			t.Error(r, err)
+		if r := b.initState(t, argusv1.OnConflict_ON_CONFLICT_REPLACE, map[string]string{"b": "2"}); r.GetCreated() {
+			t.Error("Init with REPLACE says that it created the state")
+		}
+		if got := stored(); got["a"] != "" || got["b"] != "2" {
+			t.Errorf("after REPLACE the state is %v, want only b beside the status", got)
 		}
 		if ttl := b.raw.PTTL(b.ctx, b.key("job_state:job")).Val(); ttl <= 0 {
-			t.Error("a replaced state lives", ttl)
+			t.Errorf("the replaced state has the ttl %s, want one", ttl)
 		}
-		big := `{"n": 9007199254740993 , "s":"<ü>"}`
-		if _, err := b.state.SetJSON(b.ctx, &argusv1.SetJSONRequest{JobId: "job", Field: "j", Input: &argusv1.SetJSONRequest_Json{Json: big}}); err != nil {
-			t.Error(err)
+	})
+}
+
+// largeNumber is JSON that a double cannot hold and that encoding it again would change.
+const largeNumber = `{"n": 9007199254740993 , "s":"<ü>"}`
+
+// writeState fills a state with values of all kinds.
+func (b *bundle) writeState(t *testing.T) {
+	t.Helper()
+	b.initState(t, argusv1.OnConflict_ON_CONFLICT_FAIL, map[string]string{"b": "2"})
+	must(b.state.SetJSON(b.ctx, &argusv1.SetJSONRequest{JobId: "job", Field: "j", Input: &argusv1.SetJSONRequest_Json{Json: largeNumber}}))(t)
+	value := must(structpb.NewValue(map[string]any{"x": []any{1.0, "a", nil}}))(t)
+	must(b.state.SetJSON(b.ctx, &argusv1.SetJSONRequest{JobId: "job", Field: "v", Input: &argusv1.SetJSONRequest_Value{Value: value}}))(t)
+	must(b.state.SetFields(b.ctx, &argusv1.SetFieldsRequest{JobId: "job", Fields: map[string]string{"c": "", "status": "odd word"}}))(t)
+	b.raw.HSet(b.ctx, b.key("job_state:job"), "bin", "\xff")
+}
+
+func TestGetAllReturnsWhatWasWritten(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e)
+		b.writeState(t)
+		all := must(b.state.GetAll(b.ctx, &argusv1.GetAllRequest{JobId: "job"}))(t)
+		want := map[string]string{"b": "2", "j": largeNumber, "v": `{"x":[1,"a",null]}`, "c": "", "status": "odd word"}
+		if diff := cmp.Diff(want, all.GetFields()); diff != "" {
+			t.Error("fields:", diff)
 		}
-		value, _ := structpb.NewValue(map[string]any{"x": []any{1.0, "a", nil}})
-		if _, err := b.state.SetJSON(b.ctx, &argusv1.SetJSONRequest{JobId: "job", Field: "v", Input: &argusv1.SetJSONRequest_Value{Value: value}}); err != nil {
-			t.Error(err)
+		if string(all.GetBinaryFields()["bin"]) != "\xff" || all.GetStatus() != 0 || all.GetStatusText() != "odd word" || all.GetTtl() == nil {
+			t.Errorf("%v, want the binary field, the unknown status as text, and a ttl", all)
 		}
-		if _, err := b.state.SetFields(b.ctx, &argusv1.SetFieldsRequest{JobId: "job", Fields: map[string]string{"c": "", "status": "odd word"}}); err != nil {
-			t.Error(err)
+		some := must(b.state.GetAll(b.ctx, &argusv1.GetAllRequest{JobId: "job", Fields: []string{"b", "none"}}))(t)
+		if diff := cmp.Diff(map[string]string{"b": "2"}, some.GetFields()); diff != "" || some.GetStatusText() != "odd word" {
+			t.Errorf("%v, want the field b and the status: %s", some, diff)
 		}
-		b.raw.HSet(b.ctx, b.key("job_state:job"), "bin", "\xff")
-		all, err := b.state.GetAll(b.ctx, &argusv1.GetAllRequest{JobId: "job"})
-		if err != nil {
-			t.Fatal(err)
+	})
+}
+
+func TestGetField(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e)
+		b.writeState(t)
+		if r := must(b.state.GetField(b.ctx, &argusv1.GetFieldRequest{JobId: "job", Field: "j"}))(t); r.GetValue() != largeNumber {
+			t.Errorf("value %q, want %q", r.GetValue(), largeNumber)
 		}
-		want = map[string]string{"b": "2", "j": big, "v": `{"x":[1,"a",null]}`, "c": "", "status": "odd word"}
-		if diff := cmp.Diff(want, all.GetFields()); diff != "" || string(all.GetBinaryFields()["bin"]) != "\xff" ||
-			all.GetStatus() != 0 || all.GetStatusText() != "odd word" || all.GetTtl() == nil {
-			t.Error(all, diff)
+		if r := must(b.state.GetField(b.ctx, &argusv1.GetFieldRequest{JobId: "job", Field: "bin"}))(t); string(r.GetBinaryValue()) != "\xff" {
+			t.Errorf("binary value %q, want %q", r.GetBinaryValue(), "\xff")
 		}
-		some, err := b.state.GetAll(b.ctx, &argusv1.GetAllRequest{JobId: "job", Fields: []string{"b", "none"}})
-		if diff := cmp.Diff(map[string]string{"b": "2"}, some.GetFields()); err != nil || diff != "" || some.GetStatusText() != "odd word" {
-			t.Error(some, err, diff)
-		}
-		if r, err := b.state.GetField(b.ctx, &argusv1.GetFieldRequest{JobId: "job", Field: "j"}); err != nil || r.GetValue() != big {
-			t.Error(r, err)
-		}
-		if r, err := b.state.GetField(b.ctx, &argusv1.GetFieldRequest{JobId: "job", Field: "bin"}); err != nil || string(r.GetBinaryValue()) != "\xff" {
-			t.Error(r, err)
-		}
-		_, err = b.state.GetField(b.ctx, &argusv1.GetFieldRequest{JobId: "job", Field: "none"})
+		_, err := b.state.GetField(b.ctx, &argusv1.GetFieldRequest{JobId: "job", Field: "none"})
 		wantError(t, err, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_FIELD_NOT_FOUND)
-		if r, err := b.state.Delete(b.ctx, &argusv1.DeleteRequest{JobId: "job"}); err != nil || !r.GetDeleted() {
-			t.Error(r, err)
+	})
+}
+
+func TestDeleteState(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e)
+		b.writeState(t)
+		for _, want := range []bool{true, false} {
+			if r := must(b.state.Delete(b.ctx, &argusv1.DeleteRequest{JobId: "job"}))(t); r.GetDeleted() != want {
+				t.Errorf("deleted = %v, want %v", r.GetDeleted(), want)
+			}
 		}
-		if r, err := b.state.Delete(b.ctx, &argusv1.DeleteRequest{JobId: "job"}); err != nil || r.GetDeleted() {
-			t.Error("again:", r, err)
-		}
-		_, err = b.state.GetAll(b.ctx, &argusv1.GetAllRequest{JobId: "job"})
+		_, err := b.state.GetAll(b.ctx, &argusv1.GetAllRequest{JobId: "job"})
 		wantError(t, err, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_JOB_NOT_FOUND)
 		_, err = b.state.GetField(b.ctx, &argusv1.GetFieldRequest{JobId: "job", Field: "x"})
 		wantError(t, err, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_JOB_NOT_FOUND)
@@ -117,45 +146,6 @@ func TestListJobs(t *testing.T) {
 		}
 		if len(want) != 0 {
 			t.Error("not listed:", want)
-		}
-	})
-}
-
-// A worker that lost its lease can't write the job's state.
-func TestFencedState(t *testing.T) {
-	t.Parallel()
-	each(t, func(t *testing.T, e redistest.Engine) {
-		b := setup(t, e)
-		b.publish(t, "job")
-		token := b.readOne(t).GetLeaseToken()
-		writes := map[string]func() error{
-			"SetField": func() error {
-				_, err := b.state.SetField(b.ctx, &argusv1.SetFieldRequest{JobId: "job", Field: "a", Value: "1", LeaseToken: token})
-				return err
-			},
-			"SetFields": func() error {
-				_, err := b.state.SetFields(b.ctx, &argusv1.SetFieldsRequest{JobId: "job", Fields: map[string]string{"a": "1"}, LeaseToken: token})
-				return err
-			},
-			"SetJSON": func() error {
-				_, err := b.state.SetJSON(b.ctx, &argusv1.SetJSONRequest{JobId: "job", Field: "a", Input: &argusv1.SetJSONRequest_Json{Json: "1"}, LeaseToken: token})
-				return err
-			},
-		}
-		for name, write := range writes {
-			if err := write(); err != nil {
-				t.Error(name, err)
-			}
-		}
-		if _, err := b.queue.Complete(b.ctx, &argusv1.CompleteRequest{LeaseToken: token, Status: completed}); err != nil {
-			t.Fatal(err)
-		}
-		before := b.raw.HGetAll(b.ctx, b.key("job_state:job")).Val()
-		for name, write := range writes {
-			wantError(t, write(), codes.FailedPrecondition, argusv1.ErrorReason_ERROR_REASON_LEASE_LOST)
-			if after := b.raw.HGetAll(b.ctx, b.key("job_state:job")).Val(); len(after) != len(before) {
-				t.Error(name, "wrote", after)
-			}
 		}
 	})
 }

@@ -75,7 +75,7 @@ func setupWith(t *testing.T, e redistest.Engine, config redis.BrokerConfig) *bun
 	return setupServer(t, e, config, func(*server.Config) {})
 }
 
-// setupServer changes what the server is told.
+// setupServer is setup with settings of the server.
 func setupServer(t *testing.T, e redistest.Engine, config redis.BrokerConfig, change func(*server.Config)) *bundle {
 	t.Helper()
 	l := &logs{}
@@ -86,13 +86,13 @@ func setupServer(t *testing.T, e redistest.Engine, config redis.BrokerConfig, ch
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := server.Config{Broker: broker, Logger: log}
-	told.SetMinHeartbeat(10 * time.Millisecond)
-	change(&told)
-	s := server.New(told)
+	settings := server.Config{Broker: broker, Logger: log}
+	settings.SetMinHeartbeat(10 * time.Millisecond)
+	change(&settings)
+	s := server.New(settings)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
-	// By itself gRPC lets its windows grow, up to what some tests don't read.
+	// Without a fixed window gRPC lets it grow beyond what some tests leave unread.
 	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithStaticStreamWindowSize(64<<10))
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +105,7 @@ func setupServer(t *testing.T, e redistest.Engine, config redis.BrokerConfig, ch
 		defer cancel()
 		s.Shutdown(ctx)
 		if ctx.Err() != nil {
-			t.Error("shutdown took all its time")
+			t.Error("the shutdown did not finish within a minute")
 		}
 		if err := <-served; err != nil {
 			t.Error(err)
@@ -117,9 +117,9 @@ func setupServer(t *testing.T, e redistest.Engine, config redis.BrokerConfig, ch
 	return b
 }
 
-// setupWithoutTimeouts is a server that gives its clients all the time they need, but for what change
-// says: on a busy machine an attacker, who answers no pings, would else be cut off for another
-// reason than the test's.
+// setupWithoutTimeouts is setup with a server that has no time-outs except those that change
+// sets: on a busy machine a raw client, which answers no pings, would otherwise be disconnected
+// for another reason than the one under test.
 func setupWithoutTimeouts(t *testing.T, change func(*server.Config)) *bundle {
 	t.Helper()
 	return setupServer(t, redistest.Embedded(t), redis.BrokerConfig{}, func(c *server.Config) {
@@ -188,4 +188,15 @@ func (b *bundle) readOne(t *testing.T) *argusv1.Delivery {
 		t.Fatal(r, err)
 	}
 	return r.GetDeliveries()[0]
+}
+
+// must fails the test on an error: must(call())(t) returns the call's result.
+func must[T any](result T, err error) func(*testing.T) T {
+	return func(t *testing.T) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return result
+	}
 }

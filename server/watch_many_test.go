@@ -9,81 +9,115 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
+// watchManyStream is the client's end of a WatchMany stream.
+type watchManyStream struct {
+	argusv1.Completion_WatchManyClient
+	t *testing.T
+}
+
+func (b *bundle) watchMany(t *testing.T, jobs ...*argusv1.WatchJob) *watchManyStream {
+	t.Helper()
+	s := &watchManyStream{must(b.done.WatchMany(b.ctx))(t), t}
+	s.send(add(jobs...))
+	return s
+}
+
 func add(jobs ...*argusv1.WatchJob) *argusv1.WatchManyRequest {
 	return &argusv1.WatchManyRequest{Add: jobs}
 }
 
+func (s *watchManyStream) send(r *argusv1.WatchManyRequest) {
+	s.t.Helper()
+	if err := s.Send(r); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// until receives frames until n jobs are done. The first frame of each job must be its snapshot,
+// or a failure.
+func (s *watchManyStream) until(n int) (failures map[string]*argusv1.WatchFailure) {
+	s.t.Helper()
+	frames, failures := make(map[string]int), make(map[string]*argusv1.WatchFailure)
+	for n > 0 {
+		r := must(s.Recv())(s.t)
+		job := r.GetJobId()
+		frames[job]++
+		if r.GetFailure() != nil {
+			failures[job] = r.GetFailure()
+		} else if isFirst := frames[job] == 1; isFirst != (r.GetSnapshot() != nil) {
+			s.t.Fatalf("frame %d of job %s: %v, want the snapshot first and only once", frames[job], job, r)
+		}
+		if r.GetDone() {
+			n--
+		}
+	}
+	return failures
+}
+
+// completeJobs reports results for the jobs job-<from> to job-<to-1>.
+func (b *bundle) completeJobs(t *testing.T, from, to int) {
+	for i := from; i < to; i++ {
+		if _, err := b.done.Publish(b.ctx, &argusv1.CompletionPublishRequest{JobId: fmt.Sprint("job-", i), Status: completed}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// One stream gets the results of many jobs, those before the watch and those after it, and the
+// failures of single jobs.
 func TestWatchMany(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e)
-		complete := func(i int) {
-			if _, err := b.done.Publish(b.ctx, &argusv1.CompletionPublishRequest{JobId: fmt.Sprint("job-", i), Status: completed}); err != nil {
-				t.Error(err)
-			}
-		}
-		const jobs = 700
-		for i := range 100 { // before the watch
-			complete(i)
-		}
+		const jobs, before = 700, 100
+		b.completeJobs(t, 0, before)
 		b.raw.Set(b.ctx, b.key("argus_completion:wrong"), "x", 0)
-		stream, err := b.done.WatchMany(b.ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var all []*argusv1.WatchJob
+		all := []*argusv1.WatchJob{{JobId: "gone", AfterCursor: "5-5"}, {JobId: "wrong"}, {JobId: "unfinished"}}
 		for i := range jobs {
 			all = append(all, &argusv1.WatchJob{JobId: fmt.Sprint("job-", i)})
 		}
-		all = append(all, &argusv1.WatchJob{JobId: "gone", AfterCursor: "5-5"}, &argusv1.WatchJob{JobId: "wrong"}, &argusv1.WatchJob{JobId: "removed"})
-		if err := stream.Send(add(all...)); err != nil {
-			t.Fatal(err)
-		}
+		stream := b.watchMany(t, all...)
+		done := make(chan struct{})
 		go func() {
-			for i := 100; i < jobs; i++ {
-				complete(i)
-			}
+			defer close(done)
+			b.completeJobs(t, before, jobs)
 		}()
-		frames, done, failures := make(map[string]int), 0, make(map[string]*argusv1.WatchFailure)
-		for done < jobs+2 {
-			r, err := stream.Recv()
-			if err != nil {
-				t.Fatal(err)
-			}
-			frames[r.GetJobId()]++
-			if snapshot := r.GetSnapshot() != nil; snapshot != (frames[r.GetJobId()] == 1) && r.GetFailure() == nil {
-				t.Fatal("frame", frames[r.GetJobId()], "of a job:", r)
-			}
-			if r.GetFailure() != nil {
-				failures[r.GetJobId()] = r.GetFailure()
-			}
-			if r.GetDone() {
-				done++
-			}
-		}
+		failures := stream.until(jobs + 2)
+		<-done
 		if f := failures["gone"]; f.GetReason() != argusv1.ErrorReason_ERROR_REASON_CURSOR_EXPIRED || f.GetEarliestCursor() != "0-0" {
-			t.Error(f)
+			t.Errorf("an expired cursor: %v, want CURSOR_EXPIRED and the earliest cursor 0-0", f)
 		}
 		if f := failures["wrong"]; f.GetReason() != argusv1.ErrorReason_ERROR_REASON_KEY_TYPE_CONFLICT || strings.Contains(f.GetMessage(), "WRONGTYPE") {
-			t.Error(f)
+			t.Errorf("a key of another type: %v, want KEY_TYPE_CONFLICT without the text of Redis", f)
 		}
-		// A job can be watched again from its cursor, and one can be removed; the rest is silence.
-		if err := stream.Send(&argusv1.WatchManyRequest{Remove: []string{"removed", "unknown"}, HeartbeatInterval: durationpb.New(20 * time.Millisecond)}); err != nil {
-			t.Fatal(err)
+		if len(failures) != 2 {
+			t.Errorf("failures %v, want 2", failures)
 		}
-		if r, err := stream.Recv(); err != nil || r.GetHeartbeat() == nil {
-			t.Error(r, err)
+	})
+}
+
+// A job can be removed, and watched again from its cursor. After the half-close the stream ends
+// when every watched job is done.
+func TestWatchManyRemoveAndWatchAgain(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e)
+		b.completeJobs(t, 0, 1)
+		stream := b.watchMany(t, &argusv1.WatchJob{JobId: "job-0"}, &argusv1.WatchJob{JobId: "removed"})
+		stream.until(1)
+		stream.send(&argusv1.WatchManyRequest{Remove: []string{"removed", "unknown"}, HeartbeatInterval: durationpb.New(20 * time.Millisecond)})
+		for r := must(stream.Recv())(t); r.GetHeartbeat() == nil; r = must(stream.Recv())(t) {
+			if r.GetJobId() != "removed" || r.GetSnapshot() == nil { // of the time before the removal
+				t.Fatalf("received %v, want nothing but heartbeats", r)
+			}
 		}
-		if err := stream.Send(add(&argusv1.WatchJob{JobId: "job-0"})); err != nil {
-			t.Fatal(err)
-		}
+		stream.send(add(&argusv1.WatchJob{JobId: "job-0"}))
 		if err := stream.CloseSend(); err != nil {
 			t.Fatal(err)
 		}
@@ -97,50 +131,11 @@ func TestWatchMany(t *testing.T) {
 				t.Fatal(err)
 			}
 			if r.GetHeartbeat() == nil {
-				last = append(last, fmt.Sprint(r.GetJobId(), r.GetSnapshot() != nil, r.GetDone()))
+				last = append(last, fmt.Sprintf("%s snapshot=%v done=%v", r.GetJobId(), r.GetSnapshot() != nil, r.GetDone()))
 			}
 		}
-		if diff := cmp.Diff([]string{"job-0true false", "job-0false true"}, last); diff != "" {
-			t.Error(diff)
+		if diff := cmp.Diff([]string{"job-0 snapshot=true done=false", "job-0 snapshot=false done=true"}, last); diff != "" {
+			t.Error("the second watch of the job:", diff)
 		}
 	})
-}
-
-func TestWatchManyErrors(t *testing.T) {
-	t.Parallel()
-	b := setup(t, redistest.Embedded(t))
-	for field, r := range map[string]*argusv1.WatchManyRequest{
-		"add[1].job_id":       add(&argusv1.WatchJob{JobId: "a"}, &argusv1.WatchJob{JobId: "{"}),
-		"add[0].after_cursor": add(&argusv1.WatchJob{JobId: "a", AfterCursor: "x"}),
-		"add":                 {Add: make([]*argusv1.WatchJob, 10_001)},
-		"heartbeat_interval":  {HeartbeatInterval: durationpb.New(1)},
-	} {
-		stream, err := b.done.WatchMany(b.ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := stream.Send(r); err != nil {
-			t.Fatal(err)
-		}
-		_, err = stream.Recv()
-		for err == nil {
-			_, err = stream.Recv()
-		}
-		if w := wantError(t, err, codes.InvalidArgument, argusv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT); len(w.fields) != 1 || w.fields[0] != field {
-			t.Errorf("fields %q, want %q", w.fields, field)
-		}
-	}
-	stream, err := b.done.WatchMany(b.ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := stream.Send(add(&argusv1.WatchJob{JobId: "a"})); err != nil {
-		t.Fatal(err)
-	}
-	if r, err := stream.Recv(); err != nil || r.GetSnapshot() == nil {
-		t.Fatal(r, err)
-	}
-	b.shutdown()
-	_, err = stream.Recv()
-	wantError(t, err, codes.Unavailable, argusv1.ErrorReason_ERROR_REASON_SERVER_SHUTTING_DOWN)
 }
