@@ -71,7 +71,7 @@ func TestUnknownQueues(t *testing.T) {
 }
 
 // wantFields checks that each call fails with exactly the field that is its key. Space at the
-// end of a key tells calls with the same field apart.
+// end of a key distinguishes calls with the same field.
 func wantFields(t *testing.T, calls map[string]func() error) {
 	t.Helper()
 	for field, call := range calls {

@@ -13,8 +13,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/server/internal/guard"
 )
 
-// However many calls are refused, the log has a few of each kind, and how many there were.
-func TestRefusedCallsAreSampled(t *testing.T) {
+// Of many similar failures the log has the first ones and the number of the others.
+func TestSimilarFailuresAreSampled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var text bytes.Buffer

@@ -15,16 +15,16 @@ import (
 	"github.com/hikmaai-io/argus-queue/server"
 )
 
-func TestCallerThatLeavesGetsNothing(t *testing.T) {
+func TestCallerThatLeavesGetsNoTask(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e)
-		for inTime := false; !inTime; { // on a busy machine the time for the answer may be too short now and then
-			ctx, cancel := context.WithTimeout(b.ctx, 4*time.Second) // of which a second is for the answer
+		for inTime := false; !inTime; { // on a busy machine the time for the response may be too short
+			ctx, cancel := context.WithTimeout(b.ctx, 4*time.Second) // of which a second is left for the response
 			r, err := b.queue.Read(ctx, &argusv1.ReadRequest{Consumer: "w", Wait: durationpb.New(30 * time.Second)})
 			cancel()
 			if len(r.GetDeliveries()) != 0 || err != nil && (status.Code(err) != codes.DeadlineExceeded || b.ctx.Err() != nil) {
-				t.Fatal("the answer did not come before the deadline:", r, err)
+				t.Fatalf("Read with a deadline: %v, %v; want an empty response before it", r, err)
 			}
 			inTime = err == nil
 		}
@@ -38,18 +38,18 @@ func TestCallerThatLeavesGetsNothing(t *testing.T) {
 		<-left
 		b.publish(t, "job")
 		if d := b.readOne(t); d.GetDeliveryAttempt() != 1 {
-			t.Error(d)
+			t.Errorf("delivery %v, want the first attempt", d)
 		}
 	})
 }
 
-// late is a store that has what was read only when its caller is gone.
-type late struct {
+// lateStore is a store whose reads return only after their caller has left.
+type lateStore struct {
 	server.Broker
 	begun, returned chan struct{}
 }
 
-func (l late) Read(ctx context.Context, r redis.ReadRequest) ([]redis.Delivery, error) {
+func (l lateStore) Read(ctx context.Context, r redis.ReadRequest) ([]redis.Delivery, error) {
 	if r.Consumer != "late" {
 		return l.Broker.Read(ctx, r)
 	}
@@ -58,31 +58,30 @@ func (l late) Read(ctx context.Context, r redis.ReadRequest) ([]redis.Delivery, 
 	return l.Broker.Read(context.WithoutCancel(ctx), r)
 }
 
-func (l late) Release(ctx context.Context, deliveries []redis.Delivery) {
+func (l lateStore) Release(ctx context.Context, deliveries []redis.Delivery) {
 	l.Broker.Release(ctx, deliveries)
 	close(l.returned)
 }
 
-// What was leased for a caller that has left, or whose deadline has passed, goes to another at
-// once.
-func TestReadForACallerThatIsGone(t *testing.T) {
+// A task that was leased for a caller that has left goes to another one at once.
+func TestReadReleasesTasksOfACallerThatLeft(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, e redistest.Engine) {
-		store := &late{begun: make(chan struct{}), returned: make(chan struct{})}
+		store := &lateStore{begun: make(chan struct{}), returned: make(chan struct{})}
 		b := setupServer(t, e, redis.BrokerConfig{}, func(c *server.Config) { store.Broker, c.Broker = c.Broker, store })
 		b.publish(t, "job")
 		ctx, leave := context.WithCancel(b.ctx)
 		go func() { <-store.begun; leave() }()
 		if r, err := b.queue.Read(ctx, &argusv1.ReadRequest{Consumer: "late"}); status.Code(err) != codes.Canceled {
-			t.Fatal(r, err)
+			t.Fatalf("Read of a caller that left: %v, %v; want CANCELED", r, err)
 		}
 		select {
 		case <-store.returned:
 		case <-b.ctx.Done():
-			t.Fatal("nothing was given back")
+			t.Fatal("the task was not released")
 		}
 		if d := b.readOne(t); d.GetTask().GetJobId() != "job" || d.GetDeliveryAttempt() != 1 {
-			t.Error(d)
+			t.Errorf("delivery %v, want the first attempt", d)
 		}
 	})
 }

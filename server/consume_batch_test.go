@@ -34,13 +34,13 @@ func TestConsumeCompletesBatches(t *testing.T) {
 			r := c.next()
 			if r.GetCompleteBatch() != nil {
 				if outcomes = r.GetCompleteBatch().GetOutcomes(); r.GetId() != 7 || len(outcomes) != 5 {
-					t.Fatal(r)
+					t.Fatalf("received %v, want five outcomes for request 7", r)
 				}
 				continue
 			}
 			more = append(more, r.GetDeliveries().GetDeliveries()...)
 		}
-		c.silence() // the fourth was not settled
+		c.silence() // the fourth is not settled
 		for i, o := range outcomes {
 			reason := argusv1.ErrorReason_ERROR_REASON_UNSPECIFIED
 			switch i {
@@ -50,18 +50,18 @@ func TestConsumeCompletesBatches(t *testing.T) {
 				reason = argusv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT
 			}
 			if o.GetFailure().GetReason() != reason || (o.GetComplete().GetCursor() == "") != (i > 2) {
-				t.Errorf("%d: %v", i, o)
+				t.Errorf("outcome %d: %v, want the reason %v", i, o, reason)
 			}
 		}
 		c.send(&argusv1.ConsumeRequest{Id: 8, Request: &argusv1.ConsumeRequest_CompleteBatch{CompleteBatch: &argusv1.CompleteBatchRequest{}}})
 		if r := c.next(); r.GetId() != 8 || r.GetFailure().GetReason() != argusv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT {
-			t.Error(r)
+			t.Errorf("an empty batch: %v, want INVALID_ARGUMENT", r)
 		}
-		// The unary call does the same.
+		// The unary RPC does the same.
 		r, err := b.queue.CompleteBatch(b.ctx, &argusv1.CompleteBatchRequest{Requests: []*argusv1.CompleteRequest{
 			{LeaseToken: first[3].GetLeaseToken(), Status: completed}, {LeaseToken: first[0].GetLeaseToken(), Status: completed}}})
 		if err != nil || r.GetOutcomes()[0].GetComplete().GetCursor() == "" || !r.GetOutcomes()[1].GetComplete().GetAlreadyCompleted() {
-			t.Error(r, err)
+			t.Errorf("CompleteBatch: %v, %v; want a cursor and already_completed", r, err)
 		}
 		_, err = b.queue.CompleteBatch(b.ctx, &argusv1.CompleteBatchRequest{})
 		wantError(t, err, codes.InvalidArgument, argusv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT)

@@ -13,8 +13,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// Workers that come and go work off everything, none has more than its share, and a task
-// that was on its way to one that left is given to another at once.
+// Workers that come and go complete every job exactly once, none exceeds its credit, and the
+// tasks of a worker that left go to others.
 func TestConsumeUnderChurn(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, e redistest.Engine) {
@@ -49,13 +49,13 @@ func TestConsumeUnderChurn(t *testing.T) {
 		all.Wait()
 		for _, key := range keys {
 			if n := b.raw.XLen(b.ctx, key).Val(); n != 1 {
-				t.Errorf("%s has %d results", key, n)
+				t.Errorf("%s has %d results, want 1", key, n)
 			}
 		}
 	})
 }
 
-// churn works on one stream until it leaves: in an orderly way, or by breaking it off.
+// churn works on one stream until it leaves: by a half-close, or by cancelling it.
 func (b *bundle) churn(ctx context.Context, t *testing.T, name string, max int32) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -76,7 +76,7 @@ func (b *bundle) churn(ctx context.Context, t *testing.T, name string, max int32
 			}
 			switch left--; {
 			case left > 0:
-				delete(has, d.GetLeaseToken()) // it may be made up for before its answer comes
+				delete(has, d.GetLeaseToken()) // its credit may return before its response arrives
 				_ = s.Send(&argusv1.ConsumeRequest{Request: &argusv1.ConsumeRequest_Complete{
 					Complete: &argusv1.CompleteRequest{LeaseToken: d.GetLeaseToken(), Status: completed}}})
 			case rand.IntN(2) == 0:

@@ -10,7 +10,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// A worker that waits and takes back its credit gets nothing more, and others do.
+// A worker that takes back its credit while it waits gets no task; other workers do.
 func TestConsumeTakesBackCredit(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, e redistest.Engine) {
@@ -19,30 +19,30 @@ func TestConsumeTakesBackCredit(t *testing.T) {
 		c.silence() // it waits
 		c.send(&argusv1.ConsumeRequest{Request: &argusv1.ConsumeRequest_SetMaxOutstanding{SetMaxOutstanding: 0}})
 		c.complete(1, "x")
-		if r := c.next(); r.GetId() != 1 { // so the frame before was taken
-			t.Fatal(r)
+		if r := c.next(); r.GetId() != 1 { // so the previous request was served
+			t.Fatalf("received %v, want the response to request 1", r)
 		}
 		b.publish(t, "one")
 		if d := b.readOne(t); d.GetTask().GetJobId() != "one" {
-			t.Error(d)
+			t.Errorf("read %v, want the task of the job one", d)
 		}
 		b.publish(t, "two")
 		b.publish(t, "three")
 		c.silence()
 		c.send(&argusv1.ConsumeRequest{Request: &argusv1.ConsumeRequest_SetMaxOutstanding{SetMaxOutstanding: 1}})
 		if d := c.deliveries(1); d[0].GetTask().GetJobId() != "two" || d[0].GetDeliveryAttempt() != 1 {
-			t.Error(d)
+			t.Errorf("delivered %v, want the first attempt of the job two", d)
 		}
 		c.silence()
 	})
 }
 
-// What a worker settles by calls of their own gives the credit of its stream back as well.
+// A lease that is settled by a unary call returns the stream's credit at once.
 func TestConsumeWithUnaryCalls(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e)
-		const count = 400 // by the audit alone it would take minutes
+		const count = 400 // with the audit alone it would take minutes
 		for i := range count {
 			b.publish(t, fmt.Sprint("job-", i))
 		}
@@ -67,10 +67,9 @@ func TestConsumeWithUnaryCalls(t *testing.T) {
 	})
 }
 
-// A worker whose stream breaks while it holds a task, and which comes back under its name, gets
-// the task again when its lease has run out, though it may hold one task only. A lease that ran
-// out takes no credit: only a read would take it away.
-func TestConsumerThatComesBackGetsItsTaskAgain(t *testing.T) {
+// A worker that comes back under its name gets the task of its broken stream again when the lease
+// has expired, even with a credit of one: an expired lease takes no credit.
+func TestReturningWorkerGetsItsTaskAgain(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setupWith(t, e, redis.BrokerConfig{Queue: redis.QueueConfig{Lease: time.Second}})
@@ -82,7 +81,7 @@ func TestConsumerThatComesBackGetsItsTaskAgain(t *testing.T) {
 		}
 		again := b.consume(t, "stateful-0", 1).deliveries(1)[0]
 		if again.GetTask().GetJobId() != "job" || again.GetDeliveryAttempt() != 2 || again.GetLeaseToken() == token {
-			t.Error(again)
+			t.Errorf("delivery %v, want the second attempt with a new token", again)
 		}
 	})
 }

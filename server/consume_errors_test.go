@@ -47,7 +47,7 @@ func TestConsumeErrors(t *testing.T) {
 			}
 		})
 	}
-	// An error of the store that lasts is told at once.
+	// A permanent error of the store ends the stream.
 	b.raw.Set(b.ctx, b.key("wrong"), "x", 0)
 	s, err := b.queue.Consume(b.ctx)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// A worker that lost its lease can't write the job's state.
+// A worker that lost its lease cannot write the job's state.
 func TestFencedState(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, e redistest.Engine) {
@@ -32,7 +32,7 @@ func TestFencedState(t *testing.T) {
 		}
 		for name, write := range writes {
 			if err := write(); err != nil {
-				t.Error(name, err)
+				t.Errorf("%s with a lease: %v, want no error", name, err)
 			}
 		}
 		if _, err := b.queue.Complete(b.ctx, &argusv1.CompleteRequest{LeaseToken: token, Status: completed}); err != nil {
@@ -42,7 +42,7 @@ func TestFencedState(t *testing.T) {
 		for name, write := range writes {
 			wantError(t, write(), codes.FailedPrecondition, argusv1.ErrorReason_ERROR_REASON_LEASE_LOST)
 			if after := b.raw.HGetAll(b.ctx, b.key("job_state:job")).Val(); len(after) != len(before) {
-				t.Error(name, "wrote", after)
+				t.Errorf("%s without a lease changed the state to %v", name, after)
 			}
 		}
 	})

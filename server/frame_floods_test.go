@@ -27,17 +27,17 @@ func TestPingFlood(t *testing.T) {
 	}
 	raw.awaitClose()
 	if raw.seen.goAway != "ENHANCE_YOUR_CALM too_many_pings" {
-		t.Error("told:", raw.seen.goAway)
+		t.Errorf("GOAWAY %q, want too_many_pings", raw.seen.goAway)
 	}
 	stop()
 }
 
-// A client that pings as often as it may is not cut off, not even without a call.
-func TestPingsOfAnHonestClient(t *testing.T) {
+// A client that pings at the allowed rate stays connected, even without a call.
+func TestPingsAtTheAllowedRate(t *testing.T) {
 	t.Parallel()
-	// Many clients ping every 10 s, and the network brings pings closer together than they were sent.
+	// Many clients ping every 10 s, and a network delivers pings closer together than they were sent.
 	if guard.DefaultTimeouts().MinPing > 7*time.Second {
-		t.Error("clients may ping only every", guard.DefaultTimeouts().MinPing)
+		t.Errorf("clients may ping every %s only, want 7s at most", guard.DefaultTimeouts().MinPing)
 	}
 	const often = 20 * time.Millisecond
 	b := setupServer(t, redistest.Embedded(t), redis.BrokerConfig{}, func(c *server.Config) { c.Timeouts().MinPing = often })
@@ -50,8 +50,8 @@ func TestPingsOfAnHonestClient(t *testing.T) {
 	raw.awaitCode(raw.call(listJobs, &argusv1.ListRequest{}), codes.OK)
 }
 
-// Frames that are worth nothing cost as little.
-func TestWorthlessFrames(t *testing.T) {
+// Many frames without effect do not harm the connection.
+func TestFloodsOfFramesWithoutEffect(t *testing.T) {
 	t.Parallel()
 	b := setup(t, redistest.Embedded(t))
 	stop := b.witness(t)
@@ -72,7 +72,7 @@ func TestWorthlessFrames(t *testing.T) {
 			for range 20_000 {
 				raw.must(0, write(raw, stream))
 			}
-			// The connection itself still works.
+			// The connection still works.
 			raw.must(0, raw.WriteData(stream, true, framed(0, 0, nil)))
 			raw.awaitCode(stream, codes.OK)
 		})

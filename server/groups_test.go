@@ -10,7 +10,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// A consumer group is created and deleted by name, never by reading with it.
+// Consumer groups are created and deleted explicitly; a read does not create one.
 func TestGroups(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, e redistest.Engine) {
@@ -20,7 +20,7 @@ func TestGroups(t *testing.T) {
 		_, err := b.queue.Read(b.ctx, read)
 		w := wantError(t, err, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_GROUP_NOT_FOUND)
 		if w.metadata["group"] != "archive" || w.metadata["queue"] != "argus_task_queue" || !strings.Contains(err.Error(), "argus group create") {
-			t.Error(err, w.metadata)
+			t.Errorf("error %v with %v, want the group, the queue and what to do", err, w.metadata)
 		}
 		stream, err := b.queue.Consume(b.ctx)
 		if err != nil {
@@ -33,18 +33,18 @@ func TestGroups(t *testing.T) {
 		wantError(t, err, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_GROUP_NOT_FOUND)
 
 		if r, err := b.admin.CreateGroup(b.ctx, &argusv1.CreateGroupRequest{Group: "archive"}); err != nil || !r.GetCreated() {
-			t.Error(r, err)
+			t.Errorf("CreateGroup: %v, %v; want created", r, err)
 		}
 		if r, err := b.queue.Read(b.ctx, read); err != nil || len(r.GetDeliveries()) != 1 {
-			t.Error(r, err)
+			t.Errorf("Read with the new group: %v, %v; want one task", r, err)
 		}
 		q, err := b.admin.GetQueue(b.ctx, &argusv1.GetQueueRequest{})
 		if err != nil || len(q.GetQueue().GetGroups()) != 2 {
-			t.Fatal(q, err)
+			t.Fatalf("queue %v, %v; want two groups", q, err)
 		}
 		for _, g := range q.GetQueue().GetGroups() {
 			if (g.GetIdle() != nil) != (g.GetName() == "archive") || g.GetUnread() {
-				t.Error(g)
+				t.Errorf("group %v, want an idle time for archive only", g)
 			}
 		}
 		_, err = b.admin.DeleteGroup(b.ctx, &argusv1.DeleteGroupRequest{Group: "archive"})

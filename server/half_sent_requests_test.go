@@ -51,7 +51,7 @@ func TestHalfSentRequests(t *testing.T) {
 		raw.awaitCode(stream, codes.DeadlineExceeded)
 	}
 	if err := <-read; err != nil {
-		t.Error("a call whose request had arrived:", err)
+		t.Errorf("a call whose request had arrived: %v, want no error", err)
 	}
 	b.publish(t, "job")
 	worker.deliveries(1)

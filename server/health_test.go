@@ -46,7 +46,7 @@ func TestHealthAndReflection(t *testing.T) {
 	}
 	for _, want := range []string{"argus.v1.TaskQueue", "argus.v1.JobState", "argus.v1.Completion", "grpc.health.v1.Health"} {
 		if !slices.Contains(names, want) {
-			t.Error(want, "is not reflected:", names)
+			t.Errorf("reflection lists %q, want %s too", names, want)
 		}
 	}
 	_ = stream.CloseSend()

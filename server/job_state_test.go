@@ -145,7 +145,7 @@ func TestListJobs(t *testing.T) {
 			}
 		}
 		if len(want) != 0 {
-			t.Error("not listed:", want)
+			t.Errorf("jobs %v are not listed", want)
 		}
 	})
 }

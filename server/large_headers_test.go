@@ -37,7 +37,7 @@ func TestHugeHeaders(t *testing.T) {
 		raw.must(0, err)
 		raw.await("a reset", func(s seen) bool { return s.resets[stream] == http2.ErrCodeFrameSize })
 	})
-	// A byte each, for what the server's decoder has in its table.
+	// One byte for each repetition of a header that the decoder's table holds.
 	t.Run("small when encoded", func(t *testing.T) {
 		raw := b.dialRaw(t).readFrames()
 		block := raw.headers(listJobs, "x-custom", strings.Repeat("x", 3<<10))

@@ -34,7 +34,7 @@ func (l *lifecycle) bind(ctx context.Context) (context.Context, context.CancelFu
 }
 
 // withCause replaces an error that says only that ctx ended by the server's reason for that, if
-// it has one. So the client's own cancellation is told apart.
+// it has one. The client's own cancellation stays one.
 func withCause(ctx context.Context, err error) error {
 	isEnd := errors.Is(err, context.Canceled) || status.Code(err) == codes.Canceled
 	cause := context.Cause(ctx)

@@ -13,8 +13,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// proxy stands between the server and Redis. When cut is set it passes writes on, and
-// breaks the connection instead of passing their answer back.
+// proxy forwards between the server and Redis. While cut is set it forwards writes, and closes the
+// connection instead of forwarding their reply.
 type proxy struct {
 	addr string
 	cut  atomic.Bool
@@ -39,24 +39,24 @@ func startProxy(t *testing.T, target string) *proxy {
 				_ = client.Close()
 				continue
 			}
-			var doomed atomic.Bool // its next answer is not passed back
+			var doomed atomic.Bool // its next reply is not forwarded
 			conns.Go(func() {
-				pass(client, store, func(b []byte) bool {
+				forward(client, store, func(b []byte) bool {
 					if p.cut.Load() && (bytes.Contains(bytes.ToLower(b), []byte("eval")) || bytes.Contains(b, []byte("xadd"))) {
 						doomed.Store(true)
 					}
 					return true
 				})
 			})
-			conns.Go(func() { pass(store, client, func([]byte) bool { return !doomed.Load() }) })
+			conns.Go(func() { forward(store, client, func([]byte) bool { return !doomed.Load() }) })
 		}
 	})
 	t.Cleanup(func() { _ = listener.Close(); conns.Wait() })
 	return p
 }
 
-// pass copies until either side ends or look says no; then it closes the target.
-func pass(from, to net.Conn, look func([]byte) bool) {
+// forward copies until either side closes or look returns false; then it closes the target.
+func forward(from, to net.Conn, look func([]byte) bool) {
 	defer to.Close()
 	buffer := make([]byte, 64<<10)
 	for {
@@ -77,7 +77,7 @@ func TestLostReplyOfAWrite(t *testing.T) {
 		p := startProxy(t, e.Addr)
 		e.Addr = p.addr
 		b := setup(t, e)
-		// From here on Redis knows the scripts: an answer that is lost is not NOSCRIPT.
+		// Load the scripts first, so that a lost reply is not NOSCRIPT.
 		if _, err := b.queue.Publish(b.ctx, &argusv1.PublishRequest{Task: &argusv1.Task{JobId: "zeroth"}, RequestId: "zeroth"}); err != nil {
 			t.Fatal(err)
 		}
@@ -91,7 +91,7 @@ func TestLostReplyOfAWrite(t *testing.T) {
 		_, err := b.queue.Publish(b.ctx, &argusv1.PublishRequest{Task: &argusv1.Task{JobId: "unsafe"}})
 		w := wantError(t, err, codes.Unknown, argusv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN)
 		if w.retryable {
-			t.Error("told to retry what is not safe to retry")
+			t.Error("a publish without a request_id is retryable, though a retry may publish twice")
 		}
 		safe := &argusv1.PublishRequest{Task: &argusv1.Task{JobId: "safe"}, RequestId: "r"}
 		_, err = b.queue.Publish(b.ctx, safe)
@@ -102,23 +102,23 @@ func TestLostReplyOfAWrite(t *testing.T) {
 		p.cut.Store(false)
 
 		again, err := b.queue.Publish(b.ctx, safe)
-		// With shards it was the answer to the claim of its request id that got lost.
+		// With shards the lost reply is that of the request id's claim, before the publish.
 		if wasPublished := e.Shards == 0; err != nil || again.GetDeduplicated() != wasPublished {
-			t.Error("the safe repetition:", again, err)
+			t.Errorf("the retry with a request_id: %v, %v; want deduplicated: %v", again, err, wasPublished)
 		}
 		done, err := b.queue.Complete(b.ctx, complete)
 		if err != nil || !done.GetAlreadyCompleted() {
-			t.Error("the repeated Complete:", done, err)
+			t.Errorf("the retried Complete: %v, %v; want already_completed", done, err)
 		}
 		jobs := make(map[any]int)
 		for _, entry := range raw.XRange(b.ctx, b.key("argus_task_queue"), "-", "+").Val() {
 			jobs[entry.Values["job_id"]]++
 		}
 		if jobs["safe"] != 1 || jobs["unsafe"] != 1 {
-			t.Error("entries:", jobs)
+			t.Errorf("entries by job: %v, want one each of safe and unsafe", jobs)
 		}
 		if n := raw.XLen(b.ctx, b.key("argus_completion:first")).Val(); n != 1 {
-			t.Error(n, "results")
+			t.Errorf("%d results, want 1", n)
 		}
 	})
 }

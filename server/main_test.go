@@ -13,7 +13,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goredis.SetLogger(silent{}) // tests kill servers; the driver need not tell
+	goredis.SetLogger(silent{}) // tests kill servers; the driver would log that
 	code := redistest.Main(m)
 	if code == 0 {
 		if err := goleak.Find(); err != nil { // every goroutine has an owner that ended it

@@ -21,11 +21,11 @@ func TestPublishBatchInitialState(t *testing.T) {
 		}
 		state, err := b.state.GetAll(b.ctx, &argusv1.GetAllRequest{JobId: "b"})
 		if err != nil || state.GetFields()["x"] != "y" || state.GetStatus() != argusv1.JobStatus_JOB_STATUS_PENDING {
-			t.Error(state, err)
+			t.Errorf("state %v, %v; want PENDING with the initial fields", state, err)
 		}
 		_, err = b.queue.PublishBatch(b.ctx, &argusv1.PublishBatchRequest{Tasks: []*argusv1.Task{{JobId: "c"}, {JobId: "b"}}, InitialState: r.GetInitialState()})
 		if w := wantError(t, err, codes.AlreadyExists, argusv1.ErrorReason_ERROR_REASON_JOB_ALREADY_EXISTS); w.metadata["job_id"] != "b" {
-			t.Error(w)
+			t.Errorf("error %+v, want the job_id b", w)
 		}
 		r.InitialState.Ttl = durationpb.New(-time.Second)
 		_, err = b.queue.PublishBatch(b.ctx, r)

@@ -12,7 +12,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// Queues come in pages, and a new one beyond the bound is refused.
+// Queues are listed in pages. A new one above the limit is refused.
 func TestQueuePages(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, e redistest.Engine) {
@@ -38,7 +38,7 @@ func TestQueuePages(t *testing.T) {
 			}
 		}
 		if got := strings.Join(names, ", "); got != "argus_task_queue 0, q0 1, q1 1, q2 1, q3 1" {
-			t.Error(got)
+			t.Errorf("queues %s, want the default one and four with a task each", got)
 		}
 		_, err = b.admin.ListQueues(b.ctx, &argusv1.ListQueuesRequest{PageSize: 1001})
 		wantError(t, err, codes.InvalidArgument, argusv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT)

@@ -17,7 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// attacker is a client that speaks HTTP/2 frame by frame, and as badly as it likes.
+// rawClient is a client that writes HTTP/2 frame by frame. It may break every rule.
 type rawClient struct {
 	*http2.Framer
 	t    *testing.T
@@ -30,24 +30,24 @@ type rawClient struct {
 
 	mu    sync.Mutex
 	seen  seen
-	fresh chan struct{} // closed and made anew when something was seen
+	fresh chan struct{} // closed and replaced when a frame was read
 }
 
-// seen is what an attacker was answered.
+// seen is what a raw client has received.
 type seen struct {
-	begun    map[uint32]bool            // streams that were answered, if only with headers
+	begun    map[uint32]bool            // streams with a response, or a part of one
 	codes    map[uint32]codes.Code      // of calls that ended, by stream
 	resets   map[uint32]http2.ErrCode   // of streams that were reset without a status
 	data     map[uint32]int             // bytes
-	windows  map[uint32]int             // bytes that it may send beyond the first
-	goAway   string                     // why the server wants no more of it
+	windows  map[uint32]int             // bytes that the client may send beyond the initial window
+	goAway   string                     // the reason of the server's GOAWAY
 	ended    error                      // how the connection ended
-	settings map[http2.SettingID]uint32 // what the server asks for
-	pings    [][8]byte                  // that want an answer
+	settings map[http2.SettingID]uint32 // of the server
+	pings    [][8]byte                  // of the server
 	pongs    int                        // answers to pings
 }
 
-// dial connects without a word.
+// dial connects and sends nothing.
 func (b *bundle) dial(t *testing.T) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", b.addr)
@@ -60,7 +60,7 @@ func (b *bundle) dial(t *testing.T) net.Conn {
 	return conn
 }
 
-// attack connects, and shakes hands.
+// dialRaw connects and sends the preface and settings of HTTP/2.
 func (b *bundle) dialRaw(t *testing.T, settings ...http2.Setting) *rawClient {
 	t.Helper()
 	raw := &rawClient{t: t, b: b, conn: b.dial(t), next: 1, fresh: make(chan struct{})}
@@ -75,7 +75,7 @@ func (b *bundle) dialRaw(t *testing.T, settings ...http2.Setting) *rawClient {
 	return raw
 }
 
-// must is for what the server has to put up with.
+// must fails the test on an error of a write that the server must accept.
 func (raw *rawClient) must(_ int, err error) {
 	raw.t.Helper()
 	if err != nil {
@@ -83,8 +83,8 @@ func (raw *rawClient) must(_ int, err error) {
 	}
 }
 
-// listen has what the server sends read until the test's end. An attacker that does not
-// listen does not read at all.
+// readFrames reads what the server sends until the end of the test. Without it the client reads
+// nothing at all.
 func (raw *rawClient) readFrames() *rawClient {
 	done := make(chan struct{})
 	go func() {
@@ -112,7 +112,7 @@ func (raw *rawClient) note(frame http2.Frame, err error) {
 			}
 		}
 	case *http2.RSTStreamFrame:
-		if _, told := raw.seen.codes[f.StreamID]; !told {
+		if _, hasStatus := raw.seen.codes[f.StreamID]; !hasStatus {
 			raw.seen.resets[f.StreamID] = f.ErrCode
 		}
 	case *http2.DataFrame:
@@ -136,7 +136,7 @@ func (raw *rawClient) note(frame http2.Frame, err error) {
 	raw.fresh = make(chan struct{})
 }
 
-// await waits until the attacker has seen something.
+// await waits until enough was seen.
 func (raw *rawClient) await(what string, enough func(seen) bool) {
 	raw.t.Helper()
 	for {
@@ -153,24 +153,24 @@ func (raw *rawClient) await(what string, enough func(seen) bool) {
 		select {
 		case <-fresh:
 		case <-raw.b.ctx.Done():
-			raw.t.Fatal("not seen: ", what)
+			raw.t.Fatal("not received: ", what)
 		}
 	}
 }
 
-// awaitCode waits for how a call ends.
+// awaitCode waits for the end of a call and checks its status.
 func (raw *rawClient) awaitCode(stream uint32, want codes.Code) {
 	raw.t.Helper()
 	raw.await("the status of a call", func(s seen) bool {
-		code, told := s.codes[stream]
+		code, hasStatus := s.codes[stream]
 		if reset, isReset := s.resets[stream]; isReset {
 			raw.t.Errorf("stream %d was reset (%v), want %v", stream, reset, want)
 			return true
 		}
-		if told && code != want {
+		if hasStatus && code != want {
 			raw.t.Errorf("stream %d ended with %v, want %v", stream, code, want)
 		}
-		return told
+		return hasStatus
 	})
 }
 
@@ -193,7 +193,7 @@ func (raw *rawClient) open(method string, fields ...string) (stream uint32, err 
 	return stream, err
 }
 
-// headers encodes the headers of a call: those of each call, and pairs of more.
+// headers encodes the headers of a call, and further ones given as pairs.
 func (raw *rawClient) headers(method string, fields ...string) []byte {
 	raw.block.Reset()
 	fields = append([]string{":method", "POST", ":scheme", "http", ":path", method, ":authority", "x",
@@ -204,7 +204,7 @@ func (raw *rawClient) headers(method string, fields ...string) []byte {
 	return raw.block.Bytes()
 }
 
-// call sends a whole call, without more to follow.
+// call sends a whole unary request.
 func (raw *rawClient) call(method string, request proto.Message) uint32 {
 	raw.t.Helper()
 	stream, err := raw.open(method)
@@ -215,7 +215,7 @@ func (raw *rawClient) call(method string, request proto.Message) uint32 {
 	return stream
 }
 
-// writeAll writes a message in frames, and its end.
+// writeAll writes a message in frames and ends the stream.
 func (raw *rawClient) writeAll(stream uint32, message []byte) {
 	raw.t.Helper()
 	for len(message) > 16<<10 {
@@ -225,7 +225,7 @@ func (raw *rawClient) writeAll(stream uint32, message []byte) {
 	raw.must(0, raw.WriteData(stream, true, message))
 }
 
-// framed puts a message's head before data: its format, and the length it claims.
+// framed returns data behind a gRPC message header with a format and a length.
 func framed(format byte, length int, data []byte) []byte {
 	head := binary.BigEndian.AppendUint32([]byte{format}, uint32(length))
 	return append(head, data...)

@@ -25,9 +25,9 @@ func TestResponseTooLarge(t *testing.T) {
 		_, err := b.state.SetField(b.ctx, &argusv1.SetFieldRequest{JobId: "job", Field: "c", Value: mib})
 		wantError(t, err, codes.InvalidArgument, argusv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT)
 		if text := status.Convert(err).Message(); !strings.HasPrefix(text, "value: ") {
-			t.Error(text)
+			t.Errorf("message %q, want it to name the field value", text)
 		}
-		b.raw.HSet(b.ctx, b.key("job_state:job"), "c", mib, "d", mib) // a raw peer has no bound
+		b.raw.HSet(b.ctx, b.key("job_state:job"), "c", mib, "d", mib) // a raw peer has no limit
 		_, err = b.state.GetAll(b.ctx, &argusv1.GetAllRequest{JobId: "job"})
 		wantError(t, err, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_RESPONSE_TOO_LARGE)
 		if r, err := b.state.GetAll(b.ctx, &argusv1.GetAllRequest{JobId: "job", Fields: []string{"a", "b"}}); err != nil || len(r.GetFields()) != 2 {
@@ -36,7 +36,7 @@ func TestResponseTooLarge(t *testing.T) {
 		b.raw.XAdd(b.ctx, &goredis.XAddArgs{Stream: b.key("argus_completion:job"), Values: []any{"status", "completed", "x", strings.Repeat(mib, 5)}})
 		r, err := b.done.Await(b.ctx, &argusv1.AwaitRequest{JobId: "job"})
 		if err != nil || r.GetEvent().GetStatus() != completed || r.GetEvent().GetFields()["argus_truncated"] == "" {
-			t.Error("an event that no message can hold:", r, err)
+			t.Errorf("an event above the maximum message size: %v, %v; want it truncated", r, err)
 		}
 	})
 }

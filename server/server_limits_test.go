@@ -12,12 +12,12 @@ import (
 	"github.com/hikmaai-io/argus-queue/server"
 )
 
-// A client that comes while all places are taken is refused at once, in words, and not held up;
-// it is served as soon as one is free.
+// A client above the limit of connections is refused at once with a status, and served as soon
+// as another one leaves.
 func TestMaxConnections(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*server.Config){
-		"in all":           func(c *server.Config) { c.MaxConnections = 2 },
+		"in total":         func(c *server.Config) { c.MaxConnections = 2 },
 		"from one address": func(c *server.Config) { c.MaxConnectionsPerPeer = 2 },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -27,10 +27,10 @@ func TestMaxConnections(t *testing.T) {
 			first, second := b.dialRaw(t).readFrames(), b.dialRaw(t).readFrames()
 			second.awaitCode(second.call(listJobs, list), codes.OK)
 			_, err := b.state.List(b.ctx, list)
-			if told := wantError(t, err, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_SERVER_BUSY); !told.retryable {
-				t.Error("not retryable")
+			if w := wantError(t, err, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_SERVER_BUSY); !w.retryable {
+				t.Error("the error is not retryable")
 			}
-			for range 50 { // those that have a place are served
+			for range 50 { // connections within the limit are served
 				first.awaitCode(first.call(listJobs, list), codes.OK)
 			}
 			_ = second.conn.Close()
@@ -47,7 +47,7 @@ func TestMaxConnections(t *testing.T) {
 	}
 }
 
-// More calls than the server may have are refused, and those that are over make room.
+// Calls above the limit are refused. Calls that end make room.
 func TestMaxCalls(t *testing.T) {
 	t.Parallel()
 	b := setupWithoutTimeouts(t, func(c *server.Config) { c.MaxCalls = 3 })
@@ -62,8 +62,8 @@ func TestMaxCalls(t *testing.T) {
 	last := raw.call(watch, &argusv1.WatchRequest{JobId: "job"})
 	raw.await("the snapshot", func(s seen) bool { return s.data[last] > 0 })
 	_, err = b.state.List(b.ctx, &argusv1.ListRequest{})
-	if told := wantError(t, err, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_SERVER_BUSY); !told.retryable {
-		t.Error("not retryable")
+	if w := wantError(t, err, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_SERVER_BUSY); !w.retryable {
+		t.Error("the error is not retryable")
 	}
 	raw.must(0, raw.WriteRSTStream(stream, http2.ErrCodeCancel))
 	tick := time.NewTicker(5 * time.Millisecond)

@@ -18,7 +18,7 @@ func TestNackAndAck(t *testing.T) {
 		b := setup(t, e)
 		r, err := b.queue.PublishBatch(b.ctx, &argusv1.PublishBatchRequest{Tasks: []*argusv1.Task{{JobId: "a"}, {}}})
 		if err != nil || len(r.GetMessageIds()) != 2 || r.GetJobIds()[0] != "a" || r.GetJobIds()[1] == "" {
-			t.Fatal(r, err)
+			t.Fatalf("PublishBatch: %v, %v; want two messages and job ids", r, err)
 		}
 		first := b.readOne(t)
 		if _, err := b.queue.Nack(b.ctx, &argusv1.NackRequest{LeaseToken: first.GetLeaseToken(), Delay: durationpb.New(time.Millisecond), Reason: "later"}); err != nil {
@@ -26,7 +26,7 @@ func TestNackAndAck(t *testing.T) {
 		}
 		second, third := b.readOne(t), b.readOne(t)
 		if third.GetTask().GetJobId() != "a" || third.GetDeliveryAttempt() != 2 {
-			t.Error(third)
+			t.Errorf("third delivery %v, want the second attempt of a", third)
 		}
 		if _, err := b.queue.Nack(b.ctx, &argusv1.NackRequest{LeaseToken: third.GetLeaseToken(), DeadLetter: true}); err != nil {
 			t.Error(err)
@@ -38,12 +38,12 @@ func TestNackAndAck(t *testing.T) {
 		}
 		want := []argusv1.AckOutcome{argusv1.AckOutcome_ACK_OUTCOME_ACKED, argusv1.AckOutcome_ACK_OUTCOME_NOT_PENDING, argusv1.AckOutcome_ACK_OUTCOME_INVALID}
 		if diff := cmp.Diff(want, outcomes); err != nil || diff != "" || acks.GetResults()[0].GetMessageId() != second.GetMessageId() {
-			t.Error(acks, err, diff)
+			t.Errorf("Ack: %v, %v; outcomes differ: %s", acks, err, diff)
 		}
 		_, err = b.queue.Nack(b.ctx, &argusv1.NackRequest{LeaseToken: third.GetLeaseToken()})
 		w := wantError(t, err, codes.FailedPrecondition, argusv1.ErrorReason_ERROR_REASON_LEASE_LOST)
 		if w.metadata["job_id"] != "a" || w.metadata["message_id"] != third.GetMessageId() || w.metadata["queue"] != "argus_task_queue" {
-			t.Error("metadata", w.metadata)
+			t.Errorf("metadata %v, want the job, message and queue of the lease", w.metadata)
 		}
 	})
 }

@@ -21,7 +21,7 @@ import (
 
 const completed = argusv1.JobStatus_JOB_STATUS_COMPLETED
 
-// bundle is a server with its clients.
+// bundle is a server with its store and clients.
 type bundle struct {
 	ctx      context.Context
 	logs     *logs
@@ -37,7 +37,7 @@ type bundle struct {
 	shutdown func()
 }
 
-// logs keeps what a server logs.
+// logs keeps the output of a server's logger.
 type logs struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -55,8 +55,8 @@ func (l *logs) String() string {
 	return l.text.String()
 }
 
-// each runs a test on every engine, and on shards: on one, where all keys are under one
-// prefix, as the tests expect.
+// each runs a test on every engine, and on shards: a single one, so that all keys have one prefix,
+// as the tests expect.
 func each(t *testing.T, test func(t *testing.T, e redistest.Engine)) {
 	redistest.Each(t, test)
 	t.Run("shards", func(t *testing.T) {
@@ -131,7 +131,7 @@ func setupWithoutTimeouts(t *testing.T, change func(*server.Config)) *bundle {
 	})
 }
 
-// openBroker opens a broker on an engine.
+// openBroker returns a broker on an engine, and a function that closes it.
 func openBroker(t *testing.T, e redistest.Engine, config redis.BrokerConfig) (broker server.Broker, closeAll func()) {
 	t.Helper()
 	settings := redis.Config{Addr: e.Addr, Username: e.Username, Password: e.Password, Prefix: e.Prefix, ReadTimeout: redistest.Patience, WriteTimeout: redistest.Patience}
@@ -185,7 +185,7 @@ func (b *bundle) readOne(t *testing.T) *argusv1.Delivery {
 	t.Helper()
 	r, err := b.queue.Read(b.ctx, &argusv1.ReadRequest{Consumer: "w"})
 	if err != nil || len(r.GetDeliveries()) != 1 {
-		t.Fatal(r, err)
+		t.Fatalf("Read: %v, %v; want one task", r, err)
 	}
 	return r.GetDeliveries()[0]
 }

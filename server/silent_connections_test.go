@@ -15,7 +15,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/server"
 )
 
-// Whoever connects and does not speak HTTP/2 is cut off, and its place is free again.
+// A connection that does not speak HTTP/2 is closed, and no longer counts towards the limit.
 func TestSilentConnections(t *testing.T) {
 	t.Parallel()
 	openings := []string{"", http2.ClientPreface[:10], http2.ClientPreface, http2.ClientPreface + "\x00\x00\x06\x04\x00", "GET / HTTP/1.1\r\nHost: x\r\n\r\n"}
@@ -33,7 +33,7 @@ func TestSilentConnections(t *testing.T) {
 	}
 	for i, conn := range all {
 		if _, err := io.Copy(io.Discard, conn); err != nil && !isReset(err) {
-			t.Errorf("%q: %v", openings[i], err)
+			t.Errorf("after %q: %v, want the connection closed", openings[i], err)
 		}
 	}
 	b.witness(t)()
@@ -42,8 +42,7 @@ func TestSilentConnections(t *testing.T) {
 // isReset is true of a connection that the server closed without reading everything.
 func isReset(err error) bool { return strings.Contains(err.Error(), "connection reset") }
 
-// After the handshake, a client that stops in the middle of a frame is asked whether it is
-// still there, and can't answer.
+// A client that stops in the middle of a frame cannot answer a ping, and is disconnected.
 func TestHalfAFrame(t *testing.T) {
 	t.Parallel()
 	b := setupWithoutTimeouts(t, func(c *server.Config) {
@@ -58,7 +57,7 @@ func TestHalfAFrame(t *testing.T) {
 	stop()
 }
 
-// A connection without a call gives its place to someone who wants it.
+// A connection without a call is closed after a while, which makes room for another one.
 func TestIdleConnections(t *testing.T) {
 	t.Parallel()
 	b := setupWithoutTimeouts(t, func(c *server.Config) {
@@ -72,8 +71,8 @@ func TestIdleConnections(t *testing.T) {
 		all = append(all, raw)
 	}
 	for _, raw := range all {
-		ping := [8]byte{1, 6, 1, 8, 0, 3, 3, 9} // whose answer says that the GOAWAY has arrived
-		raw.await("a friendly end", func(s seen) bool { return s.goAway == "NO_ERROR max_idle" && slices.Contains(s.pings, ping) })
+		ping := [8]byte{1, 6, 1, 8, 0, 3, 3, 9} // its answer says that the GOAWAY has arrived
+		raw.await("a GOAWAY for the idle connection", func(s seen) bool { return s.goAway == "NO_ERROR max_idle" && slices.Contains(s.pings, ping) })
 		raw.must(0, raw.WritePing(true, ping))
 	}
 	for _, raw := range all {

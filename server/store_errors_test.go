@@ -20,20 +20,20 @@ func TestOutOfMemory(t *testing.T) {
 	keys := b.raw.DBSize(b.ctx).Val()
 	_, err := b.queue.Publish(b.ctx, &argusv1.PublishRequest{Task: &argusv1.Task{}, RequestId: "r", InitialState: &argusv1.InitialState{}})
 	if w := wantError(t, err, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_REDIS_OUT_OF_MEMORY); !w.retryable {
-		t.Error("not retryable")
+		t.Error("the error is not retryable")
 	}
 	_, err = b.state.SetField(b.ctx, &argusv1.SetFieldRequest{JobId: "job", Field: "a", Value: "b"})
 	wantError(t, err, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_REDIS_OUT_OF_MEMORY)
 	if n := b.raw.DBSize(b.ctx).Val(); n != keys {
-		t.Error(n, "keys; a refused write left something")
+		t.Errorf("%d keys after refused writes, want %d", n, keys)
 	}
-	// A full Redis can drain.
+	// A full Redis drains: results can be written.
 	if _, err := b.queue.Complete(b.ctx, &argusv1.CompleteRequest{LeaseToken: d.GetLeaseToken(), Status: completed}); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestWrongTypeIsTold(t *testing.T) {
+func TestKeysOfAnotherType(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e)
@@ -48,8 +48,7 @@ func TestWrongTypeIsTold(t *testing.T) {
 	})
 }
 
-// A permission that Redis's ACL withdraws is the operator's to grant: no error asks a caller to try
-// again.
+// Only the operator can grant a permission that Redis's ACL denies: the error is not retryable.
 func TestPermissionMissing(t *testing.T) {
 	t.Parallel()
 	b := setup(t, redistest.Own(t).Engine())
@@ -59,11 +58,11 @@ func TestPermissionMissing(t *testing.T) {
 	}
 	_, err := b.queue.Publish(b.ctx, &argusv1.PublishRequest{Task: &argusv1.Task{}})
 	if w := wantError(t, err, codes.Internal, argusv1.ErrorReason_ERROR_REASON_REDIS_PERMISSION_MISSING); w.retryable {
-		t.Error("a command: retryable")
+		t.Error("a command without permission is retryable")
 	}
 	_, err = b.state.SetField(b.ctx, &argusv1.SetFieldRequest{JobId: "job", Field: "a", Value: "b"})
 	if w := wantError(t, err, codes.Internal, argusv1.ErrorReason_ERROR_REASON_REDIS_PERMISSION_MISSING); w.retryable {
-		t.Error("a script: retryable")
+		t.Error("a script without permission is retryable")
 	}
 	b.awaitLog(t, "ACL of redis")
 }

@@ -30,16 +30,16 @@ func TestStreamFlood(t *testing.T) {
 	stop()
 	for stream, code := range raw.seen.resets {
 		if code != http2.ErrCodeRefusedStream || stream <= 2*guard.MaxStreams {
-			t.Errorf("stream %d: %v", stream, code)
+			t.Errorf("stream %d was reset with %v, want only streams above the limit refused", stream, code)
 		}
 	}
-	if told := raw.seen.settings[http2.SettingMaxConcurrentStreams]; told != guard.MaxStreams {
-		t.Error("clients are told that they may have", told, "streams")
+	if limit := raw.seen.settings[http2.SettingMaxConcurrentStreams]; limit != guard.MaxStreams {
+		t.Errorf("SETTINGS allow %d streams, want %d", limit, guard.MaxStreams)
 	}
 }
 
-// stubborn counts the calls of a method that run at once, and lets none of them end.
-type stubborn struct {
+// blockedCalls counts the concurrent calls of a method, and lets none of them end.
+type blockedCalls struct {
 	stats.Handler
 	method      string
 	end         chan struct{}
@@ -50,17 +50,17 @@ type stubborn struct {
 	most, total int
 }
 
-func (s *stubborn) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+func (s *blockedCalls) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
 
-func (s *stubborn) HandleConn(context.Context, stats.ConnStats) {}
+func (s *blockedCalls) HandleConn(context.Context, stats.ConnStats) {}
 
 type methodKey struct{}
 
-func (s *stubborn) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
+func (s *blockedCalls) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
 	return context.WithValue(ctx, methodKey{}, info.FullMethodName)
 }
 
-func (s *stubborn) HandleRPC(ctx context.Context, event stats.RPCStats) {
+func (s *blockedCalls) HandleRPC(ctx context.Context, event stats.RPCStats) {
 	if ctx.Value(methodKey{}) != s.method {
 		return
 	}
@@ -73,7 +73,7 @@ func (s *stubborn) HandleRPC(ctx context.Context, event stats.RPCStats) {
 	}
 }
 
-func (s *stubborn) add(n int) {
+func (s *blockedCalls) add(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.running += n
@@ -85,11 +85,11 @@ func (s *stubborn) add(n int) {
 	}
 }
 
-// CVE-2023-44487: a stream that is reset is not counted any more, but its handler may run
-// on, and the next one begins.
+// CVE-2023-44487: a stream that is reset no longer counts towards the limit, but its handler may
+// still run when the next one begins.
 func TestRapidResets(t *testing.T) {
 	t.Parallel()
-	calls := &stubborn{method: getField, end: make(chan struct{}), full: make(chan struct{}), enough: guard.MaxStreams}
+	calls := &blockedCalls{method: getField, end: make(chan struct{}), full: make(chan struct{}), enough: guard.MaxStreams}
 	b := setupServer(t, redistest.Embedded(t), redis.BrokerConfig{}, func(c *server.Config) { c.SetStats(calls) })
 	raw := b.dialRaw(t).readFrames()
 	const all = 3 * guard.MaxStreams
@@ -112,7 +112,7 @@ func TestRapidResets(t *testing.T) {
 	case <-b.ctx.Done():
 		t.Fatal("the handlers did not begin")
 	}
-	// Someone else's calls begin while the attacker's handlers stand.
+	// Calls of another client begin while the handlers of this one are blocked.
 	for range 20 {
 		if _, err := b.state.SetField(b.ctx, &argusv1.SetFieldRequest{JobId: "job", Field: "f", Value: "v"}); err != nil {
 			t.Error(err)
@@ -131,6 +131,6 @@ func TestRapidResets(t *testing.T) {
 	calls.mu.Lock()
 	defer calls.mu.Unlock()
 	if calls.most > guard.MaxStreams {
-		t.Errorf("%d handlers ran at once", calls.most)
+		t.Errorf("%d handlers ran concurrently, want at most %d", calls.most, guard.MaxStreams)
 	}
 }

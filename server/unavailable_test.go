@@ -13,7 +13,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-func TestRedisGoesAwayAndComesBack(t *testing.T) {
+func TestRedisStopsAndRestarts(t *testing.T) {
 	t.Parallel()
 	store := redistest.Own(t, "--appendonly", "yes", "--appendfsync", "always")
 	b := setup(t, store.Engine())
@@ -39,7 +39,7 @@ func TestRedisGoesAwayAndComesBack(t *testing.T) {
 	store.Kill()
 	_, err = b.queue.Publish(b.ctx, &argusv1.PublishRequest{Task: &argusv1.Task{}, RequestId: "r"})
 	if w := wantError(t, err, codes.Unavailable, argusv1.ErrorReason_ERROR_REASON_REDIS_UNAVAILABLE); !w.retryable {
-		t.Error("not retryable")
+		t.Error("the error is not retryable")
 	}
 	_, port, _ := net.SplitHostPort(store.Addr)
 	for _, leak := range []string{port, "dial", "EOF", "redis:", b.engine.Prefix} {
@@ -55,15 +55,15 @@ func TestRedisGoesAwayAndComesBack(t *testing.T) {
 	}
 	until(healthpb.HealthCheckResponse_SERVING)
 	if _, err := b.queue.Complete(b.ctx, &argusv1.CompleteRequest{LeaseToken: d.GetLeaseToken(), Status: completed}); err != nil {
-		t.Error("after the restart:", err)
+		t.Errorf("after the restart: %v, want no error", err)
 	}
 }
 
-// A Redis that is a replica, or still loads its data, is told as away, and is used again as
-// soon as it can be.
+// A Redis that is a replica, or still loads its data, is unavailable, and is used again as soon
+// as that ends.
 func TestReplicaAndLoading(t *testing.T) {
 	t.Parallel()
-	// What is loaded takes a while, and Redis answers meanwhile.
+	// Loading takes a while, and Redis answers during it.
 	own := redistest.Own(t, "--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024")
 	b := setup(t, own.Engine())
 	publish := func() error {
@@ -87,13 +87,13 @@ func TestReplicaAndLoading(t *testing.T) {
 	}
 	err := publish()
 	if w := wantError(t, err, codes.Unavailable, argusv1.ErrorReason_ERROR_REASON_REDIS_UNAVAILABLE); !w.retryable || strings.Contains(err.Error(), "READONLY") {
-		t.Error(w, err)
+		t.Errorf("error %+v (%v), want it retryable and without the text of Redis", w, err)
 	}
 	if err := b.raw.ReplicaOf(b.ctx, "NO", "ONE").Err(); err != nil {
 		t.Fatal(err)
 	}
 	if err := publish(); err != nil {
-		t.Error("after it is a master again:", err)
+		t.Errorf("after it is a master again: %v, want no error", err)
 	}
 	for i := range 300 {
 		b.raw.Set(b.ctx, b.key(strings.Repeat("x", 200)+string(rune('a'+i%26))+time.Now().String()), strings.Repeat("x", 500), 0)
@@ -110,12 +110,12 @@ func TestReplicaAndLoading(t *testing.T) {
 	})
 	err = publish()
 	if w := wantError(t, err, codes.Unavailable, argusv1.ErrorReason_ERROR_REASON_REDIS_UNAVAILABLE); !w.retryable || strings.Contains(err.Error(), "LOADING") {
-		t.Error(w, err)
+		t.Errorf("error %+v (%v), want it retryable and without the text of Redis", w, err)
 	}
 	if err := <-started; err != nil {
 		t.Fatal(err)
 	}
 	if err := publish(); err != nil {
-		t.Error("after it has loaded:", err)
+		t.Errorf("after it has loaded: %v, want no error", err)
 	}
 }

@@ -13,26 +13,26 @@ import (
 	"github.com/hikmaai-io/argus-queue/server"
 )
 
-// jam has the server write more than fits between the two.
-func (raw *rawClient) jam() {
+// fillSocket makes the server write more than the socket buffers hold.
+func (raw *rawClient) fillSocket() {
 	raw.t.Helper()
 	raw.must(0, raw.conn.(*net.TCPConn).SetReadBuffer(4<<10))
 	raw.must(0, raw.WriteWindowUpdate(0, 1<<30))
-	for range keeps {
+	for range unreadStates {
 		raw.call(getAll, &argusv1.GetAllRequest{JobId: "big"})
 	}
 }
 
 var open = http2.Setting{ID: http2.SettingInitialWindowSize, Val: math.MaxInt32}
 
-// A client that does not read from its socket, and goes on to ask for answers.
+// A client that does not read its socket, and keeps asking for responses, is disconnected.
 func TestConnectionThatIsNotRead(t *testing.T) {
 	t.Parallel()
 	b := setupWithoutTimeouts(t, func(c *server.Config) { c.Timeouts().Stall = time.Second })
 	b.writeLargeState(t)
 	stop := b.witness(t)
 	raw := b.dialRaw(t, open)
-	raw.jam()
+	raw.fillSocket()
 	var err error
 	for sent := 0; err == nil; sent += 9 {
 		if err = raw.WriteSettings(); sent > 64<<20 {

@@ -20,13 +20,13 @@ import (
 	"github.com/hikmaai-io/argus-queue/server/internal/guard"
 )
 
-// deaf is the window of a client that takes no data.
-var deaf = http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}
+// noWindow is the setting of a client that accepts no data.
+var noWindow = http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}
 
-// writeLargeState makes a job whose state is about 3 MiB.
+// writeLargeState creates a state of about 3 MiB, of the job big.
 func (b *bundle) writeLargeState(t *testing.T) {
 	t.Helper()
-	value := strings.Repeat("x", 1<<20-10) // with the names, as much as a state may have
+	value := strings.Repeat("x", 1<<20-10) // with the names, the maximum
 	for _, field := range []string{"a", "b", "c"} {
 		if _, err := b.state.SetField(b.ctx, &argusv1.SetFieldRequest{JobId: "big", Field: field, Value: value}); err != nil {
 			t.Fatal(err)
@@ -34,28 +34,27 @@ func (b *bundle) writeLargeState(t *testing.T) {
 	}
 }
 
-// keeps is how many states of 3 MiB a server keeps for a connection that does not take them: for
-// the last one it needs room for the largest answer.
-const keeps = (guard.MaxUnreadBytes - (4 << 20)) / (3 << 20)
+// unreadStates is how many responses of 3 MiB a connection may leave unread: the call of the last
+// one reserves room for the largest response.
+const unreadStates = (guard.MaxUnreadBytes - (4 << 20)) / (3 << 20)
 
-// A client that asks for much and takes nothing is refused what would be kept for it.
-func TestUnreadAnswers(t *testing.T) {
+// A client that reads nothing is refused further responses. Those that it resets or reads make room.
+func TestUnreadResponses(t *testing.T) {
 	t.Parallel()
 	b := setupWithoutTimeouts(t, func(c *server.Config) { c.SendTimeout = time.Second })
 	b.writeLargeState(t)
 	stop := b.witness(t)
-	raw := b.dialRaw(t, deaf).readFrames()
+	raw := b.dialRaw(t, noWindow).readFrames()
 	var waiting []uint32
-	for range keeps {
+	for range unreadStates {
 		stream := raw.call(getAll, &argusv1.GetAllRequest{JobId: "big"})
-		raw.await("the head of an answer", func(s seen) bool { return s.begun[stream] })
+		raw.await("the headers of a response", func(s seen) bool { return s.begun[stream] })
 		waiting = append(waiting, stream)
 	}
 	for range 2 {
 		raw.awaitCode(raw.call(getAll, &argusv1.GetAllRequest{JobId: "big"}), codes.ResourceExhausted)
 	}
 	b.awaitLog(t, `"reason":"SLOW_READER"`)
-	// What it gives up, and what it takes after all, makes room.
 	raw.must(0, raw.WriteRSTStream(waiting[0], http2.ErrCodeCancel))
 	raw.must(0, raw.WriteWindowUpdate(0, 1<<30))
 	for _, stream := range waiting[1:] {
@@ -63,13 +62,13 @@ func TestUnreadAnswers(t *testing.T) {
 		raw.awaitCode(stream, codes.OK)
 	}
 	raw.must(0, raw.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: math.MaxInt32}))
-	for range keeps {
+	for range unreadStates {
 		raw.awaitCode(raw.call(getAll, &argusv1.GetAllRequest{JobId: "big"}), codes.OK)
 	}
 	stop()
 }
 
-// The other streams than Watch; that one is in TestSlowReaderIsCutOff.
+// Streams that are not read end: Consume and WatchMany here, Watch in TestSlowReaderIsDisconnected.
 func TestStreamsThatAreNotRead(t *testing.T) {
 	t.Parallel()
 	b := setupWithoutTimeouts(t, func(c *server.Config) { c.SendTimeout = time.Second })
@@ -90,7 +89,7 @@ func TestStreamsThatAreNotRead(t *testing.T) {
 	}
 	start := &argusv1.ConsumeRequest{Request: &argusv1.ConsumeRequest_Start{Start: &argusv1.ConsumeStart{Consumer: "w", MaxOutstanding: 1}}}
 	more := &argusv1.ConsumeRequest{Request: &argusv1.ConsumeRequest_SetMaxOutstanding{SetMaxOutstanding: 8}}
-	raw := b.dialRaw(t, deaf).readFrames()
+	raw := b.dialRaw(t, noWindow).readFrames()
 	var streams []uint32
 	for _, c := range []struct {
 		method   string
@@ -99,7 +98,7 @@ func TestStreamsThatAreNotRead(t *testing.T) {
 		stream, err := raw.open(c.method)
 		raw.must(0, err)
 		for i, r := range c.requests {
-			if i > 0 { // else both are answered by one frame, which fits
+			if i > 0 { // otherwise one frame answers both, and fits
 				raw.await("the first frame", func(s seen) bool { return s.begun[stream] })
 			}
 			data, err := proto.Marshal(r)
@@ -109,7 +108,7 @@ func TestStreamsThatAreNotRead(t *testing.T) {
 		streams = append(streams, stream)
 		b.awaitLog(t, `"method":"`+c.method+`","code":"ResourceExhausted"`)
 	}
-	// Those that read after all get the status behind what was sent before it.
+	// A client that reads later gets what was sent before the status, and then the status.
 	raw.must(0, raw.WriteWindowUpdate(0, 1<<30))
 	for _, stream := range streams {
 		raw.must(0, raw.WriteWindowUpdate(stream, 1<<30))
@@ -118,7 +117,7 @@ func TestStreamsThatAreNotRead(t *testing.T) {
 	stop()
 }
 
-func TestSlowReaderIsCutOff(t *testing.T) {
+func TestSlowReaderIsDisconnected(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setupServer(t, e, redis.BrokerConfig{}, func(c *server.Config) { c.SendTimeout = 2 * time.Second })
@@ -136,7 +135,7 @@ func TestSlowReaderIsCutOff(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 9 { // the snapshot and all events: the other is not held up
+		for range 9 { // the snapshot and all events: a slow reader does not delay others
 			if _, err := other.Recv(); err != nil {
 				t.Fatal(err)
 			}
@@ -154,23 +153,23 @@ func TestSlowReaderIsCutOff(t *testing.T) {
 	})
 }
 
-// building is a store whose states are read only when the test says so.
-type building struct {
+// blockedStates is a store that blocks the reads of states until the test lets them proceed.
+type blockedStates struct {
 	server.Broker
 	begun, proceed chan struct{}
 }
 
-func (b building) State(ctx context.Context, job string, names []string) (redis.JobState, error) {
+func (b blockedStates) State(ctx context.Context, job string, names []string) (redis.JobState, error) {
 	b.begun <- struct{}{}
 	<-b.proceed
 	return b.Broker.State(ctx, job, names)
 }
 
-// Answers that a client asks for all at once are built only as they have room.
-func TestLargeAnswersAreNotBuiltAllAtOnce(t *testing.T) {
+// Of many concurrent calls with large responses, only as many run as have room for them.
+func TestLargeResponsesAreBuiltWithinTheBudget(t *testing.T) {
 	t.Parallel()
-	const calls, atOnce = 100, guard.MaxUnreadBytes / (4 << 20)
-	states := building{begun: make(chan struct{}, calls), proceed: make(chan struct{})}
+	const calls, concurrent = 100, guard.MaxUnreadBytes / (4 << 20)
+	states := blockedStates{begun: make(chan struct{}, calls), proceed: make(chan struct{})}
 	b := setupWithoutTimeouts(t, func(c *server.Config) { states.Broker, c.Broker = c.Broker, &states })
 	b.writeLargeState(t)
 	stop := b.witness(t)
@@ -180,13 +179,13 @@ func TestLargeAnswersAreNotBuiltAllAtOnce(t *testing.T) {
 	for range calls {
 		streams = append(streams, raw.call(getAll, &argusv1.GetAllRequest{JobId: "big"}))
 	}
-	for range atOnce {
+	for range concurrent {
 		<-states.begun
 	}
 	raw.must(0, raw.WritePing(false, [8]byte{}))
-	raw.await("the answer to a ping", func(s seen) bool { return s.pongs > 0 }) // so all calls have begun
+	raw.await("the answer to a ping", func(s seen) bool { return s.pongs > 0 }) // so all calls have started
 	if n := len(states.begun); n > 0 {
-		t.Errorf("%d answers more than there is room for are built", n)
+		t.Errorf("%d responses are built beyond the budget", n)
 	}
 	close(states.proceed)
 	for _, stream := range streams {

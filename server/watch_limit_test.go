@@ -11,8 +11,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/server"
 )
 
-// The streams of all clients together watch so many jobs and no more; jobs that are watched no
-// longer make room.
+// The jobs that all streams watch are bounded. Jobs that are removed or done make room.
 func TestMaxWatchedJobs(t *testing.T) {
 	t.Parallel()
 	b := setupServer(t, redistest.Embedded(t), redis.BrokerConfig{}, func(c *server.Config) { c.MaxWatchedJobs = 3 })
@@ -27,7 +26,7 @@ func TestMaxWatchedJobs(t *testing.T) {
 		}
 		for range snapshots {
 			if r, err := one.Recv(); err != nil || r.GetSnapshot() == nil {
-				t.Fatal(r, err)
+				t.Fatalf("received %v, %v; want a snapshot", r, err)
 			}
 		}
 	}
@@ -36,8 +35,8 @@ func TestMaxWatchedJobs(t *testing.T) {
 	refused := func() {
 		t.Helper()
 		err := b.watchError(&argusv1.WatchRequest{JobId: "d"})
-		if told := wantError(t, err, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_SERVER_BUSY); !told.retryable {
-			t.Error("not retryable")
+		if w := wantError(t, err, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_SERVER_BUSY); !w.retryable {
+			t.Error("the error is not retryable")
 		}
 		many, err := b.done.WatchMany(b.ctx)
 		if err != nil {
@@ -56,7 +55,7 @@ func TestMaxWatchedJobs(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r, err := watch.Recv(); err != nil || r.GetSnapshot() == nil {
-		t.Fatal(r, err)
+		t.Fatalf("received %v, %v; want the snapshot", r, err)
 	}
 	refused()
 	if _, err := b.done.Publish(b.ctx, &argusv1.CompletionPublishRequest{JobId: "d", Status: completed}); err != nil {

@@ -36,7 +36,7 @@ func TestWatchHeartbeatAndResume(t *testing.T) {
 		for i, want := range []string{"snapshot", "heartbeat", "heartbeat"} {
 			frame, err := watch.Recv()
 			if err != nil || frame.GetCursor() != running.GetCursor() {
-				t.Fatal(frame, err)
+				t.Fatalf("frame %d: %v, %v; want the cursor %s", i, frame, err, running.GetCursor())
 			}
 			if got := frame.ProtoReflect().WhichOneof(frame.ProtoReflect().Descriptor().Oneofs().Get(0)).Name(); string(got) != want {
 				t.Errorf("frame %d is a %s, want a %s", i, got, want)
@@ -46,7 +46,7 @@ func TestWatchHeartbeatAndResume(t *testing.T) {
 		err = b.watchError(&argusv1.WatchRequest{JobId: "job", AfterCursor: running.GetCursor()})
 		w := wantError(t, err, codes.OutOfRange, argusv1.ErrorReason_ERROR_REASON_CURSOR_EXPIRED)
 		if w.metadata["earliest_cursor"] != "0-0" || w.metadata["job_id"] != "job" {
-			t.Error("metadata", w.metadata)
+			t.Errorf("metadata %v, want the job_id and the earliest cursor", w.metadata)
 		}
 	})
 }

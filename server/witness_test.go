@@ -8,8 +8,8 @@ import (
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
 )
 
-// witness is a client that behaves well while others do not, and must be served: it goes
-// on until the returned function is called, and at least once after it was.
+// witness calls the server as a normal client while the test misbehaves. Every call must succeed,
+// until stop is called and once more after that.
 func (b *bundle) witness(t *testing.T) (stop func()) {
 	t.Helper()
 	serve := func(ctx context.Context) bool {
@@ -18,7 +18,7 @@ func (b *bundle) witness(t *testing.T) (stop func()) {
 			_, err = b.state.GetField(ctx, &argusv1.GetFieldRequest{JobId: "witness", Field: "f"})
 		}
 		if err != nil && ctx.Err() == nil {
-			t.Error("someone who behaves well was not served:", err)
+			t.Error("a normal client was not served:", err)
 		}
 		return err == nil
 	}
