@@ -5,38 +5,22 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/stats"
+
+	"github.com/hikmaai-io/argus-queue/server/internal/guard"
 )
 
-// What tests set beyond a Config's fields.
+// The settings of a Config that only tests change.
 
-func (c *Config) bear() *patience {
-	if c.patience == (patience{}) {
-		c.patience = defaultPatience
+// Timeouts returns the time-outs for a test to change.
+func (c *Config) Timeouts() *guard.Timeouts {
+	if c.timeouts == (guard.Timeouts{}) {
+		c.timeouts = guard.DefaultTimeouts()
 	}
-	return &c.patience
+	return &c.timeouts
 }
 
-func (c *Config) SetHandshake(d time.Duration) { c.bear().handshake = d }
-func (c *Config) SetRequest(d time.Duration)   { c.bear().request = d }
-func (c *Config) SetIdle(d time.Duration)      { c.bear().idle = d }
-func (c *Config) SetMinPing(d time.Duration)   { c.bear().minPing = d }
-func (c *Config) SetHeartbeat(d time.Duration) { c.bear().heartbeat = d }
-func (c *Config) SetStall(d time.Duration)     { c.bear().stall = d }
-func (c *Config) SetPings(after, timeout time.Duration) {
-	c.bear().pingAfter, c.bear().pingTimeout = after, timeout
-}
+// SetMinHeartbeat sets the shortest heartbeat interval of a client.
+func (c *Config) SetMinHeartbeat(d time.Duration) { c.minHeartbeat = d }
 
-// SetStats has a handler told of connections and calls.
+// SetStats adds a handler of the events of connections and calls.
 func (c *Config) SetStats(h stats.Handler) { c.options = append(c.options, grpc.StatsHandler(h)) }
-
-const (
-	MaxRequest = maxRequest
-	MaxStreams = maxStreams
-	MaxUnread  = maxUnread
-
-	StreamWindow  = streamWindow
-	MaxUnfinished = maxUnfinished
-)
-
-// MinPing is how often a client may ping.
-var MinPing = defaultPatience.minPing

@@ -15,11 +15,21 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis"
 )
 
+// StateStore is what the service JobState needs from the store.
+type StateStore interface {
+	InitState(ctx context.Context, r redis.InitRequest) (created bool, err error)
+	SetState(ctx context.Context, jobID string, fields map[string]string, token string) error
+	State(ctx context.Context, jobID string, names []string) (redis.JobState, error)
+	StateField(ctx context.Context, jobID, field string) (string, error)
+	DeleteState(ctx context.Context, jobID string) (bool, error)
+	ListJobs(ctx context.Context, after string, count int) (jobs []redis.JobSummary, next string, err error)
+}
+
 // jobState is the service JobState.
 type jobState struct {
 	argusv1.UnsafeJobStateServer
 
-	broker Broker
+	states StateStore
 }
 
 var conflicts = map[argusv1.OnConflict]redis.OnConflict{
@@ -38,7 +48,7 @@ func (j *jobState) Init(ctx context.Context, r *argusv1.InitRequest) (*argusv1.I
 	if !ok {
 		return nil, &redis.ArgumentError{Field: "on_conflict", Problem: "is unknown; use FAIL, KEEP or REPLACE"}
 	}
-	created, err := j.broker.InitState(ctx, redis.InitRequest{
+	created, err := j.states.InitState(ctx, redis.InitRequest{
 		JobID: r.GetJobId(), InitialState: redis.InitialState{Fields: r.GetFields(), TTL: ttl, Parts: r.GetParts()}, OnConflict: conflict,
 	})
 	if err != nil {
@@ -54,7 +64,7 @@ func (j *jobState) SetField(ctx context.Context, r *argusv1.SetFieldRequest) (*a
 	return &argusv1.SetFieldResponse{}, nil
 }
 
-// setOne writes one field; valueField is where the request has its value.
+// setOne writes one field. Errors about its value name valueField, the request's field.
 func (j *jobState) setOne(ctx context.Context, r interface {
 	GetJobId() string
 	GetField() string
@@ -64,7 +74,7 @@ func (j *jobState) setOne(ctx context.Context, r interface {
 	if err != nil {
 		return err
 	}
-	err = j.broker.SetState(ctx, r.GetJobId(), map[string]string{r.GetField(): value}, r.GetLeaseToken())
+	err = j.states.SetState(ctx, r.GetJobId(), map[string]string{r.GetField(): value}, r.GetLeaseToken())
 	var argument *redis.ArgumentError
 	if errors.As(err, &argument) && strings.HasPrefix(argument.Field, "fields") {
 		err = &redis.ArgumentError{Field: valueField, Problem: argument.Problem}
@@ -73,7 +83,7 @@ func (j *jobState) setOne(ctx context.Context, r interface {
 }
 
 func (j *jobState) SetFields(ctx context.Context, r *argusv1.SetFieldsRequest) (*argusv1.SetFieldsResponse, error) {
-	if err := j.broker.SetState(ctx, r.GetJobId(), r.GetFields(), r.GetLeaseToken()); err != nil {
+	if err := j.states.SetState(ctx, r.GetJobId(), r.GetFields(), r.GetLeaseToken()); err != nil {
 		return nil, err
 	}
 	return &argusv1.SetFieldsResponse{}, nil
@@ -90,7 +100,7 @@ func (j *jobState) SetJSON(ctx context.Context, r *argusv1.SetJSONRequest) (*arg
 	return &argusv1.SetJSONResponse{}, nil
 }
 
-// jsonInput is the JSON text that SetJSON stores.
+// jsonInput returns the JSON text to store.
 func jsonInput(r *argusv1.SetJSONRequest) (string, error) {
 	switch input := r.GetInput().(type) {
 	case *argusv1.SetJSONRequest_Json:
@@ -103,7 +113,7 @@ func jsonInput(r *argusv1.SetJSONRequest) (string, error) {
 		if err != nil {
 			return "", &redis.ArgumentError{Field: "value", Problem: "can't be written as JSON; NaN and infinities can't"}
 		}
-		var compact bytes.Buffer // protojson varies its white space on purpose
+		var compact bytes.Buffer // protojson varies its white space deliberately
 		if err := json.Compact(&compact, text); err != nil {
 			return "", err
 		}
@@ -113,7 +123,7 @@ func jsonInput(r *argusv1.SetJSONRequest) (string, error) {
 }
 
 func (j *jobState) GetAll(ctx context.Context, r *argusv1.GetAllRequest) (*argusv1.GetAllResponse, error) {
-	state, err := j.broker.State(ctx, r.GetJobId(), r.GetFields())
+	state, err := j.states.State(ctx, r.GetJobId(), r.GetFields())
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +139,7 @@ func (j *jobState) GetField(ctx context.Context, r *argusv1.GetFieldRequest) (*a
 	if r.GetField() == "" {
 		return nil, missing("field")
 	}
-	value, err := j.broker.StateField(ctx, r.GetJobId(), r.GetField())
+	value, err := j.states.StateField(ctx, r.GetJobId(), r.GetField())
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +150,7 @@ func (j *jobState) GetField(ctx context.Context, r *argusv1.GetFieldRequest) (*a
 }
 
 func (j *jobState) Delete(ctx context.Context, r *argusv1.DeleteRequest) (*argusv1.DeleteResponse, error) {
-	deleted, err := j.broker.DeleteState(ctx, r.GetJobId())
+	deleted, err := j.states.DeleteState(ctx, r.GetJobId())
 	if err != nil {
 		return nil, err
 	}
@@ -152,14 +162,14 @@ func (j *jobState) List(ctx context.Context, r *argusv1.ListRequest) (*argusv1.L
 	if err != nil {
 		return nil, err
 	}
-	jobs, next, err := j.broker.ListJobs(ctx, r.GetPageToken(), size)
+	jobs, next, err := j.states.ListJobs(ctx, r.GetPageToken(), size)
 	if err != nil {
 		return nil, err
 	}
 	response := &argusv1.ListResponse{NextPageToken: next}
 	for _, job := range jobs {
 		if !utf8.ValidString(job.JobID) {
-			continue // a raw peer's key that no call can name
+			continue // written by a raw peer; no call can name this job
 		}
 		response.Jobs = append(response.Jobs, &argusv1.JobSummary{
 			JobId: job.JobID, Status: toStatusEnum(job.Status), StatusText: valid(string(job.Status)),

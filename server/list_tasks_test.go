@@ -13,7 +13,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// listTasks lists all tasks of a place, page by page.
+// listTasks lists all tasks in a place, page by page.
 func (b *bundle) listTasks(t *testing.T, r *argusv1.ListTasksRequest) (all []*argusv1.TaskInfo, pages int) {
 	t.Helper()
 	for {
@@ -22,7 +22,7 @@ func (b *bundle) listTasks(t *testing.T, r *argusv1.ListTasksRequest) (all []*ar
 			t.Fatal(err)
 		}
 		if size := proto.Size(page); size > 4<<20 {
-			t.Fatalf("a page has %d bytes", size)
+			t.Fatalf("a page has %d bytes, want 4 MiB at most", size)
 		}
 		all, pages = append(all, page.GetTasks()...), pages+1
 		if r.PageToken = page.GetNextPageToken(); r.PageToken == "" {
@@ -55,7 +55,7 @@ func TestListTasks(t *testing.T) {
 			for _, task := range tasks {
 				jobs = append(jobs, task.GetJobId())
 				if task.GetPlace() != place || task.GetQueue() != "argus_task_queue" || task.GetMessageId() == "" {
-					t.Error(task)
+					t.Errorf("task %v, want its place, queue and message id", task)
 				}
 			}
 			if got := strings.Join(jobs, " "); got != want {
@@ -72,7 +72,7 @@ func TestListTasks(t *testing.T) {
 				jobs++
 				isDone := job.GetStatus() == argusv1.JobStatus_JOB_STATUS_COMPLETED || job.GetStatus() == argusv1.JobStatus_JOB_STATUS_FAILED
 				if isDone != (job.GetCompletedAt() != nil) {
-					t.Error(job)
+					t.Errorf("job %v, want a completion time exactly if it is done", job)
 				}
 			}
 			if r.PageToken = list.GetNextPageToken(); r.PageToken == "" {
@@ -83,21 +83,21 @@ func TestListTasks(t *testing.T) {
 			t.Error("no jobs")
 		}
 		_, err = b.admin.ListTasks(b.ctx, &argusv1.ListTasksRequest{})
-		expect(t, err, codes.InvalidArgument, argusv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT)
+		wantError(t, err, codes.InvalidArgument, argusv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT)
 		_, err = b.admin.ListTasks(b.ctx, &argusv1.ListTasksRequest{Place: argusv1.TaskPlace_TASK_PLACE_DEAD, PageToken: "x"})
-		expect(t, err, codes.InvalidArgument, argusv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT)
+		wantError(t, err, codes.InvalidArgument, argusv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT)
 		_, err = b.admin.ListTasks(b.ctx, &argusv1.ListTasksRequest{Queue: "none", Place: argusv1.TaskPlace_TASK_PLACE_DEAD})
-		expect(t, err, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_QUEUE_NOT_FOUND)
+		wantError(t, err, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_QUEUE_NOT_FOUND)
 	})
 }
 
-// A page fits into a message, whatever the reasons and names of the tasks.
+// A page stays within the maximum message size, however long the reasons and names of its tasks.
 func TestListTasksFitsAMessage(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e)
 		pipe := b.raw.Pipeline()
-		const n = 700 // of twice as many bytes as a message can hold, when they are cut off
+		const n = 700 // twice the maximum message size, after truncation
 		for i := range n {
 			pipe.XAdd(b.ctx, &goredis.XAddArgs{Stream: b.key("argus_dead:argus_task_queue"), Values: []any{"job_id", fmt.Sprint("job-", i),
 				"argus_reason", strings.Repeat("é", 3<<10), "argus_cause", strings.Repeat("c", 8<<10), "argus_group", "\xff"}})
@@ -107,7 +107,7 @@ func TestListTasksFitsAMessage(t *testing.T) {
 		}
 		tasks, pages := b.listTasks(t, &argusv1.ListTasksRequest{Place: argusv1.TaskPlace_TASK_PLACE_DEAD, PageSize: 1000})
 		if len(tasks) != n || pages < 2 {
-			t.Errorf("%d tasks in %d pages", len(tasks), pages)
+			t.Errorf("%d tasks on %d pages, want %d on several", len(tasks), pages, n)
 		}
 	})
 }

@@ -12,58 +12,38 @@ import (
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
 	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/server/internal/guard"
 )
 
-// Bounds of a WatchMany.
+// Limits of a WatchMany stream.
 const (
-	maxWatchAdd  = 10_000
-	maxWatchJobs = 500_000
+	maxWatchAdd  = 10_000  // jobs that one request adds
+	maxWatchJobs = 500_000 // jobs that the stream watches
 )
 
-// watchMany is one WatchMany stream. One goroutine receives, one sends; the watches belong
-// to the one that sends.
-type watchMany struct {
-	server   *Server
+// watchManyStream is one WatchMany stream. One goroutine receives; the handler's sends and owns
+// the watches.
+type watchManyStream struct {
+	service  *completion
 	stream   grpc.BidiStreamingServer[argusv1.WatchManyRequest, argusv1.WatchManyResponse]
 	watches  *redis.Watches
-	interval time.Duration
-	counted  int // of the server's watched jobs
+	interval time.Duration // between heartbeats
+	counted  int           // the stream's part of the watched jobs
 }
 
 func (c *completion) WatchMany(stream grpc.BidiStreamingServer[argusv1.WatchManyRequest, argusv1.WatchManyResponse]) error {
-	w := &watchMany{server: c.server, stream: stream, watches: c.broker.Watches(), interval: defaultHeartbeat}
+	w := &watchManyStream{service: c, stream: stream, watches: c.events.Watches(), interval: defaultHeartbeat}
 	defer w.watches.Close()
-	defer func() { w.server.watchedJobs.Add(-int64(w.counted)) }()
+	defer func() { c.watchedJobs.remove(w.counted) }()
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
-	requests, ended := received(ctx, stream.Recv)
-	return w.run(ctx, requests, ended)
+	requests, ended := receive(ctx, stream.Recv)
+	return w.serve(ctx, requests, ended)
 }
 
-// received receives a stream's requests in the background, until ctx ends or there are no
-// more: then the other channel has the reason. It ends with the stream, which is as soon
-// as its handler returns.
-func received[T any](ctx context.Context, recv func() (T, error)) (<-chan T, <-chan error) {
-	requests, ended := make(chan T), make(chan error, 1)
-	go func() {
-		for {
-			r, err := recv()
-			if err != nil {
-				ended <- err
-				return
-			}
-			select {
-			case requests <- r:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return requests, ended
-}
-
-// run serves the stream until its client has said all and got all.
-func (w *watchMany) run(ctx context.Context, requests <-chan *argusv1.WatchManyRequest, ended <-chan error) error {
+// serve sends frames and applies requests until the client has half-closed and every watched job
+// is done.
+func (w *watchManyStream) serve(ctx context.Context, requests <-chan *argusv1.WatchManyRequest, ended <-chan error) error {
 	beat := time.NewTimer(w.interval)
 	defer beat.Stop()
 	for {
@@ -71,7 +51,7 @@ func (w *watchMany) run(ctx context.Context, requests <-chan *argusv1.WatchManyR
 		if err != nil {
 			return err
 		}
-		w.discount()
+		w.uncountDone()
 		if frame != nil {
 			if err := w.stream.Send(toManyFrame(frame)); err != nil {
 				return err
@@ -95,8 +75,7 @@ func (w *watchMany) run(ctx context.Context, requests <-chan *argusv1.WatchManyR
 			ended = nil
 		case <-w.watches.Mail():
 		case <-beat.C:
-			err := w.stream.Send(&argusv1.WatchManyResponse{Frame: &argusv1.WatchManyResponse_Heartbeat{Heartbeat: &argusv1.Heartbeat{}}})
-			if err != nil {
+			if err := w.sendHeartbeat(); err != nil {
 				return err
 			}
 			beat.Reset(w.interval)
@@ -106,29 +85,33 @@ func (w *watchMany) run(ctx context.Context, requests <-chan *argusv1.WatchManyR
 	}
 }
 
-// apply does what a request asks for.
-func (w *watchMany) apply(r *argusv1.WatchManyRequest) error {
+func (w *watchManyStream) sendHeartbeat() error {
+	return w.stream.Send(&argusv1.WatchManyResponse{Frame: &argusv1.WatchManyResponse_Heartbeat{Heartbeat: &argusv1.Heartbeat{}}})
+}
+
+// apply changes the set of watched jobs. Removals come first, so that they make room.
+func (w *watchManyStream) apply(r *argusv1.WatchManyRequest) error {
 	if len(r.GetAdd()) > maxWatchAdd {
 		return &redis.ArgumentError{Field: "add", Problem: fmt.Sprintf("has %d entries, at most %d are allowed; send several requests", len(r.GetAdd()), maxWatchAdd)}
 	}
 	if r.GetHeartbeatInterval() != nil {
 		var err error
-		if w.interval, err = w.server.heartbeat(r.GetHeartbeatInterval()); err != nil {
+		if w.interval, err = w.service.waits.heartbeat(r.GetHeartbeatInterval()); err != nil {
 			return err
 		}
 	}
 	for _, job := range r.GetRemove() {
 		w.watches.Remove(job)
 	}
-	w.discount()
-	if !w.server.watch(len(r.GetAdd())) {
-		return errBusy
+	w.uncountDone()
+	if !w.service.watchedJobs.add(len(r.GetAdd())) {
+		return guard.ErrBusy
 	}
 	w.counted += len(r.GetAdd())
 	for i, job := range r.GetAdd() {
 		err := w.watches.Add(job.GetJobId(), redis.WatchOptions{After: job.GetAfterCursor(), State: job.GetIncludeState()})
 		if err != nil {
-			return inList(fmt.Sprintf("add[%d].", i), err)
+			return prefixFields(fmt.Sprintf("add[%d].", i), err)
 		}
 	}
 	if w.watches.Len() > maxWatchJobs {
@@ -137,35 +120,12 @@ func (w *watchMany) apply(r *argusv1.WatchManyRequest) error {
 	return nil
 }
 
-// discount counts jobs no more that are not watched any more.
-func (w *watchMany) discount() {
-	if gone := w.counted - w.watches.Len(); gone != 0 {
-		w.counted -= gone
-		w.server.watchedJobs.Add(-int64(gone))
+// uncountDone stops counting jobs that are done, removed or were added twice.
+func (w *watchManyStream) uncountDone() {
+	if n := w.counted - w.watches.Len(); n != 0 {
+		w.counted -= n
+		w.service.watchedJobs.remove(n)
 	}
-}
-
-// watch counts n jobs more that are watched; false when those are too many.
-func (s *Server) watch(n int) bool {
-	if s.watchedJobs.Add(int64(n)) > int64(s.config.MaxWatchedJobs) {
-		s.watchedJobs.Add(-int64(n))
-		return false
-	}
-	return true
-}
-
-// inList puts the place in a list in front of the fields of bad arguments. Other errors
-// stay as they are.
-func inList(place string, err error) error {
-	var arguments []*redis.ArgumentError
-	if collect(err, &arguments); len(arguments) == 0 {
-		return err
-	}
-	errs := make([]error, len(arguments))
-	for i, a := range arguments {
-		errs[i] = &redis.ArgumentError{Field: place + a.Field, Problem: a.Problem}
-	}
-	return errors.Join(errs...)
 }
 
 func toManyFrame(frame *redis.Frame) *argusv1.WatchManyResponse {
@@ -178,14 +138,17 @@ func toManyFrame(frame *redis.Frame) *argusv1.WatchManyResponse {
 	case frame.State != nil:
 		response.Frame = &argusv1.WatchManyResponse_StateChange{StateChange: toStateChange(frame.State)}
 	default:
-		s := toStatus(frame.Err, subject{jobID: frame.JobID})
-		failure := &argusv1.WatchFailure{Message: status.Convert(s).Message(),
-			Reason: argusv1.ErrorReason(argusv1.ErrorReason_value["ERROR_REASON_"+reasonOf(s)])}
-		var expired *redis.CursorExpiredError
-		if errors.As(frame.Err, &expired) {
-			failure.EarliestCursor = expired.Earliest
-		}
-		response.Frame = &argusv1.WatchManyResponse_Failure{Failure: failure}
+		response.Frame = &argusv1.WatchManyResponse_Failure{Failure: toWatchFailure(frame)}
 	}
 	return response
+}
+
+func toWatchFailure(frame *redis.Frame) *argusv1.WatchFailure {
+	s := toStatus(frame.Err, subject{jobID: frame.JobID})
+	failure := &argusv1.WatchFailure{Message: status.Convert(s).Message(), Reason: reasonEnum(s)}
+	var expired *redis.CursorExpiredError
+	if errors.As(frame.Err, &expired) {
+		failure.EarliestCursor = expired.Earliest
+	}
+	return failure
 }

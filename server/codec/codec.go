@@ -1,7 +1,6 @@
-// Package codec is a faster way to read and write the messages of a task's life than
-// the one that gRPC brings along: generated code without reflection (vtprotobuf), and
-// strings that share a request's memory. On the wire nothing differs. The server uses
-// it; a client in Go can, too:
+// Package codec encodes and decodes the messages of a task's life faster than gRPC's standard
+// codec: by generated code without reflection (vtprotobuf), and with strings that share a
+// request's memory. The wire format is the same. The server uses it; a client in Go can, too:
 //
 //	grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec.New()))
 package codec
@@ -17,12 +16,12 @@ import (
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
 )
 
-// New makes the codec. Its name is that of the standard one.
+// New returns the codec. Its name is that of the standard one, which it replaces.
 func New() encoding.CodecV2 { return fast{encoding.GetCodecV2(standard.Name)} }
 
 type fast struct{ encoding.CodecV2 }
 
-// generated is what vtprotobuf makes of a message.
+// generated are the methods that vtprotobuf generates for a message.
 type generated interface {
 	SizeVT() int
 	MarshalToSizedBufferVT([]byte) (int, error)
@@ -56,7 +55,7 @@ func (c fast) Unmarshal(data mem.BufferSlice, v any) error {
 	if !ok || !isFast(v) {
 		return c.CodecV2.Unmarshal(data, v)
 	}
-	// The message's strings stay in this copy.
+	// The message's strings refer to this copy.
 	if err := m.UnmarshalVTUnsafe(data.Materialize()); err != nil {
 		return err
 	}
@@ -66,8 +65,8 @@ func (c fast) Unmarshal(data mem.BufferSlice, v any) error {
 	return nil
 }
 
-// isFast is true of the messages that are not left to the standard codec: frequent ones,
-// of whose requests isText knows all strings.
+// isFast is true of the messages that this codec handles itself: frequent ones. isText must know
+// every string of the requests among them.
 func isFast(v any) bool {
 	switch v.(type) {
 	case *argusv1.PublishRequest, *argusv1.PublishBatchRequest, *argusv1.ReadRequest, *argusv1.ConsumeRequest,
@@ -79,7 +78,7 @@ func isFast(v any) bool {
 	return false
 }
 
-// isText checks what the generated code does not: that the strings of a request are UTF-8.
+// isText reports whether the strings of a request are UTF-8, which the generated code does not check.
 func isText(v any) bool {
 	switch m := v.(type) {
 	case *argusv1.PublishRequest:

@@ -16,7 +16,7 @@ import (
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
 )
 
-// messages are all of the contract's.
+// messages are all messages of the contract.
 func messages() []proto.Message {
 	var all []proto.Message
 	for _, file := range []protoreflect.FileDescriptor{argusv1.File_argus_v1_task_queue_proto, argusv1.File_argus_v1_completion_proto, argusv1.File_argus_v1_admin_proto} {
@@ -28,15 +28,14 @@ func messages() []proto.Message {
 	return all
 }
 
-// requests are those that clients write.
+// requests are the messages that clients send.
 func requests() []proto.Message {
 	return slices.DeleteFunc(messages(), func(m proto.Message) bool {
 		return !strings.HasSuffix(string(m.ProtoReflect().Descriptor().Name()), "Request")
 	})
 }
 
-// fill sets every field of a message, strings to text. Of a oneof it sets the member with
-// the number choice.
+// fill sets every field of a message, strings to text. Of a oneof it sets member number choice.
 func fill(m protoreflect.Message, text string, choice, depth int) {
 	if depth > 4 {
 		return
@@ -84,7 +83,7 @@ func fill(m protoreflect.Message, text string, choice, depth int) {
 	}
 }
 
-// Both codecs write and read the same.
+// Both codecs encode and decode the same.
 func TestSameAsStandard(t *testing.T) {
 	t.Parallel()
 	ours, theirs := New(), encoding.GetCodecV2(standard.Name)
@@ -113,7 +112,7 @@ func TestSameAsStandard(t *testing.T) {
 	}
 }
 
-// Of each string of a request, bytes that are no UTF-8 are refused, wherever it is.
+// A string that is not UTF-8 is refused in every place of a request.
 func TestText(t *testing.T) {
 	t.Parallel()
 	ours, theirs := New(), encoding.GetCodecV2(standard.Name)
@@ -128,7 +127,7 @@ func TestText(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for at := 0; ; at++ { // each mark in its turn
+			for at := 0; ; at++ { // one place after the other
 				i := bytes.Index(whole[at:], []byte(mark))
 				if i < 0 {
 					break
@@ -151,7 +150,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-// Garbage is an error, or a message whose strings are text.
+// Arbitrary bytes are an error, or a message whose strings are UTF-8.
 func FuzzUnmarshal(f *testing.F) {
 	for _, m := range requests() {
 		fill(m.ProtoReflect(), "text", 3, 0)
