@@ -18,9 +18,6 @@ const (
 	argusBatched = "Argus, batched and streaming"
 	argusMixed   = "Argus, unary Publish, streaming workers"
 	argusUnary   = "Argus, all unary"
-
-	// callers is how many goroutines make unary calls at a time.
-	callers = 64
 )
 
 func (b *bench) argus() []*contender {
@@ -55,7 +52,7 @@ func completion(d *argusv1.Delivery) *argusv1.CompleteRequest {
 	return &argusv1.CompleteRequest{LeaseToken: d.GetLeaseToken(), Status: argusv1.JobStatus_JOB_STATUS_COMPLETED, Fields: resultFields}
 }
 
-// batchedLives publishes in batches, and works on streams that complete in batches.
+// batchedLives publishes in batches; workers complete in batches on their streams.
 func (b *bench) batchedLives(ctx context.Context, n int) error {
 	var all errgroup.Group
 	all.Go(func() error {
@@ -76,7 +73,7 @@ func (b *bench) batchedLives(ctx context.Context, n int) error {
 	return all.Wait()
 }
 
-// work completes n tasks on streams.
+// work completes n tasks on Consume streams, one per lane.
 func (b *bench) work(ctx context.Context, n int) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -141,7 +138,7 @@ func (b *bench) work(ctx context.Context, n int) error {
 	}
 }
 
-// publishUnary publishes n tasks by a call each.
+// publishUnary publishes n tasks, each in a call of its own.
 func (b *bench) publishUnary(ctx context.Context, n int) error {
 	var all errgroup.Group
 	for c := range callers {
@@ -164,7 +161,7 @@ func (b *bench) mixedLives(ctx context.Context, n int) error {
 	return all.Wait()
 }
 
-// unaryLives makes a call for each step of each task.
+// unaryLives makes one call per step of each task.
 func (b *bench) unaryLives(ctx context.Context, n int) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -197,7 +194,7 @@ func (b *bench) unaryLives(ctx context.Context, n int) error {
 	return all.Wait()
 }
 
-// argusIdle publishes by calls; a worker has a stream.
+// argusIdle publishes by unary calls to a worker on a stream.
 func (b *bench) argusIdle(ctx context.Context, n int) (*rig.Latencies, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -1,7 +1,7 @@
 // Command shards measures how the work of one deployment spreads over the masters of a Redis
-// Cluster: whole lives of tasks over clusters of several sizes, in turns. What a deployment
-// can do is bounded by its busiest master, so that one's processor time for a task is what
-// matters; it does not depend on how many cores this machine has. See docs/performance.md.
+// Cluster: whole lives of tasks on clusters of several sizes, in turn. The busiest master bounds
+// the throughput of a deployment, so the result is that master's processor time per task. It
+// does not depend on the number of cores of this machine. See docs/performance.md.
 package main
 
 import (
@@ -25,40 +25,42 @@ import (
 )
 
 var (
-	sizes  = flag.String("masters", "1,3,6", "how many masters the clusters have")
-	shards = flag.Int("shards", 32, "how many shards the jobs are spread over")
-	tasks  = flag.Int("tasks", 20000, "how many tasks live in each round")
-	rounds = flag.Int("rounds", 5, "how many rounds")
+	sizes  = flag.String("masters", "1,3,6", "numbers of masters, one cluster for each")
+	shards = flag.Int("shards", 32, "number of shards")
+	tasks  = flag.Int("tasks", 20000, "number of tasks in each round")
+	rounds = flag.Int("rounds", 5, "number of rounds")
 )
 
 const (
-	batch = 50
-	lanes = 4
+	batch = 50 // tasks in one call
+	lanes = 4  // producers, and workers
 )
 
-// deployment is a cluster and the shards on it.
+// deployment is a cluster, the shards on it, and the results of each round.
 type deployment struct {
 	cluster *rig.Cluster
 	shards  *redis.Shards
 	rates   []float64
-	// busiest and whole are the processor time of the busiest master and of all of them, in
-	// µs for each task.
-	busiest, whole []float64
+	// busiest and total are the processor time of the busiest master and of all masters
+	// together, in µs per task.
+	busiest, total []float64
 }
 
 func main() {
 	log.SetFlags(0)
 	flag.Parse()
-	goredis.SetLogger(quiet{}) // errors are returned
+	goredis.SetLogger(discard{}) // errors are returned
 	if err := run(context.Background()); err != nil {
 		log.Fatal(err)
 	}
 }
 
-type quiet struct{}
+// discard is a logger without output.
+type discard struct{}
 
-func (quiet) Printf(context.Context, string, ...any) {}
+func (discard) Printf(context.Context, string, ...any) {}
 
+// run measures all deployments, round by round, and prints the table.
 func run(ctx context.Context) error {
 	var all []*deployment
 	for _, n := range rig.Numbers(*sizes) {
@@ -76,18 +78,19 @@ func run(ctx context.Context) error {
 			}
 		}
 	}
-	table := rig.NewTable("masters", "tasks/s here", "all masters, µs a task", "the busiest, µs a task", "least, most", "a master's share of one's work")
+	table := rig.NewTable("masters", "tasks/s here", "all masters, µs/task", "busiest master, µs/task", "min, max", "busiest, relative to the first row")
 	table.Quiet = true
 	for _, d := range all {
 		slices.Sort(d.busiest)
 		busiest := rig.Median(d.busiest)
-		table.Row(fmt.Sprint(d.cluster.Size()), fmt.Sprintf("%.0f", rig.Median(d.rates)), fmt.Sprintf("%.1f", rig.Median(d.whole)), fmt.Sprintf("%.1f", busiest),
+		table.Row(fmt.Sprint(d.cluster.Size()), fmt.Sprintf("%.0f", rig.Median(d.rates)), fmt.Sprintf("%.1f", rig.Median(d.total)), fmt.Sprintf("%.1f", busiest),
 			fmt.Sprintf("%.1f, %.1f", d.busiest[0], d.busiest[len(d.busiest)-1]), fmt.Sprintf("%.2f", busiest/rig.Median(all[0].busiest)))
 	}
 	table.Print(os.Stdout)
 	return nil
 }
 
+// deploy starts a cluster and connects to it. The caller calls the returned function to stop it.
 func deploy(ctx context.Context, masters int) (*deployment, func(), error) {
 	cluster, err := rig.StartCluster(ctx, masters)
 	if err != nil {
@@ -111,24 +114,24 @@ func deploy(ctx context.Context, masters int) (*deployment, func(), error) {
 	}, nil
 }
 
-// round lets tasks live, and notes what that cost.
+// round runs the tasks through their lives, and records the rate and the processor time.
 func (d *deployment) round(ctx context.Context) error {
 	before, began := d.cluster.CPU(), time.Now()
 	if err := d.lives(ctx, *tasks); err != nil {
 		return err
 	}
 	d.rates = append(d.rates, float64(*tasks)/time.Since(began).Seconds())
-	busiest, whole := time.Duration(0), time.Duration(0)
+	busiest, total := time.Duration(0), time.Duration(0)
 	for i, after := range d.cluster.CPU() {
 		used := after - before[i]
-		busiest, whole = max(busiest, used), whole+used
+		busiest, total = max(busiest, used), total+used
 	}
 	d.busiest = append(d.busiest, float64(busiest.Microseconds())/float64(*tasks))
-	d.whole = append(d.whole, float64(whole.Microseconds())/float64(*tasks))
+	d.total = append(d.total, float64(total.Microseconds())/float64(*tasks))
 	return nil
 }
 
-// lives publishes tasks in batches, and works on them in batches.
+// lives publishes n tasks, and reads and completes them, all in batches.
 func (d *deployment) lives(ctx context.Context, n int) error {
 	var all errgroup.Group
 	var left atomic.Int64
@@ -136,43 +139,52 @@ func (d *deployment) lives(ctx context.Context, n int) error {
 	working, done := context.WithCancel(ctx)
 	defer done()
 	for lane := range lanes {
+		all.Go(func() error { return d.publish(ctx, n/lanes/batch) })
 		all.Go(func() error {
-			for range n / lanes / batch {
-				_, _, err := d.shards.PublishBatch(ctx, redis.PublishBatchRequest{Tasks: make([]redis.Task, batch), State: &redis.InitialState{}})
-				if err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		all.Go(func() error {
-			for {
-				deliveries, err := d.shards.Read(working, redis.ReadRequest{Consumer: fmt.Sprint("w", lane), Max: batch, Wait: time.Minute})
-				if working.Err() != nil {
-					return nil
-				}
-				if err != nil {
-					return err
-				}
-				completions := make([]redis.Completion, len(deliveries))
-				for i, delivery := range deliveries {
-					completions[i] = redis.Completion{Token: delivery.Lease.Token(), Result: redis.Result{Status: redis.StatusCompleted}}
-				}
-				outcomes, err := d.shards.CompleteBatch(ctx, completions)
-				if err != nil {
-					return err
-				}
-				for _, o := range outcomes {
-					err = errors.Join(err, o.Err)
-				}
-				if err != nil {
-					return err
-				}
-				if left.Add(-int64(len(outcomes))) <= int64(n%(lanes*batch)) {
+			return d.work(working, fmt.Sprint("w", lane), func(completed int) {
+				if left.Add(-int64(completed)) <= int64(n%(lanes*batch)) {
 					done()
 				}
-			}
+			})
 		})
 	}
 	return all.Wait()
+}
+
+func (d *deployment) publish(ctx context.Context, batches int) error {
+	for range batches {
+		_, _, err := d.shards.PublishBatch(ctx, redis.PublishBatchRequest{Tasks: make([]redis.Task, batch), State: &redis.InitialState{}})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// work completes tasks until ctx ends, and reports the number of each batch.
+func (d *deployment) work(ctx context.Context, consumer string, completed func(int)) error {
+	for {
+		deliveries, err := d.shards.Read(ctx, redis.ReadRequest{Consumer: consumer, Max: batch, Wait: time.Minute})
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		completions := make([]redis.Completion, len(deliveries))
+		for i, delivery := range deliveries {
+			completions[i] = redis.Completion{Token: delivery.Lease.Token(), Result: redis.Result{Status: redis.StatusCompleted}}
+		}
+		outcomes, err := d.shards.CompleteBatch(context.WithoutCancel(ctx), completions)
+		if err != nil {
+			return err
+		}
+		for _, o := range outcomes {
+			err = errors.Join(err, o.Err)
+		}
+		if err != nil {
+			return err
+		}
+		completed(len(outcomes))
+	}
 }

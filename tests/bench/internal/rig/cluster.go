@@ -2,12 +2,12 @@ package rig
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -21,7 +21,7 @@ type Cluster struct {
 	masters []*exec.Cmd
 }
 
-// StartCluster starts a cluster; the masters have the slots in equal parts.
+// StartCluster starts a cluster whose slots are divided evenly between the masters.
 func StartCluster(ctx context.Context, masters int) (c *Cluster, err error) {
 	c = &Cluster{}
 	defer func() {
@@ -33,38 +33,17 @@ func StartCluster(ctx context.Context, masters int) (c *Cluster, err error) {
 		return c, err
 	}
 	clients := make([]*goredis.Client, masters)
-	const slots = 16384
 	for i := range masters {
-		addr, err := freeAddr()
-		if err != nil {
+		if clients[i], err = c.startMaster(ctx); err != nil {
 			return c, err
 		}
-		_, port, _ := net.SplitHostPort(addr)
-		dir := filepath.Join(c.dir, port)
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			return c, err
-		}
-		p := exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", dir, "--cluster-enabled", "yes")
-		p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-		if err := p.Start(); err != nil {
-			return c, err
-		}
-		c.Addrs, c.masters = append(c.Addrs, addr), append(c.masters, p)
-		clients[i] = goredis.NewClient(&goredis.Options{Addr: addr, Protocol: 2, DisableIdentity: true})
 		defer clients[i].Close()
-		if err := until(ctx, func() bool { return clients[i].Ping(ctx).Err() == nil }); err != nil {
+		if err := clients[i].ClusterAddSlotsRange(ctx, i*slots/masters, (i+1)*slots/masters-1).Err(); err != nil {
 			return c, err
 		}
-		var own []int
-		for slot := i * slots / masters; slot < (i+1)*slots/masters; slot++ {
-			own = append(own, slot)
-		}
-		if err := clients[i].ClusterAddSlots(ctx, own...).Err(); err != nil {
-			return c, err
-		}
-		host, first, _ := net.SplitHostPort(c.Addrs[0])
+		host, port, _ := net.SplitHostPort(c.Addrs[0])
 		if i > 0 {
-			if err := clients[i].ClusterMeet(ctx, host, first).Err(); err != nil {
+			if err := clients[i].ClusterMeet(ctx, host, port).Err(); err != nil {
 				return c, err
 			}
 		}
@@ -72,7 +51,7 @@ func StartCluster(ctx context.Context, masters int) (c *Cluster, err error) {
 	for _, client := range clients {
 		err := until(ctx, func() bool {
 			info := client.ClusterInfo(ctx).Val()
-			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_slots_ok:16384")
+			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, fmt.Sprint("cluster_slots_ok:", slots))
 		})
 		if err != nil {
 			return c, err
@@ -81,10 +60,32 @@ func StartCluster(ctx context.Context, masters int) (c *Cluster, err error) {
 	return c, nil
 }
 
-// Size is how many masters there are.
+const slots = 16384 // of every Redis Cluster
+
+// startMaster starts a node and returns a client of it, which the caller closes.
+func (c *Cluster) startMaster(ctx context.Context) (*goredis.Client, error) {
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	_, port, _ := net.SplitHostPort(addr)
+	dir := filepath.Join(c.dir, port)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
+	p := command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", dir, "--cluster-enabled", "yes")
+	if err := p.Start(); err != nil {
+		return nil, err
+	}
+	c.Addrs, c.masters = append(c.Addrs, addr), append(c.masters, p)
+	client := goredis.NewClient(&goredis.Options{Addr: addr, Protocol: 2, DisableIdentity: true})
+	return client, until(ctx, func() bool { return client.Ping(ctx).Err() == nil })
+}
+
+// Size is the number of masters.
 func (c *Cluster) Size() int { return len(c.masters) }
 
-// CPU is the processor time that each master has used.
+// CPU is the processor time that each master has used, in the order of Addrs.
 func (c *Cluster) CPU() []time.Duration {
 	all := make([]time.Duration, len(c.masters))
 	for i, p := range c.masters {
@@ -93,11 +94,10 @@ func (c *Cluster) CPU() []time.Duration {
 	return all
 }
 
-// Close stops the cluster.
+// Close stops the masters and removes their files.
 func (c *Cluster) Close() {
 	for _, p := range c.masters {
-		_ = p.Process.Kill()
-		_ = p.Wait()
+		stop(p)
 	}
 	_ = os.RemoveAll(c.dir)
 }

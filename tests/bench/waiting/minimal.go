@@ -21,40 +21,40 @@ import (
 	"github.com/hikmaai-io/argus-queue/tests/bench/internal/rig"
 )
 
-// least is the least that a gRPC service in front of Redis has to do, as the measure of what
-// can be reached at all: a ring from Redis, one read, one frame; and for a task XADD and
-// XREADGROUP in one round trip, and one frame. It checks nothing, bounds nothing, and loses
-// whatever a connection that breaks had on its way.
-type least struct {
+// minimal is a gRPC service that does the minimum in front of Redis, as the lower bound of
+// latency and cost. An event takes one invalidation, one read and one frame; a task takes XADD
+// and XREADGROUP in one round trip, and one frame. It validates nothing, limits nothing, and
+// loses what is in transit when a connection breaks.
+type minimal struct {
 	pool *goredis.Client
-	idle chan chan *argusv1.Delivery // who waits for a task
+	idle chan chan *argusv1.Delivery // workers that wait for a task
 
 	mu      sync.Mutex
-	conn    net.Conn // speaks RESP3, and tracks what it reads
-	asked   []string // keys, in the order of their reads
+	conn    net.Conn // RESP3 with CLIENT TRACKING on
+	reads   []string // the keys of the reads in flight, in order
 	watches map[string]chan string
 }
 
-// leastService is how a row of it is called.
-const leastService = ", the least service"
+// minimalLabel marks its rows.
+const minimalLabel = ", minimal service"
 
-type leastCompletion struct {
+type minimalCompletion struct {
 	argusv1.UnimplementedCompletionServer
-	*least
+	*minimal
 }
 
-type leastQueue struct {
+type minimalQueue struct {
 	argusv1.UnimplementedTaskQueueServer
-	*least
+	*minimal
 }
 
-// serveLeast serves until the process is killed.
-func serveLeast(redisAddr, addr string) error {
+// serveMinimal serves until the process is killed.
+func serveMinimal(redisAddr, addr string) error {
 	conn, err := net.Dial("tcp", redisAddr)
 	if err != nil {
 		return err
 	}
-	s := &least{conn: conn, watches: make(map[string]chan string), idle: make(chan chan *argusv1.Delivery, maxTasks),
+	s := &minimal{conn: conn, watches: make(map[string]chan string), idle: make(chan chan *argusv1.Delivery, maxTasks),
 		pool: goredis.NewClient(&goredis.Options{Addr: redisAddr, Protocol: 2, DisableIdentity: true})}
 	if err := s.pool.XGroupCreateMkStream(context.Background(), "argus:least", "g", "0").Err(); err != nil && !strings.HasPrefix(err.Error(), "BUSYGROUP") {
 		return err
@@ -68,44 +68,46 @@ func serveLeast(redisAddr, addr string) error {
 		return err
 	}
 	server := grpc.NewServer(grpc.ForceServerCodecV2(codec.New()), grpc.StaticStreamWindowSize(256<<10), grpc.StaticConnWindowSize(1<<20))
-	argusv1.RegisterCompletionServer(server, leastCompletion{least: s})
-	argusv1.RegisterTaskQueueServer(server, leastQueue{least: s})
+	argusv1.RegisterCompletionServer(server, minimalCompletion{minimal: s})
+	argusv1.RegisterTaskQueueServer(server, minimalQueue{minimal: s})
 	return server.Serve(listener)
 }
 
-// look reads a key's newest entry, and asks for a ring when it changes.
-func (s *least) look(keys ...string) {
+// read requests the newest entry of each key; run receives the replies. Redis sends one
+// invalidation when a key that was read changes.
+func (s *minimal) read(keys ...string) {
 	var out strings.Builder
 	for _, key := range keys {
 		fmt.Fprintf(&out, "XREVRANGE %s + - COUNT 1\r\n", key)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked = append(s.asked, keys...)
+	s.reads = append(s.reads, keys...)
 	_, _ = io.WriteString(s.conn, out.String())
 }
 
-// run takes rings and replies.
-func (s *least) run() {
+// run receives invalidations and replies from Redis. It reads invalidated keys once no more
+// input is buffered.
+func (s *minimal) run() {
 	in := bufio.NewReader(s.conn)
-	var rung []string
-	for greetings := 2; ; {
-		if len(rung) > 0 && in.Buffered() == 0 {
-			s.look(rung...)
-			rung = nil
+	var changed []string
+	for handshake := 2; ; {
+		if len(changed) > 0 && in.Buffered() == 0 {
+			s.read(changed...)
+			changed = nil
 		}
 		value, isPush := value(in)
 		switch list, _ := value.([]any); {
 		case isPush:
 			for _, key := range list[1].([]any) {
-				rung = append(rung, key.(string))
+				changed = append(changed, key.(string))
 			}
-		case greetings > 0:
-			greetings--
+		case handshake > 0:
+			handshake--
 		default:
 			s.mu.Lock()
-			watch := s.watches[s.asked[0]]
-			s.asked = s.asked[1:]
+			watch := s.watches[s.reads[0]]
+			s.reads = s.reads[1:]
 			s.mu.Unlock()
 			if len(list) > 0 && watch != nil {
 				watch <- list[0].([]any)[0].(string)
@@ -114,7 +116,7 @@ func (s *least) run() {
 	}
 }
 
-// value reads a value of RESP3.
+// value parses a RESP3 value; isPush reports a push message.
 func value(in *bufio.Reader) (v any, isPush bool) {
 	line, err := in.ReadString('\n')
 	if err != nil {
@@ -143,12 +145,12 @@ func value(in *bufio.Reader) (v any, isPush bool) {
 }
 
 // Watch sends a frame for each new entry of a completion stream.
-func (s leastCompletion) Watch(r *argusv1.WatchRequest, stream grpc.ServerStreamingServer[argusv1.WatchResponse]) error {
+func (s minimalCompletion) Watch(r *argusv1.WatchRequest, stream grpc.ServerStreamingServer[argusv1.WatchResponse]) error {
 	key, events := "argus:argus_completion:"+r.GetJobId(), make(chan string, 100)
 	s.mu.Lock()
 	s.watches[key] = events
 	s.mu.Unlock()
-	s.look(key)
+	s.read(key)
 	frame := &argusv1.WatchResponse{Frame: &argusv1.WatchResponse_Snapshot{Snapshot: &argusv1.JobSnapshot{}}}
 	for {
 		if err := stream.Send(frame); err != nil {
@@ -163,8 +165,8 @@ func (s leastCompletion) Watch(r *argusv1.WatchRequest, stream grpc.ServerStream
 	}
 }
 
-// Publish adds a task, and reads one for who waits.
-func (s leastQueue) Publish(ctx context.Context, r *argusv1.PublishRequest) (*argusv1.PublishResponse, error) {
+// Publish adds a task, and reads one on behalf of a waiting worker.
+func (s minimalQueue) Publish(ctx context.Context, r *argusv1.PublishRequest) (*argusv1.PublishResponse, error) {
 	worker := <-s.idle
 	pipe := s.pool.Pipeline()
 	added := pipe.XAdd(ctx, &goredis.XAddArgs{Stream: "argus:least", Values: []any{"job_id", r.GetTask().GetJobId(), "report_id", r.GetTask().GetReportId()}})
@@ -178,8 +180,8 @@ func (s leastQueue) Publish(ctx context.Context, r *argusv1.PublishRequest) (*ar
 	return &argusv1.PublishResponse{MessageId: added.Val()}, nil
 }
 
-// Consume sends one task after the other.
-func (s leastQueue) Consume(stream grpc.BidiStreamingServer[argusv1.ConsumeRequest, argusv1.ConsumeResponse]) error {
+// Consume sends tasks one at a time; an acknowledgement requests the next.
+func (s minimalQueue) Consume(stream grpc.BidiStreamingServer[argusv1.ConsumeRequest, argusv1.ConsumeResponse]) error {
 	deliveries := make(chan *argusv1.Delivery, 1)
 	go func() {
 		for {
@@ -204,16 +206,21 @@ func (s leastQueue) Consume(stream grpc.BidiStreamingServer[argusv1.ConsumeReque
 	}
 }
 
-// startLeast starts the service as a process of its own.
-func startLeast(ctx context.Context, r *rig.Rig) (*rig.Rig, error) {
+// startMinimal starts the service as a separate process of this program.
+func startMinimal(ctx context.Context, r *rig.Rig) *rig.Rig {
 	self, err := os.Executable()
 	if err != nil {
-		return nil, err
+		fail(err)
 	}
-	return r.Beside(ctx, func(addr string) *exec.Cmd {
+	other, err := r.StartServer(ctx, func(addr string) *exec.Cmd {
 		p := exec.Command(self, "-least", addr, "-redis", r.RedisAddr)
 		p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		p.Stderr = os.Stderr
 		return p
 	})
+	if err != nil {
+		fail(err)
+	}
+	running = append(running, other)
+	return other
 }

@@ -13,21 +13,21 @@ import (
 	"github.com/hikmaai-io/argus-queue/tests/bench/internal/rig"
 )
 
-// fairConfig has one queue that is fair.
+// fairConfig makes one queue fair between organizations.
 const fairConfig = "queues:\n  fair:\n    fair_by: organization_id\n"
 
-// fairness measures how long an organization's tasks take that all come at once: alone,
-// and behind another's flood.
+// fairness measures how long a burst of tasks of one organization takes: alone, and behind a
+// flood of another organization's tasks.
 func fairness(ctx context.Context, r *rig.Rig, table *rig.Table) {
 	var alone time.Duration
 	for _, c := range []struct {
 		name, queue string
 		flood       int
 	}{
-		{"alone", "first-come", 0}, {"behind a flood, first come first served", "first-come", *flood},
+		{"alone, FIFO queue", "fifo", 0}, {"behind a flood, FIFO queue", "fifo", *flood},
 		{"alone, fair queue", "fair", 0}, {"behind a flood, fair queue", "fair", *flood},
 	} {
-		took := quiet(ctx, r, c.queue, c.flood)
+		took := quietBurst(ctx, r, c.queue, c.flood)
 		if alone == 0 {
 			alone = took
 		}
@@ -35,9 +35,9 @@ func fairness(ctx context.Context, r *rig.Rig, table *rig.Table) {
 	}
 }
 
-// quiet publishes a flood of one organization, then the tasks of another, and returns how
-// long the latter took.
-func quiet(ctx context.Context, r *rig.Rig, queue string, flood int) time.Duration {
+// quietBurst publishes a flood of one organization, then the tasks of another, and returns the
+// time until the last of the latter is done.
+func quietBurst(ctx context.Context, r *rig.Rig, queue string, flood int) time.Duration {
 	ctx, cancel := context.WithCancel(ctx)
 	tasks := argusv1.NewTaskQueueClient(r.Conn(0))
 	publish := func(organization string, n int) {
@@ -66,7 +66,7 @@ func quiet(ctx context.Context, r *rig.Rig, queue string, flood int) time.Durati
 					return
 				}
 				for _, d := range got.GetDeliveries() {
-					time.Sleep(2 * time.Millisecond) // the work
+					time.Sleep(2 * time.Millisecond) // simulated work
 					if _, err := tasks.Ack(ctx, &argusv1.AckRequest{LeaseTokens: []string{d.GetLeaseToken()}}); err != nil {
 						return
 					}
