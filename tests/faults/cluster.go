@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -10,17 +9,17 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// cluster is a Redis Cluster of three masters with a replica each.
+// cluster is a Redis Cluster of three masters with one replica each.
 type cluster struct {
-	nodes  []*node
-	ids    []string       // of the nodes
-	slotOf map[string]int // by prefix
-	spread int            // shards
+	nodes      []*node
+	ids        []string       // of the nodes
+	slotOf     map[string]int // by prefix
+	shardCount int
 
 	observer *observer
 }
 
-const slots = 16384
+const slots = 16384 // of every Redis Cluster
 
 func newCluster(dir string, args ...string) (*cluster, error) {
 	c := &cluster{slotOf: make(map[string]int)}
@@ -52,11 +51,11 @@ func newCluster(dir string, args ...string) (*cluster, error) {
 	for i, n := range c.nodes[3:] {
 		err := until(30*time.Second, func() bool { return n.client.ClusterReplicate(ctx, c.ids[i]).Err() == nil })
 		if err != nil {
-			return c, fmt.Errorf("a replica did not get to know its master: %w", err)
+			return c, fmt.Errorf("a replica does not know its master: %w", err)
 		}
 	}
 	c.observer = observe(c.nodes, nil)
-	return c, c.whole()
+	return c, c.awaitHealthy()
 }
 
 func (c *cluster) flags() []string {
@@ -64,22 +63,22 @@ func (c *cluster) flags() []string {
 	for i, n := range c.nodes {
 		addrs[i] = n.addr
 	}
-	return []string{"--redis-cluster", "--redis-addr", strings.Join(addrs, ","), "--redis-shards", strconv.Itoa(c.spread)}
+	return []string{"--redis-cluster", "--redis-addr", strings.Join(addrs, ","), "--redis-shards", strconv.Itoa(c.shardCount)}
 }
 
-func (c *cluster) shards() int { return c.spread }
+func (c *cluster) shards() int { return c.shardCount }
 
 func (c *cluster) masters() int { return 3 }
 
 func (c *cluster) prefix(tenant string) string {
-	if c.spread > 0 {
+	if c.shardCount > 0 {
 		return tenant + ":"
 	}
 	return "{" + tenant + "}:"
 }
 
-// owner is the node that has a slot, by what the first node that answers says.
-func (c *cluster) owner(slot int) (*node, error) {
+// slotOwner is the master of a slot, according to the first node that replies.
+func (c *cluster) slotOwner(slot int) (*node, error) {
 	for _, n := range c.nodes {
 		if n.info("cluster", "cluster_enabled") == "" {
 			continue
@@ -90,14 +89,14 @@ func (c *cluster) owner(slot int) (*node, error) {
 		}
 		for line := range strings.Lines(table) {
 			if fields := strings.Fields(line); len(fields) > 8 && hasSlot(fields[8:], slot) {
-				return c.named(fields[0])
+				return c.nodeByID(fields[0])
 			}
 		}
 	}
-	return nil, errors.New("nobody has the slot")
+	return nil, fmt.Errorf("slot %d has no master", slot)
 }
 
-// hasSlot is true when a slot is among ranges as CLUSTER NODES writes them.
+// hasSlot reports whether a slot is in one of the ranges, as CLUSTER NODES formats them.
 func hasSlot(ranges []string, slot int) bool {
 	for _, r := range ranges {
 		first, last, isRange := strings.Cut(r, "-")
@@ -113,17 +112,17 @@ func hasSlot(ranges []string, slot int) bool {
 	return false
 }
 
-func (c *cluster) named(id string) (*node, error) {
+func (c *cluster) nodeByID(id string) (*node, error) {
 	for i := range c.nodes {
 		if c.ids[i] == id {
 			return c.nodes[i], nil
 		}
 	}
-	return nil, fmt.Errorf("the node %s is none of ours", id)
+	return nil, fmt.Errorf("node %s is not part of this cluster", id)
 }
 
-// holder is the node that has the keys of a prefix.
-func (c *cluster) holder(prefix string) (n *node, slot int, err error) {
+// masterOf is the master of the keys with a prefix, and their slot.
+func (c *cluster) masterOf(prefix string) (n *node, slot int, err error) {
 	slot, known := c.slotOf[prefix]
 	if !known {
 		found, err := c.nodes[0].client.ClusterKeySlot(ctx, prefix).Result()
@@ -133,21 +132,21 @@ func (c *cluster) holder(prefix string) (n *node, slot int, err error) {
 		slot = int(found)
 		c.slotOf[prefix] = slot
 	}
-	n, err = c.owner(slot)
+	n, err = c.slotOwner(slot)
 	return n, slot, err
 }
 
 func (c *cluster) store(prefix string) (*goredis.Client, error) {
-	n, _, err := c.holder(prefix)
+	n, _, err := c.masterOf(prefix)
 	if err != nil {
 		return nil, err
 	}
 	return n.client, nil
 }
 
-// whole waits until all nodes know each other and all slots are served, and every replica
-// keeps up with its master.
-func (c *cluster) whole() error {
+// awaitHealthy waits until all nodes know each other, all slots are served, and every replica is
+// connected to its master.
+func (c *cluster) awaitHealthy() error {
 	err := until(90*time.Second, func() bool {
 		for _, n := range c.nodes {
 			info, err := n.client.ClusterInfo(ctx).Result()
@@ -168,13 +167,13 @@ func (c *cluster) whole() error {
 		return masters == 3
 	})
 	if err != nil {
-		return errors.Join(errors.New("the cluster did not come together"), err)
+		return fmt.Errorf("the cluster is not healthy: %w", err)
 	}
 	return nil
 }
 
-// move moves a slot to another node, key by key, as redis-cli's reshard does.
-func (c *cluster) move(slot int, from, to *node) error {
+// migrate moves a slot to another master in batches of keys, as redis-cli --cluster reshard does.
+func (c *cluster) migrate(slot int, from, to *node) error {
 	id := func(n *node) string {
 		id, _ := n.client.Do(ctx, "cluster", "myid").Text()
 		return id
@@ -201,7 +200,7 @@ func (c *cluster) move(slot int, from, to *node) error {
 			return err
 		}
 	}
-	// The new owner first: else the slot could be left with nobody.
+	// The new master first: in the other order the slot could be left without a master.
 	for _, n := range append([]*node{to, from}, c.nodes...) {
 		if n.info("replication", "role") != "master" {
 			continue
@@ -215,11 +214,11 @@ func (c *cluster) move(slot int, from, to *node) error {
 
 func (c *cluster) servers() []*node { return c.nodes }
 
-func (c *cluster) observed() *observer { return c.observer }
+func (c *cluster) failovers() *observer { return c.observer }
 
 func (c *cluster) end() {
 	if c.observer != nil {
-		c.observer.end()
+		c.observer.stop()
 	}
 	for _, n := range c.nodes {
 		n.end()

@@ -8,55 +8,57 @@ import (
 	"github.com/hikmaai-io/argus-queue/tests/faults/history"
 )
 
-func asCluster(dir string) (topology, error) { return newCluster(dir) }
+// threeMasters builds a Cluster without sharding.
+func threeMasters(dir string) (topology, error) { return newCluster(dir) }
 
-// asShards is a Cluster over which the jobs of a tenant are spread, and of which a part serves
-// while another is away.
-func asShards(dir string) (topology, error) {
+// sixShards builds a Cluster that the jobs of a tenant are sharded over. The remaining masters keep
+// serving while one is down.
+func sixShards(dir string) (topology, error) {
 	c, err := newCluster(dir, "--cluster-require-full-coverage", "no")
-	c.spread = 6
+	c.shardCount = 6
 	return c, err
 }
 
-func withCluster(inject func(*world, *cluster) error) func(*world) error {
+// onCluster adapts a fault of the Cluster deployments.
+func onCluster(inject func(*world, *cluster) error) func(*world) error {
 	return func(w *world) error { return inject(w, w.topology.(*cluster)) }
 }
 
 var clusterFaults = []scenario{
-	{name: "Cluster: a master is killed", build: asCluster, inject: withCluster(killOwner(history.LostAll))},
-	{name: "Cluster: the same, wait_replicas 1", build: asCluster, serve: waitForOne, inject: withCluster(killOwner(history.LostRest))},
-	{name: "Cluster: a slot moves to another master", build: asCluster, inject: withCluster(moveSlot)},
-	{name: "Cluster, 6 shards: a master is killed", build: asShards, inject: withCluster(killOwner(history.LostAll))},
-	{name: "Cluster, 6 shards: slots move to other masters", build: asShards, inject: withCluster(moveSlot)},
+	{name: "Cluster: a master is killed", build: threeMasters, inject: onCluster(killClusterMaster(history.LostAll))},
+	{name: "Cluster: a master is killed, wait_replicas 1", build: threeMasters, serve: waitForOne, inject: onCluster(killClusterMaster(history.LostUnconfirmed))},
+	{name: "Cluster: a slot is migrated", build: threeMasters, inject: onCluster(migrateSlot)},
+	{name: "Cluster, 6 shards: a master is killed", build: sixShards, inject: onCluster(killClusterMaster(history.LostAll))},
+	{name: "Cluster, 6 shards: slots are migrated", build: sixShards, inject: onCluster(migrateSlot)},
 }
 
-// killOwner kills a master that has the main tenant's keys; its replica takes over, and
-// it comes back as that one's replica.
-func killOwner(lost string) func(w *world, c *cluster) error {
+// killClusterMaster kills a master of the main tenant's keys. Its replica takes over, and it
+// restarts as the new master's replica.
+func killClusterMaster(loss string) func(w *world, c *cluster) error {
 	return func(w *world, c *cluster) error {
-		c.observer.mayLose(lost)
-		old, slot, err := c.holder(w.main.anyPrefix())
+		c.observer.setLoss(loss)
+		old, slot, err := c.masterOf(w.main.randomPrefix())
 		if err != nil {
 			return err
 		}
 		c.observer.kill(old)
 		err = until(60*time.Second, func() bool {
-			n, err := c.owner(slot)
+			n, err := c.slotOwner(slot)
 			return err == nil && n != old
 		})
 		if err != nil {
-			return fmt.Errorf("no replica took over: %w", err)
+			return fmt.Errorf("no replica was promoted: %w", err)
 		}
 		if err := old.start(); err != nil {
 			return err
 		}
-		return c.whole()
+		return c.awaitHealthy()
 	}
 }
 
-// moveSlot moves a slot of the main tenant's to another master, key by key.
-func moveSlot(w *world, c *cluster) error {
-	from, slot, err := c.holder(w.main.anyPrefix())
+// migrateSlot migrates a slot of the main tenant to a random other master.
+func migrateSlot(w *world, c *cluster) error {
+	from, slot, err := c.masterOf(w.main.randomPrefix())
 	if err != nil {
 		return err
 	}
@@ -67,10 +69,10 @@ func moveSlot(w *world, c *cluster) error {
 		}
 	}
 	if len(others) == 0 {
-		return errors.New("there is no other master")
+		return errors.New("the cluster has no other master")
 	}
-	if err := c.move(slot, from, others[w.random.IntN(len(others))]); err != nil {
-		return fmt.Errorf("move the slot: %w", err)
+	if err := c.migrate(slot, from, others[w.random.IntN(len(others))]); err != nil {
+		return fmt.Errorf("migrate slot %d: %w", slot, err)
 	}
 	return nil
 }

@@ -10,20 +10,20 @@ import (
 )
 
 var redisFaults = []scenario{
-	{name: "Redis forgets the scripts", build: everysec, inject: withAlone(func(_ *world, a *alone) error { return a.client.ScriptFlush(ctx).Err() })},
-	{name: "the consumer group is destroyed", build: everysec, inject: withAlone(func(w *world, a *alone) error {
-		return w.loses(history.LostLeases, time.Now(), func() error {
+	{name: "Redis loses its script cache", build: everysec, inject: onStandalone(func(_ *world, a *standalone) error { return a.client.ScriptFlush(ctx).Err() })},
+	{name: "the consumer group is destroyed", build: everysec, inject: onStandalone(func(w *world, a *standalone) error {
+		return w.withLoss(history.LostLeases, time.Now(), func() error {
 			return a.client.XGroupDestroy(ctx, w.main.key("argus_task_queue"), "argus-workers").Err()
 		})
 	})},
-	{name: "Redis is out of memory", build: everysec, inject: withAlone(fillMemory)},
-	{name: "Redis is read-only", build: everysec, inject: withAlone(readOnly)},
-	{name: "Redis loads for long", build: everysec, inject: withAlone(loadLong)},
-	{name: "raw peers write garbage", build: everysec, inject: withAlone(writeGarbage)},
+	{name: "Redis is out of memory", build: everysec, inject: onStandalone(fillMemory)},
+	{name: "Redis is read-only", build: everysec, inject: onStandalone(readOnly)},
+	{name: "Redis takes long to load", build: everysec, inject: onStandalone(loadLong)},
+	{name: "raw clients write garbage", build: everysec, inject: onStandalone(writeGarbage)},
 }
 
-// fillMemory fills Redis up to its limit for a second.
-func fillMemory(w *world, a *alone) error {
+// fillMemory keeps Redis at its memory limit for up to a second.
+func fillMemory(w *world, a *standalone) error {
 	used := 0
 	_, _ = fmt.Sscan(a.info("memory", "used_memory"), &used)
 	if err := a.client.ConfigSet(ctx, "maxmemory", fmt.Sprint(used+2<<20)).Err(); err != nil {
@@ -50,9 +50,9 @@ func fillMemory(w *world, a *alone) error {
 	return a.client.Del(ctx, keys...).Err()
 }
 
-// readOnly makes Redis the replica of a master that is not there: it keeps its data, and
-// refuses to write.
-func readOnly(w *world, a *alone) error {
+// readOnly makes Redis the replica of a master that does not exist: it keeps its data, and rejects
+// writes.
+func readOnly(w *world, a *standalone) error {
 	if err := a.client.ReplicaOf(ctx, "127.0.0.1", "1").Err(); err != nil {
 		return err
 	}
@@ -60,9 +60,9 @@ func readOnly(w *world, a *alone) error {
 	return a.client.ReplicaOf(ctx, "NO", "ONE").Err()
 }
 
-// loadLong restarts Redis with so much to load that it says LOADING for a while: it looks
-// up from an append-only file every 1024 commands.
-func loadLong(w *world, a *alone) error {
+// loadLong restarts Redis with enough data to reply LOADING for a while: while it loads an
+// append-only file, it serves clients every 1024 commands.
+func loadLong(w *world, a *standalone) error {
 	pipe := a.client.Pipeline()
 	for i := range 10000 {
 		pipe.Set(ctx, fmt.Sprint("filler:", i), "", 0)
@@ -78,33 +78,33 @@ func loadLong(w *world, a *alone) error {
 	if err := a.start(); err != nil {
 		return err
 	}
-	told := false
+	sawLoading := false
 	err := until(60*time.Second, func() bool {
 		err := a.client.Ping(ctx).Err()
-		told = told || err != nil && strings.HasPrefix(err.Error(), "LOADING")
+		sawLoading = sawLoading || err != nil && strings.HasPrefix(err.Error(), "LOADING")
 		return err == nil
 	})
-	if err == nil && !told {
-		err = errors.New("it did not say LOADING")
+	if err == nil && !sawLoading {
+		err = errors.New("Redis did not reply LOADING after its restart")
 	}
 	return err
 }
 
-// loadDelay is a key-load-delay by which loading takes a second or two, however much there
-// is: below zero it is among how many commands one waits.
-func (a *alone) loadDelay() string {
-	const waits = 20000 // of the shortest kind in that time
+// loadDelay is a key-load-delay that makes loading take one to two seconds, whatever the size of the
+// data. A positive value is a delay per command in µs; -n delays one in n commands.
+func (a *standalone) loadDelay() string {
+	const delays = 20000 // of minimum length in that time
 	size := 0
 	_, _ = fmt.Sscan(a.info("persistence", "aof_current_size"), &size)
 	commands := max(1, size/80)
-	if commands <= waits {
+	if commands <= delays {
 		return fmt.Sprint(1_500_000 / commands)
 	}
-	return fmt.Sprint(-1 - commands/waits)
+	return fmt.Sprint(-1 - commands/delays)
 }
 
-// writeGarbage writes what is no task and no event.
-func writeGarbage(w *world, a *alone) error {
+// writeGarbage adds malformed tasks and events.
+func writeGarbage(w *world, a *standalone) error {
 	stream := w.main.key("argus_task_queue")
 	for _, junk := range [][]any{{"x", "y"}, {"data", "{"}, {"data", `{"job_id": []}`}, {"job_id", ""}, {"job_id", strings.Repeat("j", 4000)},
 		{"\x00\xff", "\xfe"}, {"job_id", "a\x00b"}, {"data", strings.Repeat("[", 10000)}} {

@@ -4,12 +4,13 @@ import (
 	"github.com/hikmaai-io/argus-queue/tests/faults/history"
 )
 
-// asSentinels is a master with replicas and sentinels.
-func asSentinels(args ...string) func(dir string) (topology, error) {
+// threeSentinels builds a master with replicas and sentinels.
+func threeSentinels(args ...string) func(dir string) (topology, error) {
 	return func(dir string) (topology, error) { return newSentinels(dir, args...) }
 }
 
-func withSentinels(inject func(*world, *sentinels) error) func(*world) error {
+// onSentinels adapts a fault of the Sentinel deployment.
+func onSentinels(inject func(*world, *sentinels) error) func(*world) error {
 	return func(w *world) error { return inject(w, w.topology.(*sentinels)) }
 }
 
@@ -19,44 +20,43 @@ var (
 )
 
 var sentinelFaults = []scenario{
-	{name: "Sentinel: the master is killed", build: asSentinels(), inject: withSentinels(killMaster)},
-	{name: "Sentinel: the master is parted", build: asSentinels(), inject: withSentinels(partMaster(history.LostAll))},
-	{name: "Sentinel: the same, min-replicas-to-write 1", build: asSentinels(minReplicas...), inject: withSentinels(partMaster(history.LostAll))},
-	{name: "Sentinel: the same, wait_replicas 1", build: asSentinels(), serve: waitForOne, inject: withSentinels(partMaster(history.LostRest))},
+	{name: "Sentinel: the master is killed", build: threeSentinels(), inject: onSentinels(killMaster)},
+	{name: "Sentinel: the master is partitioned", build: threeSentinels(), inject: onSentinels(partitionMaster(history.LostAll))},
+	{name: "Sentinel: the master is partitioned, min-replicas-to-write 1", build: threeSentinels(minReplicas...), inject: onSentinels(partitionMaster(history.LostAll))},
+	{name: "Sentinel: the master is partitioned, wait_replicas 1", build: threeSentinels(), serve: waitForOne, inject: onSentinels(partitionMaster(history.LostUnconfirmed))},
 }
 
-// killMaster kills the master; a replica takes over, and the old master comes back as its
-// replica.
+// killMaster kills the master. A replica takes over, and the old master restarts as its replica.
 func killMaster(_ *world, s *sentinels) error {
 	m, err := s.master()
 	if err != nil {
 		return err
 	}
 	s.observer.kill(m)
-	if err := s.failedOver(m); err != nil {
+	if err := s.awaitFailover(m); err != nil {
 		return err
 	}
 	if err := m.start(); err != nil {
 		return err
 	}
-	return s.whole()
+	return s.awaitHealthy()
 }
 
-// partMaster parts the master from its replicas and the sentinels, without a word, while
-// clients go on to write to it. Once a replica has taken over, the old master is let back.
-func partMaster(lost string) func(w *world, s *sentinels) error {
+// partitionMaster cuts the master off from its replicas and the sentinels, while clients continue
+// to write to it. After the failover the partition heals.
+func partitionMaster(loss string) func(w *world, s *sentinels) error {
 	return func(_ *world, s *sentinels) error {
-		s.observer.mayLose(lost)
+		s.observer.setLoss(loss)
 		m, err := s.master()
 		if err != nil {
 			return err
 		}
-		m.proxy.parted.Store(true)
-		err = s.failedOver(m)
-		m.proxy.parted.Store(false)
+		m.proxy.partitioned.Store(true)
+		err = s.awaitFailover(m)
+		m.proxy.partitioned.Store(false)
 		if err != nil {
 			return err
 		}
-		return s.whole()
+		return s.awaitHealthy()
 	}
 }

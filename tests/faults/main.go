@@ -1,6 +1,6 @@
-// Command faults breaks things under load and checks that what is promised holds: real
-// servers, real Redis processes, producers, workers and watchers in processes of their own,
-// whose recorded histories are checked against what the store holds. See docs/reliability.md.
+// Command faults injects faults into a deployment under load and checks its guarantees: servers,
+// Redis, producers, workers and watchers are separate processes, and the histories that they
+// record are checked against what Redis holds. See docs/reliability.md.
 package main
 
 import (
@@ -18,34 +18,35 @@ import (
 
 var ctx = context.Background()
 
+// silent is a logger without output.
 type silent struct{}
 
 func (silent) Printf(context.Context, string, ...any) {}
 
 func main() {
 	log.SetFlags(0)
-	goredis.SetLogger(silent{}) // servers are killed on purpose
+	goredis.SetLogger(silent{}) // connection errors are expected
 	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") {
 		runRole(os.Args[1], os.Args[2:])
 		return
 	}
-	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "seed of what is random")
-	long := flag.Duration("long", 0, "inject all faults in a random order for so long instead, into a Redis, a Sentinel and a Cluster at once")
-	duration := flag.Duration("duration", 6*time.Second, "how long each fault is injected, again and again")
-	only := flag.String("only", "", "run the scenarios, or the mutations, with this in their name")
-	short := flag.Bool("short", false, "inject each fault once under a lighter load, three at a time: two minutes in all")
-	mutated := flag.Bool("mutations", false, "break the product in ways that the suite must find, and see whether it does")
-	binary := flag.String("argus", "", "the server to test; default: built from this checkout")
+	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "seed of all random choices")
+	long := flag.Duration("long", 0, "instead of the scenarios, inject all faults in random order for this long, into a standalone Redis, a Sentinel and a Cluster deployment concurrently")
+	duration := flag.Duration("duration", 6*time.Second, "how long to repeat each fault")
+	only := flag.String("only", "", "only run the scenarios, or the mutations, whose name contains this")
+	short := flag.Bool("short", false, "inject each fault once under a lighter load, three scenarios at a time; takes two minutes")
+	mutateServer := flag.Bool("mutations", false, "introduce defects into the server, and check that the suite finds each of them")
+	binary := flag.String("argus", "", "path of the server to test (default: built from this checkout)")
 	flag.Parse()
 	fmt.Printf("seed %d\n", *seed)
-	todo, atOnce := scenarios, 1
+	selected, parallel := scenarios, 1
 	if *short {
-		form, *duration, atOnce = brief, time.Millisecond, 3
+		profile, *duration, parallel = brief, time.Millisecond, 3
 	}
 	if *long > 0 {
-		form, *duration, atOnce, todo = brief, *long, 3, mixes
+		profile, *duration, parallel, selected = brief, *long, 3, mixes
 	}
-	if *mutated {
+	if *mutateServer {
 		os.Exit(min(1, mutate(*seed, *duration, *only)))
 	}
 	argus := *binary
@@ -60,7 +61,7 @@ func main() {
 			log.Fatal(err)
 		}
 	}
-	if !runAll(todo, argus, *only, *seed, *duration, atOnce) {
+	if !runAll(selected, argus, *only, *seed, *duration, parallel) {
 		os.Exit(1)
 	}
 }

@@ -5,20 +5,20 @@ import (
 	"slices"
 )
 
-// mixes are scenarios of many faults in a random order.
+// mixes are scenarios of many faults in random order.
 var mixes = []scenario{
-	mix("one Redis, all faults in a random order", everysec, processFaults, connectionFaults, redisFaults, clientFaults),
-	mix("Sentinel, failovers and faults of servers and workers", asSentinels(), processFaults, sentinelFaults),
-	mix("Cluster, 6 shards, slots that move, lost masters, and faults of servers and workers", asShards, processFaults, clusterFaults),
+	mix("standalone Redis, all faults in random order", everysec, processFaults, connectionFaults, redisFaults, clientFaults),
+	mix("Sentinel, failovers, and faults of servers and workers", threeSentinels(), processFaults, sentinelFaults),
+	mix("Cluster, 6 shards, slot migrations, failovers, and faults of servers and workers", sixShards, processFaults, clusterFaults),
 }
 
-// mix takes the faults that need no world of their own. Those that kill a lone Redis are
-// not for a world with many.
+// mix is a scenario that injects a random one of the faults each time, except those that need a
+// prepared world. Outside the standalone deployment it leaves out the faults that require it.
 func mix(name string, build func(string) (topology, error), faults ...[]scenario) scenario {
 	all := slices.DeleteFunc(slices.Concat(faults...), func(s scenario) bool { return s.begin != nil || s.serve != nil })
 	return scenario{name: name, build: build, inject: func(w *world) error {
-		if _, isAlone := w.topology.(*alone); !isAlone {
-			all = slices.DeleteFunc(slices.Clone(all), func(s scenario) bool { return s.needsAlone })
+		if _, isStandalone := w.topology.(*standalone); !isStandalone {
+			all = slices.DeleteFunc(slices.Clone(all), func(s scenario) bool { return s.needsStandalone })
 		}
 		s := all[w.random.IntN(len(all))]
 		if err := s.inject(w); err != nil {

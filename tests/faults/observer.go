@@ -15,8 +15,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/tests/faults/history"
 )
 
-// observer samples the replication offsets of nodes, and what each sentinel takes for the
-// master, until it ends.
+// observer samples the replication state of nodes, and the master that each sentinel names,
+// until it is stopped.
 type observer struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -27,21 +27,21 @@ type observer struct {
 
 const samplePeriod = 20 * time.Millisecond
 
-// observe begins; without sentinels there are no addresses of theirs.
+// observe starts an observer. sentinelAddrs is empty without sentinels.
 func observe(nodes []*node, sentinelAddrs []string) *observer {
-	o := &observer{seen: history.Nodes{Samples: make(map[string][]history.Sample), Deaths: make(map[string][]time.Time), Lost: history.LostAll}}
+	o := &observer{seen: history.Nodes{Samples: make(map[string][]history.Sample), Deaths: make(map[string][]time.Time), MayLose: history.LostAll}}
 	ctx, cancel := context.WithCancel(ctx)
 	o.cancel = cancel
 	for _, n := range nodes {
 		o.running.Go(func() { o.sample(ctx, n) })
 	}
 	for _, addr := range sentinelAddrs {
-		o.running.Go(func() { o.look(ctx, addr) })
+		o.running.Go(func() { o.watchSentinel(ctx, addr) })
 	}
 	return o
 }
 
-// name is how others know the node.
+// name is the address by which other nodes and the sentinels know the node.
 func (n *node) name() string {
 	if n.proxy != nil {
 		return n.proxy.addr
@@ -49,8 +49,9 @@ func (n *node) name() string {
 	return n.addr
 }
 
-// ticking is true each time that another sample is due, until ctx ends.
-func ticking(ctx context.Context) func() bool {
+// sampleTicks returns a function that blocks until the next sample is due. It returns false once
+// ctx ends.
+func sampleTicks(ctx context.Context) func() bool {
 	tick := time.NewTicker(samplePeriod)
 	context.AfterFunc(ctx, tick.Stop)
 	return func() bool {
@@ -63,40 +64,41 @@ func ticking(ctx context.Context) func() bool {
 	}
 }
 
-// sample samples a node.
+// sample samples a node until ctx ends.
 func (o *observer) sample(ctx context.Context, n *node) {
-	for isDue := ticking(ctx); isDue(); {
-		asked := time.Now()
-		soon, cancel := context.WithTimeout(ctx, time.Second)
-		all, err := n.client.InfoMap(soon, "server", "replication", "commandstats").Result()
+	for next := sampleTicks(ctx); next(); {
+		requested := time.Now()
+		callCtx, cancel := context.WithTimeout(ctx, time.Second)
+		all, err := n.client.InfoMap(callCtx, "server", "replication", "commandstats").Result()
 		cancel()
 		if err != nil {
 			continue
 		}
 		o.mu.Lock()
-		o.seen.Samples[n.name()] = append(o.seen.Samples[n.name()], sampleOf(all, asked))
+		o.seen.Samples[n.name()] = append(o.seen.Samples[n.name()], sampleOf(all, requested))
 		o.mu.Unlock()
 	}
 }
 
-// writing are commands by which servers write.
-var writing = []string{"eval", "evalsha", "xadd", "xreadgroup", "xack", "exec", "hset"}
+// writeCommands are the commands by which servers write.
+var writeCommands = []string{"eval", "evalsha", "xadd", "xreadgroup", "xack", "exec", "hset"}
 
-func sampleOf(all map[string]map[string]string, asked time.Time) history.Sample {
+// sampleOf makes a sample of the sections of INFO.
+func sampleOf(all map[string]map[string]string, requested time.Time) history.Sample {
 	fields := make(map[string]string)
 	for _, section := range all {
 		maps.Copy(fields, section)
 	}
 	number := func(name string) int64 { n, _ := strconv.ParseInt(fields[name], 10, 64); return n }
-	s := history.Sample{Asked: asked, Run: fields["run_id"], Master: fields["role"] == "master", Stream: fields["master_replid"],
-		Previous: fields["master_replid2"], Offset: number("master_repl_offset"), Kept: number("second_repl_offset") - 1}
-	for _, command := range writing {
-		s.Served += succeeded(fields["cmdstat_"+command])
+	s := history.Sample{RequestedAt: requested, RunID: fields["run_id"], Master: fields["role"] == "master", ReplID: fields["master_replid"],
+		PreviousReplID: fields["master_replid2"], Offset: number("master_repl_offset"), PreviousOffset: number("second_repl_offset") - 1}
+	for _, command := range writeCommands {
+		s.Writes += succeeded(fields["cmdstat_"+command])
 	}
 	return s
 }
 
-// succeeded is how many calls of a command, as INFO writes its statistics, did not fail.
+// succeeded is the number of successful calls in a command's statistics, as INFO formats them.
 func succeeded(statistics string) (n int) {
 	for field := range strings.SplitSeq(statistics, ",") {
 		name, text, _ := strings.Cut(field, "=")
@@ -111,21 +113,22 @@ func succeeded(statistics string) (n int) {
 	return n
 }
 
-// look records what a sentinel takes for the master whenever that changes. The epoch is asked
-// for first: should both change in between, the new master counts for less than it could.
-func (o *observer) look(ctx context.Context, addr string) {
+// watchSentinel records each change of the master that a sentinel names. It reads the epoch
+// first: if both change in between, the recorded epoch of the new master is too low, never too
+// high.
+func (o *observer) watchSentinel(ctx context.Context, addr string) {
 	sentinel := goredis.NewSentinelClient(&goredis.Options{Addr: addr, Protocol: 2, DisableIdentity: true, MaxRetries: -1,
 		DialTimeout: time.Second, ReadTimeout: time.Second, ContextTimeoutEnabled: true})
 	defer sentinel.Close()
 	var last history.View
-	for isDue := ticking(ctx); isDue(); {
-		known, err1 := sentinel.Master(ctx, masterName).Result()
+	for next := sampleTicks(ctx); next(); {
+		state, err1 := sentinel.Master(ctx, masterName).Result()
 		master, err2 := sentinel.GetMasterAddrByName(ctx, masterName).Result()
 		if cmp.Or(err1, err2) != nil || len(master) != 2 {
 			continue
 		}
 		now := history.View{Node: net.JoinHostPort(master[0], master[1])}
-		now.Epoch, _ = strconv.Atoi(known["config-epoch"])
+		now.Epoch, _ = strconv.Atoi(state["config-epoch"])
 		if now == last {
 			continue
 		}
@@ -136,7 +139,7 @@ func (o *observer) look(ctx context.Context, addr string) {
 	}
 }
 
-// kill kills a node and records when it was dead.
+// kill kills a node and records the time of its death.
 func (o *observer) kill(n *node) {
 	n.kill()
 	o.mu.Lock()
@@ -144,15 +147,15 @@ func (o *observer) kill(n *node) {
 	o.seen.Deaths[n.name()] = append(o.seen.Deaths[n.name()], time.Now())
 }
 
-// mayLose says what failovers may lose.
-func (o *observer) mayLose(what string) {
+// setLoss sets what failovers may lose: history.LostAll or history.LostUnconfirmed.
+func (o *observer) setLoss(loss string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.seen.Lost = what
+	o.seen.MayLose = loss
 }
 
-// end ends the observation and returns what was seen.
-func (o *observer) end() history.Nodes {
+// stop stops the observer and returns its record.
+func (o *observer) stop() history.Nodes {
 	o.cancel()
 	o.running.Wait()
 	return o.seen

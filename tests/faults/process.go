@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -16,14 +15,15 @@ import (
 	"time"
 )
 
-// process is a process that can be killed and started again as it was.
+// process is a child process that can be killed and restarted with the same arguments. It dies
+// with this process.
 type process struct {
 	path   string
 	args   []string
 	dir    string
 	stderr io.Writer
 	cmd    *exec.Cmd
-	ended  chan struct{} // closed when it has
+	ended  chan struct{} // closed when the process has ended
 }
 
 func (p *process) start() error {
@@ -55,15 +55,15 @@ func (p *process) kill() {
 	<-p.ended
 }
 
-// stop asks the process to end, and waits for it.
+// stop terminates the process, kills it if that takes too long, and waits for its end.
 func (p *process) stop() {
 	p.signal(syscall.SIGTERM)
-	late := time.AfterFunc(drainFor+5*time.Second, func() { p.signal(syscall.SIGKILL) })
+	late := time.AfterFunc(drainTimeout+5*time.Second, func() { p.signal(syscall.SIGKILL) })
 	<-p.ended
 	late.Stop()
 }
 
-// end kills the process if it runs, also when it is stopped.
+// end kills the process if it is running or paused.
 func (p *process) end() {
 	if p != nil && p.ended != nil && !p.hasEnded() {
 		p.signal(syscall.SIGCONT)
@@ -71,13 +71,13 @@ func (p *process) end() {
 	}
 }
 
-// server is an argus serve.
+// server is an argus serve process.
 type server struct {
 	*process
 	addr, httpAddr string
 }
 
-// metric is a number that a server tells; 0 when it doesn't.
+// metric is a metric of the server; 0 if the server does not reply.
 func (s *server) metric(name string) float64 {
 	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	page, err := client.Get("http://" + s.httpAddr + "/metrics")
@@ -96,18 +96,19 @@ func (s *server) metric(name string) float64 {
 
 func (s *server) isUp() bool { return s.metric("go_goroutines") > 0 }
 
+// until polls a condition, and returns an error if it is not met within the limit.
 func until(limit time.Duration, done func() bool) error {
 	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if done() {
 			return nil
 		}
 	}
-	return errors.New("it did not happen in time")
+	return fmt.Errorf("timed out after %s", limit)
 }
 
-// ports gives out ports. They must stay free while a process is dead: so they are below
-// those that the kernel gives to connections, and each run of the suite has a block of its
-// own, whose first port it listens on.
+// ports allocates ports that stay free while a process is down. They are below the kernel's range
+// of ephemeral ports, and each run of the suite reserves a block of ports by listening on the
+// first one.
 type ports struct {
 	mu          sync.Mutex
 	block       net.Listener
@@ -120,18 +121,19 @@ const (
 	blockSize   = 1000
 )
 
-var given ports
+var portBlock ports
 
+// freeAddr is an unused address on loopback.
 func freeAddr() string {
-	given.mu.Lock()
-	defer given.mu.Unlock()
-	for given.block == nil {
-		given.first = lowestPort + rand.IntN((highestPort-lowestPort)/blockSize)*blockSize
-		given.block, _ = net.Listen("tcp", fmt.Sprint("127.0.0.1:", given.first))
+	portBlock.mu.Lock()
+	defer portBlock.mu.Unlock()
+	for portBlock.block == nil {
+		portBlock.first = lowestPort + rand.IntN((highestPort-lowestPort)/blockSize)*blockSize
+		portBlock.block, _ = net.Listen("tcp", fmt.Sprint("127.0.0.1:", portBlock.first))
 	}
 	for {
-		given.next = given.next%(blockSize-1) + 1
-		addr := fmt.Sprint("127.0.0.1:", given.first+given.next)
+		portBlock.next = portBlock.next%(blockSize-1) + 1
+		addr := fmt.Sprint("127.0.0.1:", portBlock.first+portBlock.next)
 		if l, err := net.Listen("tcp", addr); err == nil {
 			_ = l.Close()
 			return addr

@@ -15,11 +15,11 @@ import (
 	"github.com/hikmaai-io/argus-queue/tests/faults/history"
 )
 
-// quickly is how soon a client connects again: what is measured is the server's pause, not
-// the client's.
-var quickly = backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.5, Jitter: 0.2, MaxDelay: time.Second}
+// fastReconnect keeps the reconnect delays of clients short, so that the measured pauses are those
+// of the servers.
+var fastReconnect = backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.5, Jitter: 0.2, MaxDelay: time.Second}
 
-// produce publishes at the rate until ctx ends; what it has begun it brings to an end.
+// produce publishes at the rate until ctx ends, and waits for the calls in flight.
 func (r *role) produce(ctx context.Context) {
 	var all sync.WaitGroup
 	var n atomic.Int64
@@ -34,65 +34,66 @@ func (r *role) produce(ctx context.Context) {
 					return
 				}
 				n := n.Add(1)
-				r.publish(context.WithoutCancel(ctx), fmt.Sprintf("%s-%d", r.producer, n), placeOf(n), nil)
+				r.publish(context.WithoutCancel(ctx), fmt.Sprintf("%s-%d", r.producer, n), destinationOf(n), nil)
 			}
 		})
 	}
 	all.Wait()
 }
 
-// place is where a task is published.
-type place struct{ queue, organization string }
+// destination is the queue and the organization of a task.
+type destination struct{ queue, organization string }
 
-// The queue that is fair between organizations, of which each may have a few tasks in flight:
-// one for each shard, where there are shards.
+// The queue that is fair between organizations. The limit of tasks in flight per organization
+// allows one per shard.
 const (
 	fairQueue     = "fair"
 	fairLimit     = 6
 	organizations = 3
-	fairEvery     = 4 // every how many tasks go there: so many that some have to wait
+	fairInterval  = 4 // one in so many tasks goes there, enough that some have to wait
 )
 
-func placeOf(n int64) place {
-	if n%fairEvery != 0 {
-		return place{}
+// destinationOf is the destination of a producer's nth task.
+func destinationOf(n int64) destination {
+	if n%fairInterval != 0 {
+		return destination{}
 	}
-	return place{fairQueue, fmt.Sprint("organization-", n/fairEvery%organizations)}
+	return destination{fairQueue, fmt.Sprint("organization-", n/fairInterval%organizations)}
 }
 
-// publish publishes a job's task, and insists.
-func (r *role) publish(ctx context.Context, job string, to place, attributes map[string]string) {
+// publish publishes a job's task, and retries until it is acknowledged.
+func (r *role) publish(ctx context.Context, job string, to destination, attributes map[string]string) {
 	all := map[string]string{"canary": r.canary}
 	for name, value := range attributes {
 		all[name] = value
 	}
-	r.log.Add(history.Event{Kind: history.Publish, Who: r.name, Job: job, Outcome: history.Begun})
-	var began time.Time // of the call that was answered
-	ctx, cancel := context.WithTimeout(ctx, drainFor)
+	r.log.Add(history.Event{Kind: history.Publish, Client: r.name, Job: job, Outcome: history.Started})
+	var started time.Time // of the last attempt
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
-	err := r.insist(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
-		began = time.Now()
+	err := r.retry(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
+		started = time.Now()
 		_, err := argusv1.NewTaskQueueClient(conn).Publish(ctx, &argusv1.PublishRequest{RequestId: job, Queue: to.queue,
 			Task: &argusv1.Task{JobId: job, OrganizationId: to.organization, Attributes: all}, InitialState: &argusv1.InitialState{}})
 		return err
 	})
 	if err != nil {
-		log.Printf("%s: %v", job, err)
+		log.Printf("publish %s: %v", job, err)
 		return
 	}
-	r.log.Add(history.Event{Kind: history.Publish, Who: r.name, Job: job, Began: began, Outcome: history.OK, Canary: r.canary})
+	r.log.Add(history.Event{Kind: history.Publish, Client: r.name, Job: job, Start: started, Outcome: history.OK, Canary: r.canary})
 }
 
-// publishBatch publishes tasks for jobs, all in one call.
+// publishBatch publishes one task per job in a single call, and retries until it is acknowledged.
 func (r *role) publishBatch(ctx context.Context, id string, jobs []string) error {
-	var began time.Time
+	var started time.Time
 	batch := &argusv1.PublishBatchRequest{RequestId: id}
 	for _, job := range jobs {
-		r.log.Add(history.Event{Kind: history.Publish, Who: r.name, Job: job, Outcome: history.Begun})
+		r.log.Add(history.Event{Kind: history.Publish, Client: r.name, Job: job, Outcome: history.Started})
 		batch.Tasks = append(batch.Tasks, &argusv1.Task{JobId: job, Attributes: map[string]string{"canary": r.canary}})
 	}
-	err := r.insist(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
-		began = time.Now()
+	err := r.retry(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
+		started = time.Now()
 		_, err := argusv1.NewTaskQueueClient(conn).PublishBatch(ctx, batch)
 		return err
 	})
@@ -100,7 +101,7 @@ func (r *role) publishBatch(ctx context.Context, id string, jobs []string) error
 		return err
 	}
 	for _, job := range jobs {
-		r.log.Add(history.Event{Kind: history.Publish, Who: r.name, Job: job, Began: began, Outcome: history.OK, Canary: r.canary})
+		r.log.Add(history.Event{Kind: history.Publish, Client: r.name, Job: job, Start: started, Outcome: history.OK, Canary: r.canary})
 	}
 	return nil
 }

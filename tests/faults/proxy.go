@@ -8,25 +8,25 @@ import (
 	"time"
 )
 
-// proxy stands between Redis and those who talk to it, and breaks what passes through it.
+// proxy forwards connections to Redis and injects network faults into them.
 type proxy struct {
 	addr, target string
 	listener     net.Listener
 	mu           sync.Mutex
 	conns        map[net.Conn]bool
-	hole         atomic.Bool  // nothing passes
-	cut          atomic.Bool  // what was asked is passed on, and the connection breaks before the answer
-	latency      atomic.Int64 // ns, of what comes back
-	// parted: nothing passes of what Redis's own kind say, replicas and sentinels.
-	parted atomic.Bool
+	blackhole    atomic.Bool  // no data passes
+	dropReplies  atomic.Bool  // a request passes; the connection is closed instead of passing the reply
+	latency      atomic.Int64 // of replies, in ns
+	partitioned  atomic.Bool  // no data from replicas and sentinels passes
 }
 
 // link is a connection through the proxy.
 type link struct {
 	client, store net.Conn
-	isKin         atomic.Bool // of a replica or a sentinel
+	fromNode      atomic.Bool // the client is a replica or a sentinel
 }
 
+// newProxy starts a proxy that listens on addr and connects to target.
 func newProxy(addr, target string) (*proxy, error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -48,19 +48,20 @@ func newProxy(addr, target string) (*proxy, error) {
 			p.conns[client], p.conns[store] = true, true
 			p.mu.Unlock()
 			l := &link{client: client, store: store}
-			go p.pass(l, client, store, false)
-			go p.pass(l, store, client, true)
+			go p.forward(l, client, store, false)
+			go p.forward(l, store, client, true)
 		}
 	}()
 	return p, nil
 }
 
-// kinWords are what only replicas and sentinels say when they connect; the first word of
-// both is a lone PING.
-var kinWords = [][]byte{[]byte("REPLCONF"), []byte("PSYNC"), []byte("sentinel"), []byte("*1\r\n$4\r\nPING\r\n")}
+// nodeCommands are sent only by replicas and sentinels when they connect. Both start with a lone
+// PING.
+var nodeCommands = [][]byte{[]byte("REPLCONF"), []byte("PSYNC"), []byte("sentinel"), []byte("*1\r\n$4\r\nPING\r\n")}
 
-func isKin(text []byte) bool {
-	for _, word := range kinWords {
+// isFromNode reports whether a request comes from a replica or a sentinel.
+func isFromNode(text []byte) bool {
+	for _, word := range nodeCommands {
 		if bytes.Contains(text, word) {
 			return true
 		}
@@ -68,7 +69,8 @@ func isKin(text []byte) bool {
 	return false
 }
 
-func (p *proxy) pass(l *link, from, to net.Conn, isAnswer bool) {
+// forward copies one direction of a link until either side closes it.
+func (p *proxy) forward(l *link, from, to net.Conn, isReply bool) {
 	defer func() {
 		p.mu.Lock()
 		delete(p.conns, from)
@@ -81,21 +83,21 @@ func (p *proxy) pass(l *link, from, to net.Conn, isAnswer bool) {
 		if err != nil {
 			return
 		}
-		if !isAnswer && isKin(buffer[:n]) {
-			l.isKin.Store(true)
+		if !isReply && isFromNode(buffer[:n]) {
+			l.fromNode.Store(true)
 		}
-		for p.hole.Load() {
+		for p.blackhole.Load() {
 			time.Sleep(10 * time.Millisecond)
 		}
-		if p.parted.Load() && l.isKin.Load() {
-			for p.parted.Load() {
+		if p.partitioned.Load() && l.fromNode.Load() {
+			for p.partitioned.Load() {
 				time.Sleep(10 * time.Millisecond)
 			}
-			return // what was said meanwhile is lost
+			return // the data is lost
 		}
-		if isAnswer {
+		if isReply {
 			time.Sleep(time.Duration(p.latency.Load()))
-			if p.cut.Load() {
+			if p.dropReplies.Load() {
 				return
 			}
 		}
@@ -105,7 +107,7 @@ func (p *proxy) pass(l *link, from, to net.Conn, isAnswer bool) {
 	}
 }
 
-// reset breaks all connections.
+// reset closes all connections.
 func (p *proxy) reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -116,7 +118,7 @@ func (p *proxy) reset() {
 
 func (p *proxy) close() {
 	_ = p.listener.Close()
-	p.hole.Store(false)
-	p.parted.Store(false)
+	p.blackhole.Store(false)
+	p.partitioned.Store(false)
 	p.reset()
 }

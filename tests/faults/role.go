@@ -20,32 +20,32 @@ import (
 	"github.com/hikmaai-io/argus-queue/tests/faults/history"
 )
 
-// role is a producer, a worker or a watcher, in a process of its own, which records what it
-// did and saw.
+// role is a client in a process of its own, such as a producer, a worker or a watcher. It records
+// its calls and what it receives in a history.
 type role struct {
 	name, servers, dir, canary, producer string
 	rate, streams                        int
 	seed                                 uint64
 	lease                                time.Duration
 
-	log   *history.Log
-	conns []*grpc.ClientConn
-	next  atomic.Int64 // which server is called
+	log     *history.Log
+	conns   []*grpc.ClientConn
+	current atomic.Int64 // index of the connection in use
 }
 
-// How the roles work.
 const (
-	producers  = 64 // calls of a producer at a time
-	watchEvery = 5  // every how many jobs are watched
-	callFor    = 5 * time.Second
-	drainFor   = 40 * time.Second
-	outOfReach = 50 * time.Millisecond
-	// patience is how long a watch waits for a job's result before it is left.
-	patience = 30 * time.Second
+	producers     = 64 // concurrent calls of a producer
+	watchInterval = 5  // one in so many jobs is watched
+	callTimeout   = 5 * time.Second
+	drainTimeout  = 40 * time.Second
+	retryDelay    = 50 * time.Millisecond
+	// watchTimeout is how long a watch waits for a result before it is abandoned.
+	watchTimeout = 30 * time.Second
 )
 
 func durationOf(d time.Duration) *durationpb.Duration { return durationpb.New(d) }
 
+// runRole runs the role of a kind until SIGTERM.
 func runRole(kind string, args []string) {
 	r := &role{}
 	flags := flag.NewFlagSet(kind, flag.ExitOnError)
@@ -69,57 +69,60 @@ func runRole(kind string, args []string) {
 	map[string]func(context.Context){"producer": r.produce, "worker": r.work, "watcher": r.watch, "hoarder": r.hoard, "crowd": r.crowd}[kind](ctx)
 }
 
+// connect opens a connection to each server.
 func (r *role) connect() {
 	for addr := range strings.SplitSeq(r.servers, ",") {
 		r.conns = append(r.conns, connect(addr))
 	}
 }
 
-// anew is the same role with connections of its own.
-func (r *role) anew() *role {
+// withOwnConns is the same role on new connections.
+func (r *role) withOwnConns() *role {
 	other := &role{name: r.name, servers: r.servers, producer: r.producer, log: r.log}
 	other.connect()
-	other.next.Store(r.next.Load() + 1)
+	other.current.Store(r.current.Load() + 1)
 	return other
 }
 
+// connect opens a connection that reconnects fast.
 func connect(addr string) *grpc.ClientConn {
 	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithConnectParams(grpc.ConnectParams{Backoff: quickly, MinConnectTimeout: time.Second}))
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: fastReconnect, MinConnectTimeout: time.Second}))
 	if err != nil {
-		log.Fatal(err) // an address that this suite made
+		log.Fatal(err) // unreachable: the address is valid
 	}
 	return conn
 }
 
-// conn is the server that is called now; elsewhere goes on to the next.
-func (r *role) conn() *grpc.ClientConn { return r.conns[int(r.next.Load())%len(r.conns)] }
+// conn is the connection in use.
+func (r *role) conn() *grpc.ClientConn { return r.conns[int(r.current.Load())%len(r.conns)] }
 
-func (r *role) elsewhere() {
-	r.next.Add(1)
-	time.Sleep(outOfReach)
+// switchServer switches to the next server, after a short delay.
+func (r *role) switchServer() {
+	r.current.Add(1)
+	time.Sleep(retryDelay)
 }
 
-// insist repeats a call that is safe to repeat until it has a definite answer or ctx ends.
-func (r *role) insist(ctx context.Context, call func(context.Context, *grpc.ClientConn) error) error {
+// retry repeats an idempotent call until it has a definite result or ctx ends.
+func (r *role) retry(ctx context.Context, call func(context.Context, *grpc.ClientConn) error) error {
 	for {
-		one, cancel := context.WithTimeout(ctx, callFor)
-		err := call(one, r.conn())
+		callCtx, cancel := context.WithTimeout(ctx, callTimeout)
+		err := call(callCtx, r.conn())
 		cancel()
 		switch status.Code(err) {
 		case codes.Unavailable, codes.DeadlineExceeded, codes.Unknown, codes.Canceled, codes.ResourceExhausted:
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			r.elsewhere()
+			r.switchServer()
 			continue
 		}
 		return err
 	}
 }
 
-// earliest is the cursor that a CURSOR_EXPIRED names; false of any other error.
-func earliest(err error) (string, bool) {
+// earliestCursor is the cursor in a CURSOR_EXPIRED error; false for other errors.
+func earliestCursor(err error) (string, bool) {
 	if status.Code(err) != codes.OutOfRange {
 		return "", false
 	}

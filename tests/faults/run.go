@@ -13,22 +13,22 @@ import (
 	"github.com/hikmaai-io/argus-queue/tests/faults/history"
 )
 
-// row is what became of a scenario.
+// row is the result of a scenario.
 type row struct {
 	name    string
-	times   int
+	times   int // injections of the fault
 	report  history.Report
-	longest time.Duration
+	longest time.Duration // pause between results
 	took    time.Duration
 	err     error
-	// failovers lists them, where there were any.
+	// failovers describes the failovers, one per line.
 	failovers string
 }
 
 func (r row) failed() bool { return r.err != nil || len(r.report.Violations) > 0 }
 
-// tell logs the row, and what went wrong.
-func (r row) tell() {
+// log logs the row, its failovers, and up to 20 violations.
+func (r row) log() {
 	if r.err != nil {
 		log.Printf("%s: %v", r.name, r.err)
 	}
@@ -48,7 +48,7 @@ func (r row) tell() {
 func (r row) cells() []string {
 	p := r.report
 	cells := []string{r.name}
-	for _, n := range []int{r.times, p.Published, p.Delivered, p.Completed, p.LostTasks, p.LostResults, p.Duplicated, p.Refused, p.Watched} {
+	for _, n := range []int{r.times, p.Published, p.Delivered, p.Completed, p.LostTasks, p.LostResults, p.Duplicated, p.Rejected, p.Watched} {
 		cells = append(cells, fmt.Sprint(n))
 	}
 	return append(cells, fmt.Sprintf("%.1f", r.longest.Seconds()), fmt.Sprint(len(p.Violations)))
@@ -57,7 +57,7 @@ func (r row) cells() []string {
 var columns = []string{"fault", "times", "tasks", "delivered", "results", "lost tasks", "lost results", "duplicated results", "stale refused",
 	"watched", "longest pause s", "violations"}
 
-// printTable prints a table in Markdown.
+// printTable prints the rows as a Markdown table.
 func printTable(rows []row) {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 1, ' ', 0)
 	line := func(cells []string) { fmt.Fprintf(w, "| %s |\n", strings.Join(cells, "\t| ")) }
@@ -69,21 +69,21 @@ func printTable(rows []row) {
 	_ = w.Flush()
 }
 
-// runAll runs the scenarios with a word in their name, some at once, and prints the table;
-// false when something went wrong. Those that take long stand last, and come first.
-func runAll(all []scenario, argus, word string, seed uint64, duration time.Duration, atOnce int) bool {
+// runAll runs the scenarios whose name contains word, some in parallel, and prints the table. It
+// reports whether all passed. It starts with the last scenario, because the slow ones come last.
+func runAll(all []scenario, argus, word string, seed uint64, duration time.Duration, parallel int) bool {
 	rows := make([]row, len(all))
-	places := make(chan struct{}, atOnce)
+	limit := make(chan struct{}, parallel)
 	var running sync.WaitGroup
 	for i, s := range slices.Backward(all) {
 		if !strings.Contains(s.name, word) {
 			continue
 		}
-		places <- struct{}{}
+		limit <- struct{}{}
 		running.Go(func() {
-			defer func() { <-places }()
+			defer func() { <-limit }()
 			rows[i] = run(s, argus, seed+uint64(i), duration)
-			rows[i].tell()
+			rows[i].log()
 		})
 	}
 	running.Wait()
@@ -92,7 +92,7 @@ func runAll(all []scenario, argus, word string, seed uint64, duration time.Durat
 	return !slices.ContainsFunc(rows, row.failed)
 }
 
-// run injects one fault under load, and checks what became of it.
+// run injects one fault under load, and checks the outcome.
 func run(s scenario, argus string, seed uint64, duration time.Duration) (r row) {
 	r.name = s.name
 	start := time.Now()
@@ -105,12 +105,12 @@ func run(s scenario, argus string, seed uint64, duration time.Duration) (r row) 
 	if r.times, r.err = w.inject(s, duration); r.err != nil {
 		return r
 	}
-	drained := w.drain()
+	drainErr := w.drain()
 	var failures []history.Event
-	if o := w.topology.observed(); o != nil {
-		seen := o.end()
-		failures, r.report.Violations = seen.Failures()
-		r.failovers = seen.String()
+	if o := w.topology.failovers(); o != nil {
+		nodes := o.stop()
+		failures, r.report.Violations = nodes.Failures()
+		r.failovers = nodes.String()
 	}
 	for _, t := range w.tenants() {
 		report, events, err := t.check(failures)
@@ -120,14 +120,14 @@ func run(s scenario, argus string, seed uint64, duration time.Duration) (r row) 
 		r.report.Add(report)
 		r.longest = max(r.longest, longestPause(events))
 	}
-	if drained != nil {
-		r.report.Violations = append(r.report.Violations, history.Violation{Invariant: "I1", What: fmt.Sprint("a queue is not empty: ", drained)})
+	if drainErr != nil {
+		r.report.Violations = append(r.report.Violations, history.Violation{Invariant: "I1", Detail: fmt.Sprint("a queue is not empty: ", drainErr)})
 	}
 	r.report.Violations = append(r.report.Violations, w.checkBaseline()...)
 	return r
 }
 
-// inject injects a fault again and again.
+// inject injects a fault repeatedly for the duration, at least once.
 func (w *world) inject(s scenario, duration time.Duration) (times int, err error) {
 	if s.begin != nil {
 		if err := s.begin(w); err != nil {
@@ -146,7 +146,7 @@ func (w *world) inject(s scenario, duration time.Duration) (times int, err error
 	return times, nil
 }
 
-// longestPause is the longest time in which no result was recorded.
+// longestPause is the longest time between two recorded results.
 func longestPause(events []history.Event) time.Duration {
 	var last time.Time
 	longest := time.Duration(0)

@@ -9,62 +9,63 @@ import (
 	"github.com/hikmaai-io/argus-queue/tests/faults/history"
 )
 
-// scenario is a way to break things.
+// scenario is a fault, and the deployment it is injected into.
 type scenario struct {
 	name string
-	// build starts the Redis.
+	// build starts Redis.
 	build func(dir string) (topology, error)
-	// needsAlone: inject breaks a Redis that is the only one.
-	needsAlone bool
-	// serve are more flags of the servers.
+	// needsStandalone marks a fault that requires the standalone deployment.
+	needsStandalone bool
+	// serve are additional flags of the servers.
 	serve []string
-	// begin prepares the world, if not nil.
+	// begin, if not nil, prepares the world.
 	begin func(w *world) error
-	// inject breaks something once, and mends it.
+	// inject causes the fault once, and removes it.
 	inject func(w *world) error
-	// finish checks or ends what inject began, before the load ends, if not nil.
+	// finish, if not nil, completes or checks the scenario before the load stops.
 	finish func(w *world) error
 }
 
+// pause sleeps for a random duration in a range.
 func pause(w *world, least, most time.Duration) {
 	time.Sleep(least + time.Duration(w.random.Int64N(int64(most-least))))
 }
 
-// everysec and always are one Redis with an append-only file.
-func everysec(dir string) (topology, error) { return newAlone(dir, "everysec") }
-func always(dir string) (topology, error)   { return newAlone(dir, "always") }
+// everysec and always build a standalone Redis with an append-only file.
+func everysec(dir string) (topology, error) { return newStandalone(dir, "everysec") }
+func always(dir string) (topology, error)   { return newStandalone(dir, "always") }
 
-// withAlone makes a fault of one that needs the one Redis of its world.
-func withAlone(inject func(*world, *alone) error) func(*world) error {
-	return func(w *world) error { return inject(w, w.topology.(*alone)) }
+// onStandalone adapts a fault of the standalone deployment.
+func onStandalone(inject func(*world, *standalone) error) func(*world) error {
+	return func(w *world) error { return inject(w, w.topology.(*standalone)) }
 }
 
 var scenarios = slices.Concat(processFaults, connectionFaults, redisFaults, lossFaults, clientFaults, sentinelFaults, clusterFaults)
 
 var processFaults = []scenario{
-	{name: "nothing", build: everysec, inject: func(*world) error { return nil }},
-	{name: "a server is killed and started again", build: everysec, inject: killServer},
+	{name: "no fault", build: everysec, inject: func(*world) error { return nil }},
+	{name: "a server is killed and restarted", build: everysec, inject: killServer},
 	{name: "rolling restart", build: everysec, inject: rollingRestart},
-	{name: "Redis is killed, appendfsync always", build: always, needsAlone: true, inject: withAlone(restartRedis)},
-	{name: "Redis is killed, appendfsync everysec", build: everysec, needsAlone: true, inject: withAlone(restartLossy)},
+	{name: "Redis is killed, appendfsync always", build: always, needsStandalone: true, inject: onStandalone(killRedis)},
+	{name: "Redis is killed, appendfsync everysec", build: everysec, needsStandalone: true, inject: onStandalone(killLossyRedis)},
 	{name: "a worker is killed", build: everysec, inject: killWorker},
-	{name: "a worker stands still for longer than its leases", build: everysec, inject: stopWorker},
+	{name: "a worker is paused for longer than its leases", build: everysec, inject: pauseWorker},
 }
 
 func killServer(w *world) error {
 	s := w.main.servers[w.random.IntN(len(w.main.servers))]
 	s.kill()
 	pause(w, 50*time.Millisecond, 500*time.Millisecond)
-	return s.restarted()
+	return s.restart()
 }
 
-// restarted starts the server again, and waits until it serves.
-func (s *server) restarted() error {
+// restart starts a stopped server, and waits until it is ready.
+func (s *server) restart() error {
 	if err := s.start(); err != nil {
 		return err
 	}
 	if err := until(60*time.Second, s.isUp); err != nil {
-		return fmt.Errorf("a server did not start again: %w", err)
+		return fmt.Errorf("a restarted server is not ready: %w", err)
 	}
 	return nil
 }
@@ -72,28 +73,29 @@ func (s *server) restarted() error {
 func rollingRestart(w *world) error {
 	for _, s := range w.main.servers {
 		s.stop()
-		if err := s.restarted(); err != nil {
+		if err := s.restart(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func restartRedis(w *world, a *alone) error {
+func killRedis(w *world, a *standalone) error {
 	a.kill()
 	pause(w, 50*time.Millisecond, 500*time.Millisecond)
 	if err := a.start(); err != nil {
 		return err
 	}
-	return a.up()
+	return a.awaitReady()
 }
 
-// restartLossy is restartRedis for appendfsync everysec: while the disk is slow to sync,
-// Redis puts off writing to the file, for two seconds at most, and answers meanwhile.
-func restartLossy(w *world, a *alone) error {
-	return w.loses(history.LostAll, time.Now().Add(-slack), func() error { return restartRedis(w, a) })
+// killLossyRedis is killRedis for appendfsync everysec: while a sync is slow, Redis postpones its
+// writes to the file for up to two seconds, but acknowledges them.
+func killLossyRedis(w *world, a *standalone) error {
+	return w.withLoss(history.LostAll, time.Now().Add(-slack), func() error { return killRedis(w, a) })
 }
 
+// worker is a random worker of the main tenant.
 func (w *world) worker() *process { return w.main.workers[w.random.IntN(len(w.main.workers))] }
 
 func killWorker(w *world) error {
@@ -102,26 +104,26 @@ func killWorker(w *world) error {
 	return worker.start()
 }
 
-func stopWorker(w *world) error {
+func pauseWorker(w *world) error {
 	worker := w.worker()
 	worker.signal(syscall.SIGSTOP)
-	time.Sleep(form.lease + form.lease/2)
+	time.Sleep(profile.lease + profile.lease/2)
 	worker.signal(syscall.SIGCONT)
 	return nil
 }
 
 var connectionFaults = []scenario{
-	{name: "connections to Redis break", build: everysec, inject: withAlone(func(_ *world, a *alone) error { a.proxy.reset(); return nil })},
-	{name: "answers of Redis are lost", build: everysec, inject: withAlone(func(w *world, a *alone) error {
-		a.proxy.cut.Store(true)
+	{name: "connections to Redis break", build: everysec, inject: onStandalone(func(_ *world, a *standalone) error { a.proxy.reset(); return nil })},
+	{name: "replies from Redis are lost", build: everysec, inject: onStandalone(func(w *world, a *standalone) error {
+		a.proxy.dropReplies.Store(true)
 		pause(w, 10*time.Millisecond, 200*time.Millisecond)
-		a.proxy.cut.Store(false)
+		a.proxy.dropReplies.Store(false)
 		return nil
 	})},
-	{name: "Redis is a black hole for a second, then slow", build: everysec, inject: withAlone(func(_ *world, a *alone) error {
-		a.proxy.hole.Store(true)
+	{name: "Redis does not reply for a second, then slowly", build: everysec, inject: onStandalone(func(_ *world, a *standalone) error {
+		a.proxy.blackhole.Store(true)
 		time.Sleep(time.Second)
-		a.proxy.hole.Store(false)
+		a.proxy.blackhole.Store(false)
 		a.proxy.latency.Store(int64(50 * time.Millisecond))
 		time.Sleep(500 * time.Millisecond)
 		a.proxy.latency.Store(0)

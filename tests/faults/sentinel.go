@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,15 +10,15 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// sentinels is a master with two replicas, and three sentinels. Each server has a proxy,
-// whose address is the one that all others know it by: so a master can be parted from its
-// replicas and the sentinels while clients still reach it.
+// sentinels is a master with two replicas, and three sentinels. Each Redis node announces the
+// address of a proxy in front of it, so that a master can be cut off from its replicas and the
+// sentinels while clients still reach it.
 type sentinels struct {
-	nodes    []*node
-	watchers []*process
-	addrs    []string
-	asked    *goredis.SentinelClient
-	observer *observer
+	nodes     []*node
+	processes []*process
+	addrs     []string
+	client    *goredis.SentinelClient
+	observer  *observer
 }
 
 const masterName = "the-master"
@@ -43,17 +42,17 @@ func newSentinels(dir string, args ...string) (*sentinels, error) {
 		}
 	}
 	for range 3 {
-		if err := s.watch(dir); err != nil {
+		if err := s.startSentinel(dir); err != nil {
 			return s, err
 		}
 	}
-	s.asked = goredis.NewSentinelClient(&goredis.Options{Addr: s.addrs[0], Protocol: 2, DisableIdentity: true})
+	s.client = goredis.NewSentinelClient(&goredis.Options{Addr: s.addrs[0], Protocol: 2, DisableIdentity: true})
 	s.observer = observe(s.nodes, s.addrs)
-	return s, s.whole()
+	return s, s.awaitHealthy()
 }
 
-// watch starts a sentinel.
-func (s *sentinels) watch(dir string) error {
+// startSentinel starts a sentinel.
+func (s *sentinels) startSentinel(dir string) error {
 	addr := freeAddr()
 	own := filepath.Join(dir, "sentinel-"+portOf(addr))
 	if err := os.Mkdir(own, 0o700); err != nil {
@@ -66,7 +65,7 @@ func (s *sentinels) watch(dir string) error {
 		return err
 	}
 	p := &process{path: "redis-server", args: []string{conf, "--sentinel"}}
-	s.watchers, s.addrs = append(s.watchers, p), append(s.addrs, addr)
+	s.processes, s.addrs = append(s.processes, p), append(s.addrs, addr)
 	return p.start()
 }
 
@@ -80,9 +79,9 @@ func (s *sentinels) shards() int { return 0 }
 
 func (s *sentinels) prefix(tenant string) string { return tenant + ":" }
 
-// master is the node that the sentinels call master.
+// master is the node that the sentinels name as the master.
 func (s *sentinels) master() (*node, error) {
-	addr, err := s.asked.GetMasterAddrByName(ctx, masterName).Result()
+	addr, err := s.client.GetMasterAddrByName(ctx, masterName).Result()
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +90,7 @@ func (s *sentinels) master() (*node, error) {
 			return n, nil
 		}
 	}
-	return nil, fmt.Errorf("the sentinels' master %v is none of ours", addr)
+	return nil, fmt.Errorf("the sentinels name an unknown master: %v", addr)
 }
 
 func (s *sentinels) store(string) (*goredis.Client, error) {
@@ -102,48 +101,48 @@ func (s *sentinels) store(string) (*goredis.Client, error) {
 	return n.client, nil
 }
 
-// whole waits until there is a master with two replicas that keep up, and the sentinels
-// know all of them and each other.
-func (s *sentinels) whole() error {
+// awaitHealthy waits until a master has two connected replicas, and the sentinels know all of
+// them and each other.
+func (s *sentinels) awaitHealthy() error {
 	err := until(90*time.Second, func() bool {
 		m, err := s.master()
 		if err != nil || m.info("replication", "role") != "master" {
 			return false
 		}
 		for _, n := range s.nodes {
-			if n != m && !n.follows(m) {
+			if n != m && !n.replicates(m) {
 				return false
 			}
 		}
-		known, err := s.asked.Master(ctx, masterName).Result()
-		return err == nil && known["flags"] == "master" && known["num-slaves"] == "2" && known["num-other-sentinels"] == "2"
+		state, err := s.client.Master(ctx, masterName).Result()
+		return err == nil && state["flags"] == "master" && state["num-slaves"] == "2" && state["num-other-sentinels"] == "2"
 	})
 	if err != nil {
-		return errors.Join(errors.New("the master and its replicas did not come together"), err)
+		return fmt.Errorf("the master and its replicas are not healthy: %w", err)
 	}
 	return nil
 }
 
-// follows is true of a replica of a master that keeps up.
-func (n *node) follows(m *node) bool {
+// replicates reports whether the node is a connected replica of a master.
+func (n *node) replicates(m *node) bool {
 	return n.info("replication", "master_link_status") == "up" && n.info("replication", "master_port") == portOf(m.proxy.addr)
 }
 
-// failedOver waits until the sentinels made another node the master, and it has the third
-// one as its replica.
-func (s *sentinels) failedOver(old *node) error {
+// awaitFailover waits until the sentinels have promoted another node than old, and the third
+// node is its replica.
+func (s *sentinels) awaitFailover(old *node) error {
 	err := until(60*time.Second, func() bool {
 		m, err := s.master()
 		if err != nil || m == old || m.info("replication", "role") != "master" {
 			return false
 		}
 		for _, n := range s.nodes {
-			if n != m && n != old && !n.follows(m) {
+			if n != m && n != old && !n.replicates(m) {
 				return false
 			}
 		}
-		known, err := s.asked.Master(ctx, masterName).Result()
-		return err == nil && known["port"] == portOf(m.proxy.addr)
+		state, err := s.client.Master(ctx, masterName).Result()
+		return err == nil && state["port"] == portOf(m.proxy.addr)
 	})
 	if err != nil {
 		return fmt.Errorf("no failover: %w", err)
@@ -153,16 +152,16 @@ func (s *sentinels) failedOver(old *node) error {
 
 func (s *sentinels) servers() []*node { return s.nodes }
 
-func (s *sentinels) observed() *observer { return s.observer }
+func (s *sentinels) failovers() *observer { return s.observer }
 
 func (s *sentinels) end() {
 	if s.observer != nil {
-		s.observer.end()
+		s.observer.stop()
 	}
-	if s.asked != nil {
-		_ = s.asked.Close()
+	if s.client != nil {
+		_ = s.client.Close()
 	}
-	for _, p := range s.watchers {
+	for _, p := range s.processes {
 		p.end()
 	}
 	for _, n := range s.nodes {

@@ -17,25 +17,28 @@ import (
 	"github.com/hikmaai-io/argus-queue/tests/faults/history"
 )
 
-// tenant is a prefix with servers and those who use them. Tenants have the same job ids, on
-// purpose.
+// tenant is a key prefix with its servers and clients. Both tenants use the same job ids, so that
+// a leak between them is found.
 type tenant struct {
 	name, canary string
-	prefixes     []string // that its keys lie under
-	dir          string   // of its histories
+	prefixes     []string // of its keys, one per shard
+	dir          string   // holds its histories
 	world        *world
 	servers      []*server
 	producer     *process
 	workers      []*process
 	watcher      *process
-	role         *role // what the suite itself does as a client
+	role         *role // the calls of the suite itself
 }
 
-// load is what a tenant has.
+// load is the size of a tenant.
 type load struct {
-	servers, workers, rate, watches int
+	servers, workers int
+	rate             int // published tasks per second
+	watches          int
 }
 
+// newTenant starts a tenant's servers, without clients.
 func newTenant(w *world, name string, l load, flags []string) (*tenant, error) {
 	prefix := w.topology.prefix(name)
 	t := &tenant{name: name, prefixes: prefixes(prefix, w.topology.shards()), canary: "canary-of-" + name, dir: filepath.Join(w.dir, "history-"+name), world: w}
@@ -46,7 +49,7 @@ func newTenant(w *world, name string, l load, flags []string) (*tenant, error) {
 	if err != nil {
 		return t, err
 	}
-	t.role = &role{name: "suite", canary: t.canary, log: log, lease: form.lease}
+	t.role = &role{name: "suite", canary: t.canary, log: log, lease: profile.lease}
 	errs, err := os.Create(filepath.Join(w.dir, "servers-"+name+".log"))
 	if err != nil {
 		return t, err
@@ -59,7 +62,7 @@ func newTenant(w *world, name string, l load, flags []string) (*tenant, error) {
 	for range l.servers {
 		s := &server{addr: freeAddr(), httpAddr: freeAddr()}
 		s.process = &process{path: w.argus, stderr: errs, args: append(append([]string{"serve", "--config", settings, "--grpc-addr", s.addr, "--http-addr", s.httpAddr,
-			"--redis-prefix", prefix, "--redis-read-timeout", "2s", "--lease", form.lease.String(), "--max-attempts", "100", "--max-crashes", "100",
+			"--redis-prefix", prefix, "--redis-read-timeout", "2s", "--lease", profile.lease.String(), "--max-attempts", "100", "--max-crashes", "100",
 			"--retry-min", "100ms", "--retry-max", "1s", "--shutdown-timeout", "3s", "--log-level", "warn"}, w.topology.flags()...), flags...)}
 		if err := s.start(); err != nil {
 			return t, err
@@ -69,14 +72,14 @@ func newTenant(w *world, name string, l load, flags []string) (*tenant, error) {
 	}
 	for _, s := range t.servers {
 		if err := until(30*time.Second, s.isUp); err != nil {
-			return t, fmt.Errorf("a server did not start: %w", err)
+			return t, fmt.Errorf("a server of %s is not ready: %w", name, err)
 		}
 	}
 	return t, nil
 }
 
-// begin starts those who use the servers.
-func (t *tenant) begin(l load) (err error) {
+// startLoad starts the clients.
+func (t *tenant) startLoad(l load) (err error) {
 	if t.watcher, err = t.start("watcher", "watcher", "-streams", strconv.Itoa(l.watches)); err != nil {
 		return err
 	}
@@ -91,7 +94,7 @@ func (t *tenant) begin(l load) (err error) {
 	return err
 }
 
-// start starts a role.
+// start starts a client of a kind.
 func (t *tenant) start(kind, name string, more ...string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -102,11 +105,11 @@ func (t *tenant) start(kind, name string, more ...string) (*process, error) {
 		addrs[i] = s.addr
 	}
 	p := &process{path: self, stderr: os.Stderr, args: append([]string{kind, "-name", name, "-servers", strings.Join(addrs, ","), "-dir", t.dir,
-		"-canary", t.canary, "-lease", form.lease.String(), "-seed", strconv.FormatUint(t.world.random.Uint64(), 10)}, more...)}
+		"-canary", t.canary, "-lease", profile.lease.String(), "-seed", strconv.FormatUint(t.world.random.Uint64(), 10)}, more...)}
 	return p, p.start()
 }
 
-// prefixes are those that the keys lie under.
+// prefixes are the key prefixes of the shards; without sharding, the prefix itself.
 func prefixes(prefix string, shards int) []string {
 	if shards == 0 {
 		return []string{prefix}
@@ -118,27 +121,27 @@ func prefixes(prefix string, shards int) []string {
 	return all
 }
 
-// key is a key under the only, or the first, of the prefixes.
+// key is a key of the first shard.
 func (t *tenant) key(name string) string { return t.prefixes[0] + name }
 
-// store is the master that has it.
+// store is a client of that key's master.
 func (t *tenant) store() (*goredis.Client, error) { return t.world.topology.store(t.prefixes[0]) }
 
-// prefixOf is what a job's keys lie under.
+// prefixOf is the prefix of a job's keys.
 func (t *tenant) prefixOf(job string) string {
 	return t.prefixes[crc32.ChecksumIEEE([]byte(job))%uint32(len(t.prefixes))]
 }
 
-// anyPrefix is one of the prefixes.
-func (t *tenant) anyPrefix() string { return t.prefixes[t.world.random.IntN(len(t.prefixes))] }
+// randomPrefix is the prefix of a random shard.
+func (t *tenant) randomPrefix() string { return t.prefixes[t.world.random.IntN(len(t.prefixes))] }
 
-// drain ends the load, and waits until everything is worked off and the watches have seen
-// it.
+// drain stops the producer, waits until the queues are empty and the watches have received all
+// results, and stops the other clients.
 func (t *tenant) drain() error {
 	t.producer.stop()
-	err := until(90*time.Second, t.isEmpty)
+	err := until(90*time.Second, t.isDrained)
 	if err == nil {
-		_ = until(30*time.Second, t.isToldAll) // the checker says who was not
+		_ = until(30*time.Second, t.watchesAreDone) // the checker reports the watches that have not
 	}
 	for _, worker := range t.workers {
 		worker.stop()
@@ -147,11 +150,11 @@ func (t *tenant) drain() error {
 	return err
 }
 
-// queues are those that the tenant's tasks are in.
+// queues are the queues of the tenant's tasks.
 var queues = []string{"argus_task_queue", fairQueue}
 
-// isEmpty is true when the queues are.
-func (t *tenant) isEmpty() bool {
+// isDrained reports whether no queue has a waiting, leased or delayed task.
+func (t *tenant) isDrained() bool {
 	return !slices.ContainsFunc(t.prefixes, func(prefix string) bool {
 		store, err := t.world.topology.store(prefix)
 		if err != nil {
@@ -167,9 +170,9 @@ func (t *tenant) isEmpty() bool {
 	})
 }
 
-// counted waits until nothing counts as in flight any more in the fair queue, which is empty,
-// and returns what still does.
-func (t *tenant) counted() (left map[string]string, err error) {
+// inFlight waits until the fair queue, which is empty, counts no tasks as in flight. It returns the
+// organizations that it still counts tasks for.
+func (t *tenant) inFlight() (left map[string]string, err error) {
 	_ = until(30*time.Second, func() bool {
 		left = make(map[string]string)
 		for _, prefix := range t.prefixes {
@@ -188,8 +191,8 @@ func (t *tenant) counted() (left map[string]string, err error) {
 	return left, err
 }
 
-// isToldAll is true when no watch waits for a result that is there.
-func (t *tenant) isToldAll() bool {
+// watchesAreDone reports whether no watch waits for a stored result.
+func (t *tenant) watchesAreDone() bool {
 	events, err := history.Read(t.dir, "watcher")
 	if err != nil {
 		return false
@@ -207,12 +210,13 @@ func (t *tenant) isToldAll() bool {
 	return true
 }
 
+// storedEvent converts a stream entry.
 func storedEvent(e goredis.XMessage) history.StoredEvent {
 	status, _ := e.Values["status"].(string)
 	return history.StoredEvent{Cursor: e.ID, Status: status}
 }
 
-// stored reads what the store holds.
+// stored reads what Redis holds.
 func (t *tenant) stored() (history.Stored, error) {
 	s := history.Stored{Events: make(map[string][]history.StoredEvent), Queued: make(map[string]bool), FairLimit: fairLimit}
 	for _, prefix := range t.prefixes {
@@ -223,6 +227,7 @@ func (t *tenant) stored() (history.Stored, error) {
 	return s, nil
 }
 
+// storedUnder adds what Redis holds under a prefix.
 func (t *tenant) storedUnder(prefix string, s history.Stored) error {
 	store, err := t.world.topology.store(prefix)
 	if err != nil {
@@ -235,10 +240,10 @@ func (t *tenant) storedUnder(prefix string, s history.Stored) error {
 			return err
 		}
 		job := strings.TrimPrefix(keys.Val(), prefix+"argus_completion:")
-		s.Events[job] = nil // a key that a scan gives twice
+		s.Events[job] = nil // SCAN may return a key twice
 		isDone := false
 		for _, e := range events {
-			if event := storedEvent(e); !isDone || e.Values["junk"] == nil { // what a raw peer adds after the end is nobody's
+			if event := storedEvent(e); !isDone || e.Values["junk"] == nil { // ignore what a raw client adds after the result
 				s.Events[job] = append(s.Events[job], event)
 				isDone = isDone || event.Terminal()
 			}
@@ -257,7 +262,7 @@ func (t *tenant) storedUnder(prefix string, s history.Stored) error {
 	return keys.Err()
 }
 
-// check checks the tenant's histories, given what failed besides what they tell.
+// check checks the tenant's histories. It adds the failures that were observed from outside.
 func (t *tenant) check(failures []history.Event) (history.Report, []history.Event, error) {
 	events, err := history.Read(t.dir, "*")
 	if err != nil {
@@ -268,13 +273,14 @@ func (t *tenant) check(failures []history.Event) (history.Report, []history.Even
 		return history.Report{}, nil, err
 	}
 	report := history.Check(append(events, failures...), stored, t.canary)
-	left, err := t.counted()
+	left, err := t.inFlight()
 	if len(left) > 0 {
-		report.Violations = append(report.Violations, history.Violation{Invariant: "I9", What: fmt.Sprint("of an empty queue there still counts as in flight: ", left)})
+		report.Violations = append(report.Violations, history.Violation{Invariant: "I9", Detail: fmt.Sprint("an empty queue still counts tasks in flight: ", left)})
 	}
 	return report, events, err
 }
 
+// end kills the tenant's processes.
 func (t *tenant) end() {
 	if t == nil {
 		return

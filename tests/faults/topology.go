@@ -13,39 +13,39 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// topology is a Redis of one or more processes.
+// topology is a Redis deployment of one or more processes.
 type topology interface {
-	// flags tell a server where Redis is.
+	// flags are the server's flags to connect to it.
 	flags() []string
-	// prefix is a tenant's; with shards it is what they have in common.
+	// prefix is a tenant's key prefix; with shards, the part that they have in common.
 	prefix(tenant string) string
-	// shards is how many prefixes a tenant's jobs are spread over, 0 for the one as it is.
+	// shards is the number of shards, each with a prefix of its own; 0 without sharding.
 	shards() int
-	// store is the master that has the keys of a prefix, past any proxy.
+	// store is a client of the master of a prefix, which bypasses any proxy.
 	store(prefix string) (*goredis.Client, error)
-	// servers are its nodes.
+	// servers are the Redis nodes.
 	servers() []*node
-	// masters is how many nodes a server has connections for commands to.
+	// masters is the number of nodes that a server sends commands to.
 	masters() int
-	// observed sees what failovers may lose; nil where there are none.
-	observed() *observer
+	// failovers is the observer of failovers; nil if the deployment has none.
+	failovers() *observer
 	end()
 }
 
-var errEnded = errors.New("it has ended")
+var errEnded = errors.New("the process has ended")
 
-// node is a redis-server.
+// node is a redis-server process.
 type node struct {
 	*process
 	addr   string
-	bus    string // the port of a Cluster's nodes
-	log    string // the file
+	bus    string // port of the Cluster bus
+	log    string // path of the log file
 	client *goredis.Client
-	proxy  *proxy // nil when there is none in front of it
+	proxy  *proxy // in front of the node; nil for none
 }
 
-// newNode starts a redis-server with a folder of its own. Something else may take its port
-// before it does: then it gets another.
+// newNode starts a redis-server in a directory of its own. If another process takes the port
+// first, it tries again with another port.
 func newNode(dir string, args ...string) (n *node, err error) {
 	for range 3 {
 		if n, err = tryNode(dir, args); err == nil || n.process == nil || !n.hasEnded() {
@@ -56,6 +56,7 @@ func newNode(dir string, args ...string) (n *node, err error) {
 	return n, err
 }
 
+// tryNode is one attempt of newNode.
 func tryNode(dir string, args []string) (*node, error) {
 	addr := freeAddr()
 	n := &node{addr: addr, bus: portOf(freeAddr()), client: rawClient(addr)}
@@ -69,7 +70,7 @@ func tryNode(dir string, args []string) (*node, error) {
 	if err := n.start(); err != nil {
 		return n, err
 	}
-	return n, n.up()
+	return n, n.awaitReady()
 }
 
 // withProxy puts a proxy in front of the node.
@@ -78,13 +79,13 @@ func (n *node) withProxy(addr string) (err error) {
 	return err
 }
 
-// up waits until the node answers.
-func (n *node) up() error {
-	isUp := false
-	err := until(60*time.Second, func() bool { isUp = n.client.Ping(ctx).Err() == nil; return isUp || n.hasEnded() })
-	if !isUp {
-		said, _ := os.ReadFile(n.log)
-		return fmt.Errorf("redis-server at %s is not there (ended: %t): %w\n%s", n.addr, n.hasEnded(), cmp.Or(err, errEnded), said)
+// awaitReady waits until the node replies to commands.
+func (n *node) awaitReady() error {
+	isReady := false
+	err := until(60*time.Second, func() bool { isReady = n.client.Ping(ctx).Err() == nil; return isReady || n.hasEnded() })
+	if !isReady {
+		output, _ := os.ReadFile(n.log)
+		return fmt.Errorf("redis-server at %s does not reply (ended: %t): %w\n%s", n.addr, n.hasEnded(), cmp.Or(err, errEnded), output)
 	}
 	return nil
 }
@@ -97,16 +98,17 @@ func (n *node) end() {
 	}
 }
 
+// rawClient is a client that fails at once while a node is down.
 func rawClient(addr string) *goredis.Client {
 	return goredis.NewClient(&goredis.Options{Addr: addr, Protocol: 2, DisableIdentity: true, DialTimeout: time.Second,
 		ReadTimeout: 10 * time.Second, DialerRetries: 1, MaxRetries: -1, ContextTimeoutEnabled: true})
 }
 
-// info is a field of INFO; "" when the node does not tell.
+// info is a field of INFO; "" if the node does not reply.
 func (n *node) info(section, field string) string {
-	soon, cancel := context.WithTimeout(ctx, time.Second)
+	callCtx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	all, err := n.client.InfoMap(soon, section).Result()
+	all, err := n.client.InfoMap(callCtx, section).Result()
 	if err != nil {
 		return ""
 	}
@@ -118,9 +120,9 @@ func (n *node) info(section, field string) string {
 	return ""
 }
 
-// connections counts the node's clients by the command that each called last.
+// connections adds the node's connections to count, by the last command of each.
 func (n *node) connections(count map[string]int) {
-	list, _ := n.client.ClientList(ctx).Result() // "" of a node that is not there
+	list, _ := n.client.ClientList(ctx).Result() // "" if the node is down
 	for line := range strings.Lines(list) {
 		for field := range strings.FieldsSeq(line) {
 			if command, ok := strings.CutPrefix(field, "cmd="); ok {
@@ -130,21 +132,21 @@ func (n *node) connections(count map[string]int) {
 	}
 }
 
-// alone is one Redis behind a proxy.
-type alone struct{ *node }
+// standalone is one Redis behind a proxy.
+type standalone struct{ *node }
 
-func newAlone(dir, fsync string, args ...string) (*alone, error) {
+func newStandalone(dir, fsync string, args ...string) (*standalone, error) {
 	n, err := newNode(dir, append([]string{"--appendfsync", fsync}, args...)...)
 	if err != nil {
 		return nil, err
 	}
-	return &alone{n}, n.withProxy(freeAddr())
+	return &standalone{n}, n.withProxy(freeAddr())
 }
 
-func (a *alone) flags() []string                       { return []string{"--redis-addr", a.proxy.addr} }
-func (a *alone) servers() []*node                      { return []*node{a.node} }
-func (a *alone) masters() int                          { return 1 }
-func (a *alone) shards() int                           { return 0 }
-func (a *alone) prefix(tenant string) string           { return tenant + ":" }
-func (a *alone) store(string) (*goredis.Client, error) { return a.client, nil }
-func (a *alone) observed() *observer                   { return nil }
+func (a *standalone) flags() []string                       { return []string{"--redis-addr", a.proxy.addr} }
+func (a *standalone) servers() []*node                      { return []*node{a.node} }
+func (a *standalone) masters() int                          { return 1 }
+func (a *standalone) shards() int                           { return 0 }
+func (a *standalone) prefix(tenant string) string           { return tenant + ":" }
+func (a *standalone) store(string) (*goredis.Client, error) { return a.client, nil }
+func (a *standalone) failovers() *observer                  { return nil }

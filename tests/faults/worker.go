@@ -21,13 +21,13 @@ import (
 	"github.com/hikmaai-io/argus-queue/tests/faults/history"
 )
 
-// outstanding is how many tasks a worker may have. Its results go by calls of their own, to
-// any server: what they settle, the stream finds out only now and then.
+// outstanding is the maximum of unsettled tasks on a worker's stream. It is high because results
+// are unary calls to any server, and the stream learns of them with a delay.
 const outstanding = 500
 
-// work works on streams of both queues until ctx ends. Most tasks are done at once; those
-// of the fair queue and some others take a while, some longer than their lease, and some are
-// given back.
+// work processes the tasks of both queues until ctx ends. Most tasks complete immediately. Those
+// of the fair queue and a few others take a while, some longer than their lease, and some are
+// returned by Nack.
 func (r *role) work(ctx context.Context) {
 	var queues sync.WaitGroup
 	for i, queue := range []string{"", fairQueue} {
@@ -36,10 +36,11 @@ func (r *role) work(ctx context.Context) {
 	queues.Wait()
 }
 
+// workOn processes the tasks of one queue. A poison task kills the process.
 func (r *role) workOn(ctx context.Context, queue string, random *rand.Rand) {
 	var tasks sync.WaitGroup
 	for ctx.Err() == nil {
-		err := r.consume(ctx, queue, outstanding, func(d *argusv1.Delivery, held string) {
+		err := r.consume(ctx, queue, outstanding, func(d *argusv1.Delivery, lease string) {
 			if d.GetTask().GetAttributes()["poison"] != "" {
 				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			}
@@ -52,79 +53,79 @@ func (r *role) workOn(ctx context.Context, queue string, random *rand.Rand) {
 			case queue == fairQueue:
 				took = time.Duration(random.IntN(int(r.lease / 4)))
 			}
-			progress, giveBack := random.Float64() < 0.3, random.Float64() < 0.02
-			tasks.Go(func() { r.finish(context.WithoutCancel(ctx), d, held, took, progress, giveBack) })
+			progress, nack := random.Float64() < 0.3, random.Float64() < 0.02
+			tasks.Go(func() { r.handle(context.WithoutCancel(ctx), d, lease, took, progress, nack) })
 		})
 		if !errors.Is(err, io.EOF) {
-			r.elsewhere()
+			r.switchServer()
 		}
 	}
 	tasks.Wait()
 }
 
-// hoard takes as many tasks as it gets, and does nothing with them.
+// hoard takes as many tasks as it can, and settles none.
 func (r *role) hoard(ctx context.Context) {
 	for ctx.Err() == nil {
-		_ = r.consume(ctx, "", hoard, func(*argusv1.Delivery, string) {})
-		r.elsewhere()
+		_ = r.consume(ctx, "", hoardSize, func(*argusv1.Delivery, string) {})
+		r.switchServer()
 	}
 }
 
-// consume works on one stream, until it ends.
-func (r *role) consume(ctx context.Context, queue string, most int32, got func(d *argusv1.Delivery, held string)) error {
+// consume passes the deliveries of one stream to got, until the stream ends.
+func (r *role) consume(ctx context.Context, queue string, maxOutstanding int32, got func(d *argusv1.Delivery, lease string)) error {
 	stream, err := argusv1.NewTaskQueueClient(r.conn()).Consume(ctx)
 	if err != nil {
 		return err
 	}
-	if err := stream.Send(&argusv1.ConsumeRequest{Request: &argusv1.ConsumeRequest_Start{Start: &argusv1.ConsumeStart{Queue: queue, Consumer: r.name, MaxOutstanding: most}}}); err != nil {
+	if err := stream.Send(&argusv1.ConsumeRequest{Request: &argusv1.ConsumeRequest_Start{Start: &argusv1.ConsumeStart{Queue: queue, Consumer: r.name, MaxOutstanding: maxOutstanding}}}); err != nil {
 		return err
 	}
 	for {
-		answer, err := stream.Recv()
+		response, err := stream.Recv()
 		if err != nil {
 			return err
 		}
-		for _, d := range answer.GetDeliveries().GetDeliveries() {
-			lease, err := redis.ParseLease(d.GetLeaseToken())
+		for _, d := range response.GetDeliveries().GetDeliveries() {
+			parsed, err := redis.ParseLease(d.GetLeaseToken())
 			if err != nil {
 				log.Fatal(err)
 			}
-			held := fmt.Sprint(lease.EntryID, " ", lease.Count)
-			r.log.Add(history.Event{Kind: history.Deliver, Who: r.name, Job: d.GetTask().GetJobId(), Lease: held,
+			lease := fmt.Sprint(parsed.EntryID, " ", parsed.Count)
+			r.log.Add(history.Event{Kind: history.Deliver, Client: r.name, Job: d.GetTask().GetJobId(), Lease: lease,
 				Organization: d.GetTask().GetOrganizationId(), Canary: d.GetTask().GetAttributes()["canary"]})
-			got(d, held)
+			got(d, lease)
 		}
 	}
 }
 
-// finish works on a task and reports its result.
-func (r *role) finish(ctx context.Context, d *argusv1.Delivery, held string, took time.Duration, progress, giveBack bool) {
-	ctx, cancel := context.WithTimeout(ctx, drainFor)
+// handle works on a task, and reports its result or returns it.
+func (r *role) handle(ctx context.Context, d *argusv1.Delivery, lease string, took time.Duration, progress, nack bool) {
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
 	job := d.GetTask().GetJobId()
 	if progress {
-		one, cancel := context.WithTimeout(ctx, callFor)
-		_, _ = argusv1.NewCompletionClient(r.conn()).Publish(one, &argusv1.CompletionPublishRequest{JobId: job, Status: argusv1.JobStatus_JOB_STATUS_RUNNING,
+		callCtx, cancel := context.WithTimeout(ctx, callTimeout)
+		_, _ = argusv1.NewCompletionClient(r.conn()).Publish(callCtx, &argusv1.CompletionPublishRequest{JobId: job, Status: argusv1.JobStatus_JOB_STATUS_RUNNING,
 			Fields: map[string]string{"canary": d.GetTask().GetAttributes()["canary"]}})
 		cancel()
 	}
 	time.Sleep(took)
-	if giveBack {
-		r.log.Add(history.Event{Kind: history.GiveBack, Who: r.name, Job: job, Lease: held, Began: time.Now()})
-		_ = r.insist(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
+	if nack {
+		r.log.Add(history.Event{Kind: history.Nack, Client: r.name, Job: job, Lease: lease, Start: time.Now()})
+		_ = r.retry(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
 			_, err := argusv1.NewTaskQueueClient(conn).Nack(ctx, &argusv1.NackRequest{LeaseToken: d.GetLeaseToken(), Delay: durationOf(0)})
 			return err
 		})
 		return
 	}
-	e := history.Event{Kind: history.Complete, Who: r.name, Job: job, Lease: held, Began: time.Now(), Outcome: history.Unknown}
-	err := r.insist(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
+	e := history.Event{Kind: history.Complete, Client: r.name, Job: job, Lease: lease, Start: time.Now(), Outcome: history.Unknown}
+	err := r.retry(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
 		done, err := argusv1.NewTaskQueueClient(conn).Complete(ctx, &argusv1.CompleteRequest{LeaseToken: d.GetLeaseToken(), Status: argusv1.JobStatus_JOB_STATUS_COMPLETED,
 			Fields: map[string]string{"canary": d.GetTask().GetAttributes()["canary"]}})
 		if err == nil {
 			e.Cursor, e.Outcome = done.GetCursor(), history.OK
 			if done.GetAlreadyCompleted() {
-				e.Outcome = history.Already
+				e.Outcome = history.AlreadyCompleted
 			}
 		}
 		return err
@@ -132,9 +133,9 @@ func (r *role) finish(ctx context.Context, d *argusv1.Delivery, held string, too
 	switch status.Code(err) {
 	case codes.OK, codes.DeadlineExceeded, codes.Canceled:
 	case codes.FailedPrecondition:
-		e.Outcome = history.Lost
+		e.Outcome = history.LeaseLost
 	default:
-		log.Printf("%s could not complete %s: %v", r.name, job, err)
+		log.Printf("%s: complete %s: %v", r.name, job, err)
 	}
 	r.log.Add(e)
 }

@@ -11,33 +11,34 @@ import (
 	"github.com/hikmaai-io/argus-queue/tests/faults/history"
 )
 
-// world is what a scenario breaks: a Redis, and two tenants on it with servers, producers,
-// workers and watchers.
+// world is the deployment that a scenario injects faults into: a Redis, and two tenants with
+// servers, producers, workers and watchers.
 type world struct {
-	dir      string
-	argus    string // the server to test
-	random   *rand.Rand
-	topology topology
-	main     *tenant
-	other    *tenant // with little to do: it must not notice the main one
-	extra    []*process
-	deaf     *deaf
-	names    int // of what was given a number
-	base     baseline
+	dir            string
+	argus          string // path of the server under test
+	random         *rand.Rand
+	topology       topology
+	main           *tenant
+	other          *tenant // has a light load, which the main tenant's faults must not affect
+	extraProcesses []*process
+	unread         *unreadWatch
+	nameCount      int // names made by uniqueName
+	baseline       baseline
 }
 
-// sizes of a world.
-type sizes struct {
-	lease       time.Duration // short, so that redelivery is seen
+// loadProfile is the load of both tenants.
+type loadProfile struct {
+	lease       time.Duration // short, so that tasks are redelivered
 	main, other load
 }
 
 var (
-	full  = sizes{2 * time.Second, load{2, 3, 150, 30}, load{1, 1, 15, 5}}
-	brief = sizes{time.Second, load{2, 3, 60, 20}, load{1, 1, 10, 5}}
-	form  = full
+	full    = loadProfile{2 * time.Second, load{2, 3, 150, 30}, load{1, 1, 15, 5}}
+	brief   = loadProfile{time.Second, load{2, 3, 60, 20}, load{1, 1, 10, 5}}
+	profile = full
 )
 
+// newWorld starts a deployment under load. The caller calls end.
 func newWorld(s scenario, argus string, seed uint64) (w *world, err error) {
 	w = &world{argus: argus, random: rand.New(rand.NewPCG(seed, 1))}
 	defer func() {
@@ -51,34 +52,34 @@ func newWorld(s scenario, argus string, seed uint64) (w *world, err error) {
 	if w.topology, err = s.build(w.dir); err != nil {
 		return w, err
 	}
-	if w.main, err = newTenant(w, "argus", form.main, s.serve); err != nil {
+	if w.main, err = newTenant(w, "argus", profile.main, s.serve); err != nil {
 		return w, err
 	}
-	if w.other, err = newTenant(w, "other", form.other, s.serve); err != nil {
+	if w.other, err = newTenant(w, "other", profile.other, s.serve); err != nil {
 		return w, err
 	}
-	w.base = w.measure()
-	for t, l := range map[*tenant]load{w.main: form.main, w.other: form.other} {
-		if err = t.begin(l); err != nil {
+	w.baseline = w.measure()
+	for t, l := range map[*tenant]load{w.main: profile.main, w.other: profile.other} {
+		if err = t.startLoad(l); err != nil {
 			return w, err
 		}
 	}
-	return w, w.underWay()
+	return w, w.awaitLoad()
 }
 
 func (w *world) tenants() []*tenant { return []*tenant{w.main, w.other} }
 
-// underWay waits until results come in.
-func (w *world) underWay() error {
+// awaitLoad waits until each tenant's workers have reported results.
+func (w *world) awaitLoad() error {
 	for _, t := range w.tenants() {
 		if err := until(30*time.Second, func() bool { return t.hasResults(5) }); err != nil {
-			return fmt.Errorf("the load of %s did not begin: %w", t.name, err)
+			return fmt.Errorf("tenant %s has no results: %w", t.name, err)
 		}
 	}
 	return nil
 }
 
-// hasResults is true when the tenant's workers have reported so many results.
+// hasResults reports whether the tenant's workers have reported n results.
 func (t *tenant) hasResults(n int) bool {
 	events, err := history.Read(t.dir, "worker-*")
 	for _, e := range events {
@@ -89,27 +90,28 @@ func (t *tenant) hasResults(n int) bool {
 	return err == nil && n <= 0
 }
 
-// slack is how long before a failure the writes were made that it may lose too: what is on
-// its way to the replicas or to the disk.
+// slack is the age of the oldest writes that a failure may lose: those that have not reached the
+// replicas or the disk.
 const slack = 3 * time.Second
 
-// loses runs a failure by which Redis may lose what it acknowledged.
-func (w *world) loses(what string, since time.Time, failure func() error) error {
+// withLoss runs a failure in which Redis may lose acknowledged writes, and records it. The
+// failure may lose writes made after since.
+func (w *world) withLoss(loss string, since time.Time, failure func() error) error {
 	err := failure()
 	for _, t := range w.tenants() {
-		t.role.log.Add(history.Event{Kind: history.Failure, Who: "suite", Outcome: what, Began: since})
+		t.role.log.Add(history.Event{Kind: history.Failure, Client: "suite", Outcome: loss, Start: since})
 	}
 	return err
 }
 
-// drain ends the load and waits until everything is worked off.
+// drain stops the load and waits until all queues are empty.
 func (w *world) drain() error {
 	return errors.Join(w.main.drain(), w.other.drain())
 }
 
-// end stops everything and removes the folder.
+// end stops all processes and removes the directory, unless KEEP_FAULTS is set.
 func (w *world) end() {
-	for _, p := range w.extra {
+	for _, p := range w.extraProcesses {
 		p.end()
 	}
 	w.main.end()

@@ -116,11 +116,11 @@ func deploy(ctx context.Context, masters int) (*deployment, func(), error) {
 
 // round runs the tasks through their lives, and records the rate and the processor time.
 func (d *deployment) round(ctx context.Context) error {
-	before, began := d.cluster.CPU(), time.Now()
+	before, start := d.cluster.CPU(), time.Now()
 	if err := d.lives(ctx, *tasks); err != nil {
 		return err
 	}
-	d.rates = append(d.rates, float64(*tasks)/time.Since(began).Seconds())
+	d.rates = append(d.rates, float64(*tasks)/time.Since(start).Seconds())
 	busiest, total := time.Duration(0), time.Duration(0)
 	for i, after := range d.cluster.CPU() {
 		used := after - before[i]

@@ -8,72 +8,21 @@ import (
 	"time"
 )
 
-// Stored is what the store holds in the end.
-type Stored struct {
-	// Events are the completion events of each job, in their order.
-	Events map[string][]StoredEvent
-	// Queued are the jobs that have a task waiting, leased, delayed or dead.
-	Queued map[string]bool
-	// FairLimit is how many tasks an organization may have in flight; 0 for any number.
-	FairLimit int
-}
-
-// StoredEvent is a completion event.
-type StoredEvent struct {
-	Cursor, Status string
-}
-
-// Terminal is true of the event that ends a job.
-func (e StoredEvent) Terminal() bool { return isTerminal(e.Status) }
-
-func isTerminal(status string) bool {
-	return slices.Contains([]string{"completed", "partial", "failed", "cancelled"}, status)
-}
-
-// Violation is a promise that was not kept.
-type Violation struct {
-	Invariant string // I1 to I9
-	Job       string
-	What      string
-}
-
-func (v Violation) String() string { return fmt.Sprintf("%s %s: %s", v.Invariant, v.Job, v.What) }
-
-// Report is what the checker found.
-type Report struct {
-	Published, Delivered, Completed int
-	LostTasks                       int // publishes that were acknowledged, and of which nothing is left
-	LostResults                     int // results that a worker was told are recorded, and are not
-	Duplicated                      int // results beyond the first of a job
-	Refused                         int // results that came under a lost lease
-	Watched                         int
-	Violations                      []Violation
-}
-
-// Add adds what was found of another tenant.
-func (r *Report) Add(o Report) {
-	r.Published, r.Delivered, r.Completed = r.Published+o.Published, r.Delivered+o.Delivered, r.Completed+o.Completed
-	r.LostTasks, r.LostResults, r.Duplicated = r.LostTasks+o.LostTasks, r.LostResults+o.LostResults, r.Duplicated+o.Duplicated
-	r.Refused, r.Watched = r.Refused+o.Refused, r.Watched+o.Watched
-	r.Violations = append(r.Violations, o.Violations...)
-}
-
-// Check checks a history of one tenant against what the store holds after everything was
-// worked off.
+// Check checks the history of one tenant against what Redis holds after all queues are drained.
 //
-//	I1 a publish that was acknowledged has a result, or is queued still
-//	I2 a job has one terminal record
-//	I3 no result is recorded under a lease that was superseded
-//	I4 a watch sees all events of a job, in their order, each once, and does not wait on;
-//	   when what it saw is lost, it is told
-//	I5 nobody sees what belongs to another tenant
-//	I6 no task is delivered that nobody published
-//	I9 no organization has more tasks in flight than it may
+//	I1 an acknowledged publish has a result or is still queued
+//	I2 a job has exactly one result
+//	I3 no result is recorded under a superseded lease
+//	I4 a watch receives every event of a job, in order, once, and ends with the result; when an
+//	   event that it received is lost, the server reports its cursor as expired
+//	I5 no client receives another tenant's data
+//	I6 every delivered task was published
+//	I9 no organization exceeds its limit of tasks in flight
 //
-// What Redis itself may have lost, by the failures in the history, is counted and is no
-// violation. Outside of these nothing may be lost.
+// Writes that Redis may have lost in one of the history's failures are counted, and are no
+// violations. Any other loss is one.
 func Check(events []Event, stored Stored, canary string) Report {
-	c := checker{stored: stored, asked: make(map[string]bool), leases: make(map[string][]Event),
+	c := checker{stored: stored, requested: make(map[string]bool), leases: make(map[string][]Event),
 		results: make(map[string][]Event), watched: make(map[string][]Event)}
 	for _, e := range events {
 		if e.Kind == Failure {
@@ -81,80 +30,83 @@ func Check(events []Event, stored Stored, canary string) Report {
 		}
 	}
 	for _, e := range events {
-		c.take(e, canary)
+		c.record(e, canary)
 	}
 	c.checkStore()
 	if stored.FairLimit > 0 {
 		c.checkFair(events, stored.FairLimit)
 	}
 	for key, seen := range c.watched {
-		who, job, _ := strings.Cut(key, " ")
-		c.checkWatch(who, job, seen)
+		client, job, _ := strings.Cut(key, " ")
+		c.checkWatch(client, job, seen)
 	}
 	return c.report
 }
 
+// checker collects the events of a history by job.
 type checker struct {
-	report   Report
-	stored   Stored
-	failures []Event
-	asked    map[string]bool    // jobs that someone tried to publish
-	leases   map[string][]Event // deliveries by job
-	results  map[string][]Event // Completes that recorded, by job
-	watched  map[string][]Event // by watcher and job
+	report    Report
+	stored    Stored
+	failures  []Event
+	requested map[string]bool    // jobs with a publish, acknowledged or not
+	leases    map[string][]Event // deliveries, by job
+	results   map[string][]Event // recorded results, by job
+	watched   map[string][]Event // received events, by client and job
 }
 
+// fail adds a violation.
 func (c *checker) fail(invariant, job, format string, args ...any) {
 	c.report.Violations = append(c.report.Violations, Violation{invariant, job, fmt.Sprintf(format, args...)})
 }
 
-// toldAfter is how long after it was made a write may be told, on a busy machine, of which it
-// is not known when it was made.
-const toldAfter = 5 * time.Second
+// ackDelay bounds the time from a write to its acknowledgement on a busy machine. It applies to
+// events without a start time.
+const ackDelay = 5 * time.Second
 
-// mayBeLost is true of a write of a kind if a failure may have lost it: it was told after the
-// failure began, and made before it was over.
+// mayBeLost reports whether a failure may have lost a write of a kind: it was acknowledged after
+// the failure's start, and made before its end.
 func (c *checker) mayBeLost(what string, e Event) bool {
-	made := e.At.Add(-toldAfter)
+	made := e.At.Add(-ackDelay)
 	switch {
 	case e.Cursor != "":
 		made = cursorTime(e.Cursor)
-	case !e.Began.IsZero():
-		made = e.Began
+	case !e.Start.IsZero():
+		made = e.Start
 	}
 	return slices.ContainsFunc(c.failures, func(f Event) bool {
-		return (f.Outcome == LostAll || f.Outcome == what) && !e.At.Before(f.Began) && !made.After(f.At)
+		return (f.Outcome == LostAll || f.Outcome == what) && !e.At.Before(f.Start) && !made.After(f.At)
 	})
 }
 
-func (c *checker) take(e Event, canary string) {
+// record adds an event of the history.
+func (c *checker) record(e Event, canary string) {
 	if e.Canary != "" && e.Canary != canary {
-		c.fail("I5", e.Job, "%s saw %q, which is another tenant's", e.Who, e.Canary)
+		c.fail("I5", e.Job, "%s received %q, which belongs to another tenant", e.Client, e.Canary)
 	}
 	switch e.Kind {
 	case Publish:
 		c.published(e)
 	case Deliver:
 		c.report.Delivered++
-		if !c.asked[e.Job] {
-			c.fail("I6", e.Job, "%s was given it, and nobody published it", e.Who)
+		if !c.requested[e.Job] {
+			c.fail("I6", e.Job, "%s received the task, but no client published it", e.Client)
 		}
 		c.leases[e.Job] = append(c.leases[e.Job], e)
 	case Complete:
 		c.completed(e)
-	case Waits:
-		c.waited(e)
-	case Watch, Expired:
-		if e.Kind == Watch {
+	case WatchEnd:
+		c.watchEnded(e)
+	case WatchEvent, CursorExpired:
+		if e.Kind == WatchEvent {
 			c.report.Watched++
 		}
-		key := e.Who + " " + e.Job
+		key := e.Client + " " + e.Job
 		c.watched[key] = append(c.watched[key], e)
 	}
 }
 
 func (c *checker) published(e Event) {
-	c.asked[e.Job] = true
+	c.requested[e.Job] = true
 	if e.Outcome != OK {
 		return
 	}
@@ -164,34 +116,34 @@ func (c *checker) published(e Event) {
 	}
 	c.report.LostTasks++
 	if !c.mayBeLost(LostTasks, e) {
-		c.fail("I1", e.Job, "its publish was acknowledged, and nothing is left of it")
+		c.fail("I1", e.Job, "its publish was acknowledged, but it has neither a task nor a result")
 	}
 }
 
 func (c *checker) completed(e Event) {
 	switch e.Outcome {
-	case Lost:
-		c.report.Refused++
+	case LeaseLost:
+		c.report.Rejected++
 	case OK:
 		c.report.Completed++
 		c.results[e.Job] = append(c.results[e.Job], e)
 		for _, d := range c.leases[e.Job] {
-			if d.At.Before(e.Began) && leaseLess(e.Lease, d.Lease) && !c.mayBeLost(LostRest, d) && !c.isForgotten(d, e) {
-				c.fail("I3", e.Job, "%s recorded a result under the lease %s, after %s was given %s", e.Who, e.Lease, d.Who, d.Lease)
+			if d.At.Before(e.Start) && leaseLess(e.Lease, d.Lease) && !c.mayBeLost(LostUnconfirmed, d) && !c.isForgotten(d, e) {
+				c.fail("I3", e.Job, "%s recorded a result under lease %s, after %s received lease %s", e.Client, e.Lease, d.Client, d.Lease)
 			}
 		}
 	}
 }
 
-// isForgotten is true of a delivery if Redis forgot all leases between it and a result: then
-// counting began anew.
+// isForgotten reports whether Redis lost all leases between a delivery and a result: then the
+// delivery count restarted, and the two leases cannot be compared.
 func (c *checker) isForgotten(d, result Event) bool {
 	return slices.ContainsFunc(c.failures, func(f Event) bool {
-		return f.Outcome == LostLeases && !d.At.After(f.At) && !result.At.Before(f.Began)
+		return f.Outcome == LostLeases && !d.At.After(f.At) && !result.At.Before(f.Start)
 	})
 }
 
-// result is the event that ended a job; nil when there is none.
+// result is a job's result; nil without one.
 func (c *checker) result(job string) *StoredEvent {
 	i := slices.IndexFunc(c.stored.Events[job], StoredEvent.Terminal)
 	if i < 0 {
@@ -200,10 +152,11 @@ func (c *checker) result(job string) *StoredEvent {
 	return &c.stored.Events[job][i]
 }
 
-func (c *checker) stands(job, cursor string) bool {
+func (c *checker) isStored(job, cursor string) bool {
 	return slices.ContainsFunc(c.stored.Events[job], func(s StoredEvent) bool { return s.Cursor == cursor })
 }
 
+// checkStore checks that each job has one result, and that acknowledged results are stored.
 func (c *checker) checkStore() {
 	for job, events := range c.stored.Events {
 		n := 0
@@ -218,34 +171,34 @@ func (c *checker) checkStore() {
 		}
 	}
 	for job, results := range c.results {
-		standing := 0
+		stored := 0
 		for _, e := range results {
-			if c.stands(job, e.Cursor) {
-				standing++
+			if c.isStored(job, e.Cursor) {
+				stored++
 				continue
 			}
 			c.report.LostResults++
 			if !c.mayBeLost(LostResults, e) {
-				c.fail("I2", job, "%s was told that its result stands at %s, and it does not", e.Who, e.Cursor)
+				c.fail("I2", job, "the result of %s was acknowledged at cursor %s, but is not stored there", e.Client, e.Cursor)
 			}
 		}
-		if standing > 1 {
-			c.report.Duplicated += standing - 1
-			c.fail("I2", job, "%d workers were told that they recorded its result", standing)
+		if stored > 1 {
+			c.report.Duplicated += stored - 1
+			c.fail("I2", job, "the results of %d workers were acknowledged", stored)
 		}
 	}
 }
 
-// leaseLess is true when lease a, "entry count", is older than b.
+// leaseLess reports whether lease a is older than lease b.
 func leaseLess(a, b string) bool {
 	x, y := numbers(a), numbers(b)
 	return slices.Compare(x[:], y[:]) < 0
 }
 
-// cursorTime is when the event at a cursor was written.
+// cursorTime is the time at which the event at a cursor was written.
 func cursorTime(cursor string) time.Time { return time.UnixMilli(int64(numbers(cursor)[0])) }
 
-// numbers are those of a lease or a cursor.
+// numbers parses the numbers of a lease or a cursor.
 func numbers(text string) (n [3]uint64) {
 	for i, part := range strings.FieldsFunc(text, func(r rune) bool { return r == '-' || r == ' ' }) {
 		if i < len(n) {

@@ -1,5 +1,5 @@
-// Package history records what clients of a task queue did and saw while things broke,
-// and checks that what was promised holds.
+// Package history records the calls of a task queue's clients and what they received while
+// faults were injected, and checks the record against the queue's guarantees.
 package history
 
 import (
@@ -13,76 +13,25 @@ import (
 	"time"
 )
 
-// Kind is what an Event is about.
-type Kind string
-
-// The kinds.
-const (
-	Publish  Kind = "publish"  // a task was to be published: Outcome "begun", then perhaps "ok"
-	Deliver  Kind = "deliver"  // a worker was given a task
-	Complete Kind = "complete" // a worker reported a result
-	GiveBack Kind = "giveback" // a worker is about to give a task back
-	Follow   Kind = "follow"   // a watch of a job began
-	Watch    Kind = "watch"    // a watch saw an event
-	Expired  Kind = "expired"  // a watch was told that its cursor is gone, and to go on at Cursor
-	Waits    Kind = "waits"    // a watch that has no result ended: all was over, or it was left
-	Failure  Kind = "failure"  // Redis may have lost what it acknowledged from Began to At
-)
-
-// Outcomes.
-const (
-	Begun   = "begun" // it was asked for, the answer is not known yet
-	OK      = "ok"
-	Already = "already" // the job had a result
-	Lost    = "lost"    // the lease was
-	Unknown = "unknown"
-	Left    = "left" // a watch gave up a job that had no result for long
-	// What a failure may have lost.
-	LostAll     = "all"
-	LostTasks   = "tasks"   // publishes that were acknowledged
-	LostResults = "results" // results that a worker was told are recorded
-	LostLeases  = "leases"  // who holds what, and how often it was delivered
-	LostRest    = "rest"    // leases, and events that watches saw: of these nobody was promised that they last
-)
-
-// Event is one line of a history.
-type Event struct {
-	Kind    Kind      `json:"kind"`
-	Who     string    `json:"who"`
-	Tenant  string    `json:"tenant,omitempty"`
-	Job     string    `json:"job"`
-	Began   time.Time `json:"began"` // of a call, when it was made
-	At      time.Time `json:"at"`
-	Outcome string    `json:"outcome,omitempty"`
-	// Lease is the delivery: entry id, delivery count.
-	Lease  string `json:"lease,omitempty"`
-	Cursor string `json:"cursor,omitempty"`
-	Status string `json:"status,omitempty"`
-	// Organization is the task's, in a queue that is fair between organizations.
-	Organization string `json:"organization,omitempty"`
-	// Canary is what the task or the event carries of its tenant.
-	Canary string `json:"canary,omitempty"`
-}
-
-// Log writes the history of one process. Each line is written at once, so that it is
-// there when the process is killed.
+// Log writes the history of one process. It writes each line immediately, so that the line
+// survives a kill of the process. It is safe for concurrent use.
 type Log struct {
 	mu   sync.Mutex
 	file *os.File
 }
 
-// Open opens the history of a process in a folder.
-func Open(dir, who string) (*Log, error) {
-	file, err := os.OpenFile(filepath.Join(dir, who+".jsonl"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+// Open opens the history of a client in a directory.
+func Open(dir, client string) (*Log, error) {
+	file, err := os.OpenFile(filepath.Join(dir, client+".jsonl"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	return &Log{file: file}, err
 }
 
-// Add writes an event.
+// Add writes an event, and sets its time. It panics when the file cannot be written.
 func (l *Log) Add(e Event) {
 	e.At = time.Now()
 	text, err := json.Marshal(e)
 	if err != nil {
-		panic(err) // strings and times
+		panic(err) // unreachable: strings and times
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -91,10 +40,10 @@ func (l *Log) Add(e Event) {
 	}
 }
 
-// Read reads the histories in a folder of those whose names are like a pattern, in the order
-// of time. A line that a kill cut off is left out.
-func Read(dir, who string) ([]Event, error) {
-	files, err := filepath.Glob(filepath.Join(dir, who+".jsonl"))
+// Read reads the histories of the clients whose names match a glob pattern, ordered by time. It
+// skips a line that a kill truncated.
+func Read(dir, clients string) ([]Event, error) {
+	files, err := filepath.Glob(filepath.Join(dir, clients+".jsonl"))
 	if err != nil {
 		return nil, err
 	}

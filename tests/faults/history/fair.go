@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// checkFair checks that no organization had more tasks in flight than it may, by what workers
-// saw: a task is in flight at least from when a worker is given it until it is asked to settle
-// it. What a failure interrupted does not count: what was in flight may have been forgotten.
+// checkFair checks that no organization exceeded its limit of tasks in flight. A task is in
+// flight at least from its first delivery until a worker's call to settle it. Tasks in flight
+// during a failure do not count, because Redis may have lost their leases.
 func (c *checker) checkFair(events []Event, limit int) {
 	type change struct {
 		at  time.Time
@@ -31,19 +31,20 @@ func (c *checker) checkFair(events []Event, limit int) {
 			}
 		}
 		if most > limit {
-			c.fail("I9", last.job, "%s had %d tasks in flight, and may have %d", organization, most, limit)
+			c.fail("I9", last.job, "%s had %d tasks in flight; its limit is %d", organization, most, limit)
 		}
 	}
 }
 
-// flight is a task of an organization, from when a worker was given it for the first time until
-// one settled it, or until it was last seen.
+// flight is the time that a task of an organization was in flight: from its first delivery until
+// it was settled, or until its last delivery.
 type flight struct {
 	organization, job string
 	from, to          time.Time
 	isSettled         bool
 }
 
+// flights finds the flight of each task of a fair queue.
 func flights(events []Event) map[string]*flight {
 	all := make(map[string]*flight) // by job and entry
 	for _, e := range events {
@@ -54,13 +55,14 @@ func flights(events []Event) map[string]*flight {
 			all[e.Job+" "+entry] = &flight{organization: e.Organization, job: e.Job, from: e.At, to: e.At}
 		case e.Kind == Deliver && f != nil && !f.isSettled:
 			f.to = e.At
-		case (e.Kind == GiveBack || e.Kind == Complete && e.Outcome != Lost) && f != nil && (!f.isSettled || e.Began.Before(f.to)):
-			f.to, f.isSettled = e.Began, true
+		case (e.Kind == Nack || e.Kind == Complete && e.Outcome != LeaseLost) && f != nil && (!f.isSettled || e.Start.Before(f.to)):
+			f.to, f.isSettled = e.Start, true
 		}
 	}
 	return all
 }
 
+// isInterrupted reports whether a failure happened during a flight.
 func (c *checker) isInterrupted(f *flight) bool {
-	return slices.ContainsFunc(c.failures, func(e Event) bool { return !f.from.After(e.At) && !f.to.Before(e.Began) })
+	return slices.ContainsFunc(c.failures, func(e Event) bool { return !f.from.After(e.At) && !f.to.Before(e.Start) })
 }
