@@ -85,7 +85,7 @@ func loadLong(w *world, a *standalone) error {
 		return err == nil
 	})
 	if err == nil && !sawLoading {
-		err = errors.New("Redis did not reply LOADING after its restart")
+		err = errors.New("no LOADING reply after the restart of Redis")
 	}
 	return err
 }

@@ -95,7 +95,7 @@ func (t *tenant) hasResults(n int) bool {
 const slack = 3 * time.Second
 
 // withLoss runs a failure in which Redis may lose acknowledged writes, and records it. The
-// failure may lose writes made after since.
+// failure may lose writes acknowledged after since.
 func (w *world) withLoss(loss string, since time.Time, failure func() error) error {
 	err := failure()
 	for _, t := range w.tenants() {

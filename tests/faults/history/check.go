@@ -11,7 +11,7 @@ import (
 // Check checks the history of one tenant against what Redis holds after all queues are drained.
 //
 //	I1 an acknowledged publish has a result or is still queued
-//	I2 a job has exactly one result
+//	I2 a job has at most one result
 //	I3 no result is recorded under a superseded lease
 //	I4 a watch receives every event of a job, in order, once, and ends with the result; when an
 //	   event that it received is lost, the server reports its cursor as expired
