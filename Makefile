@@ -7,7 +7,7 @@ GENERATE  = $(BUF) generate && $(BUF) generate --template tools/buf.gen.docs.yam
 	$(BUF) generate --template tools/buf.gen.codec.yaml --path proto/argus/v1/task_queue.proto --path proto/argus/v1/task.proto --path proto/argus/v1/completion.proto
 # What the last release promised; a change that breaks it fails `make lint`.
 RELEASED  = proto/released.binpb
-# Modules of their own, so that their dependencies are not the service's.
+# Further modules: their dependencies are not those of the service.
 MODULES   = tests/bench tests/faults
 GOTESTSUM = $(TOOL) gotestsum --format pkgname-and-test-fails $(GOTESTSUMFLAGS) -- -timeout=1h $(TESTFLAGS) ./...
 
@@ -19,6 +19,7 @@ help: ## Show this list.
 run: ## Serve gRPC on localhost:7233 over an in-memory store.
 	$(GO) run ./cmd/argus dev
 
+# A file named by GOTESTSUMFLAGS (--jsonfile) holds one module: give it to the target of that module.
 test: test-service test-bench test-faults ## Run the tests of all modules; TESTFLAGS=-race for the race detector.
 
 test-service:
@@ -54,13 +55,13 @@ lint-proto:
 release-contract: ## Record the contract as released: from then on it can only grow.
 	$(BUF) build --exclude-source-info -o $(RELEASED)
 
-bench: ## Measure whole lives of tasks, beside other ways (ARGS for its flags).
+bench: ## Benchmark whole lives of tasks, compared with other systems (ARGS for its flags).
 	cd tests/bench && $(GO) run ./lives $(ARGS)
 
-bench-waiting: ## Measure what waiting costs (ARGS for its flags).
+bench-waiting: ## Benchmark the cost of waiting clients (ARGS for its flags).
 	cd tests/bench && $(GO) run ./waiting $(ARGS)
 
-bench-shards: ## Measure how work spreads over the masters of a Cluster (ARGS for its flags).
+bench-shards: ## Benchmark the spread of work over the masters of a Cluster (ARGS for its flags).
 	cd tests/bench && $(GO) run ./shards $(ARGS)
 
 bench-scripts: ## Measure what each operation costs Redis, beside plain commands.
@@ -69,7 +70,7 @@ bench-scripts: ## Measure what each operation costs Redis, beside plain commands
 model: ## Run CHECKS (default 1000) random histories against a model, on both engines.
 	REDIS_INTEGRATION_TEST=true $(GO) test ./redis -run=TestModel -timeout=1h -rapid.checks=$(or $(CHECKS),1000)
 
-faults: ## Break things under load and check what was promised (ARGS for its flags: -short, -long 10m, -mutations).
+faults: ## Inject faults under load and check the guarantees (ARGS for its flags: -short, -long 10m, -mutations).
 	cd tests/faults && $(GO) run . $(ARGS)
 
 fuzz: ## Fuzz each target for FUZZTIME (default 30s).
