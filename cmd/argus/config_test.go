@@ -150,32 +150,6 @@ func TestUsageErrors(t *testing.T) {
 	}
 }
 
-// The README's table of settings is what the settings say. UPDATE=true writes it.
-func TestReadmeListsTheSettings(t *testing.T) {
-	t.Parallel()
-	const path, begin, end = "../../README.md", "<!-- settings -->\n", "<!-- /settings -->"
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	head, rest, ok := strings.Cut(string(text), begin)
-	old, tail, ok2 := strings.Cut(rest, end)
-	if !ok || !ok2 {
-		t.Fatal("the README has no marks for the table")
-	}
-	flags := pflag.NewFlagSet("argus", pflag.ContinueOnError)
-	table := settingsTable(flags, newConfig(flags).keys)
-	if old == table {
-		return
-	}
-	if os.Getenv("UPDATE") != "true" {
-		t.Fatal("the README's table of settings is not what the settings say; run the test with UPDATE=true")
-	}
-	if err := os.WriteFile(path, []byte(head+begin+table+end+tail), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // settingsTable is a table of settings, in their order.
 func settingsTable(flags *pflag.FlagSet, keys []string) string {
 	var table strings.Builder
