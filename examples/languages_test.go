@@ -22,10 +22,10 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
 
-// TestLanguages makes tasks in Python and TypeScript, works on them in Go and Python,
+// TestLanguages publishes tasks from Python and TypeScript, processes them in Go and Python,
 // and watches them in Node, against argus serve on a redis-server. Every job must be
 // accounted for. It needs Debian's python3-grpcio, protobuf-compiler,
-// protobuf-compiler-grpc and libprotobuf-dev, and Node, so it runs where it is asked for.
+// protobuf-compiler-grpc and libprotobuf-dev, and Node, so it runs only with ARGUS_EXAMPLES_TEST=true.
 func TestLanguages(t *testing.T) {
 	if os.Getenv("ARGUS_EXAMPLES_TEST") != "true" {
 		t.Skip("the examples in three languages run with ARGUS_EXAMPLES_TEST=true")
@@ -80,12 +80,12 @@ func TestLanguages(t *testing.T) {
 		}
 		done[r.JobID] = true
 		workedIn[r.Fields["worked_in"]]++
-		if len(done) == 10 { // a worker leaves in the middle, and another one comes
+		if len(done) == 10 { // one worker stops half-way, and another one starts
 			first.signal(t, syscall.SIGTERM)
 			second := python("0.02")
 			said, programs = append(said, second.start(t)), append(programs, second)
 		}
-		if len(done) == 25 { // the server is killed and started again: all go on
+		if len(done) == 25 { // the server is killed and restarted: all programs continue
 			server.signal(t, syscall.SIGKILL)
 			_ = server.cmd.Wait()
 			serve(found)
@@ -111,8 +111,8 @@ func TestLanguages(t *testing.T) {
 		fromPython, fromNode, workedIn["go"], workedIn["python"], len(done))
 }
 
-// TestPythonLosesItsLease takes a task away from the Python worker: it stops working on
-// it at its next heartbeat, and writes nothing.
+// TestPythonLosesItsLease moves the lease of the Python worker's task to another consumer: the
+// worker stops at its next heartbeat and writes nothing.
 func TestPythonLosesItsLease(t *testing.T) {
 	if os.Getenv("ARGUS_EXAMPLES_TEST") != "true" {
 		t.Skip("the examples in three languages run with ARGUS_EXAMPLES_TEST=true")
@@ -150,6 +150,34 @@ func TestPythonLosesItsLease(t *testing.T) {
 	}
 }
 
+// TestLanguagesMinimalWorkers runs the shortest workers, whose loops the README shows.
+func TestLanguagesMinimalWorkers(t *testing.T) {
+	if os.Getenv("ARGUS_EXAMPLES_TEST") != "true" {
+		t.Skip("the examples in three languages run with ARGUS_EXAMPLES_TEST=true")
+	}
+	bin, store := t.TempDir(), redistest.Own(t)
+	command(t, "", "go", "build", "-o", bin, "../cmd/argus", "./go/minimal").output(t)
+	serve := command(t, "", filepath.Join(bin, "argus"), "serve", "--grpc-addr", "localhost:0", "--redis-addr", store.Addr)
+	line, _ := bufio.NewReader(serve.start(t)).ReadString('\n')
+	addr := regexp.MustCompile(`localhost:\d+`).FindString(line)
+	t.Setenv("ARGUS_ADDR", addr)
+	for language, dir := range map[string]string{"go": "", "python": "python", "typescript": "node"} {
+		job := strings.TrimSpace(command(t, "node", "make", "-s", "producer").output(t))
+		worker := command(t, dir, "make", "-s", "minimal")
+		if language == "go" {
+			worker = command(t, "", filepath.Join(bin, "minimal"))
+		}
+		worker.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // make and its worker end together
+		worker.start(t)
+		result := command(t, "node", "make", "-s", "watcher", "ARGS="+job).output(t)
+		if !strings.Contains(result, `"worked_in":"`+language+`"`) {
+			t.Errorf("%s: %s\n%s", language, result, &worker.stderr)
+		}
+		_ = syscall.Kill(-worker.cmd.Process.Pid, syscall.SIGKILL)
+		_ = worker.cmd.Wait()
+	}
+}
+
 // program is a process of the test.
 type program struct {
 	cmd    *exec.Cmd
@@ -163,7 +191,7 @@ func command(t *testing.T, dir, name string, args ...string) *program {
 	return p
 }
 
-// output runs the program to its end.
+// output runs the program to its end and returns its standard output.
 func (p *program) output(t *testing.T) string {
 	t.Helper()
 	out, err := p.cmd.Output()
@@ -173,7 +201,7 @@ func (p *program) output(t *testing.T) string {
 	return string(out)
 }
 
-// start starts the program; the test's end ends it.
+// start starts the program and kills it at the end of the test.
 func (p *program) start(t *testing.T) io.Reader {
 	t.Helper()
 	out, err := p.cmd.StdoutPipe()
@@ -187,7 +215,7 @@ func (p *program) start(t *testing.T) io.Reader {
 	return out
 }
 
-// stop lets a worker finish, and returns what it counted.
+// stop stops a worker gracefully and returns its counts.
 func (p *program) stop(t *testing.T, said io.Reader) (completed, lost int) {
 	t.Helper()
 	p.signal(t, syscall.SIGTERM)
@@ -199,7 +227,7 @@ func (p *program) stop(t *testing.T, said io.Reader) (completed, lost int) {
 	return completed, lost
 }
 
-// signal asks the program to end; that it has done so already is no fault.
+// signal sends a signal to the program; it is not an error if the program has ended.
 func (p *program) signal(t *testing.T, s os.Signal) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(s); err != nil && err != os.ErrProcessDone {

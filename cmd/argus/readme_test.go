@@ -25,7 +25,7 @@ var (
 )
 
 // pages are the documents whose console blocks are run, in this order.
-var pages = []string{"README.md", "docs/operations.md", "docs/existing-workers.md"}
+var pages = []string{"README.md", "docs/quickstart.md", "docs/operations.md", "docs/existing-workers.md"}
 
 // TestReadme runs the console blocks of the README and other pages, line by line, against `make run` and
 // against `argus serve` on a redis-server, and compares what they print. It needs

@@ -1,4 +1,4 @@
-"""Works on scan tasks until it gets SIGTERM or ^C; then it finishes what it has."""
+"""Processes scan tasks until SIGTERM or ^C; then finishes the tasks it holds."""
 
 import argparse
 import os
@@ -14,8 +14,8 @@ from google.protobuf import duration_pb2
 
 PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
-# How often a result is offered to a server that is away. After that, another worker gets
-# the task.
+# The number of attempts to record a result while the server is unavailable. After that,
+# another worker gets the task.
 MAX_TRIES = 240
 
 
@@ -24,7 +24,7 @@ class LeaseLost(Exception):
 
 
 class Cancelled(Exception):
-    """Nobody waits for the result any more: stop, and say so."""
+    """The job was cancelled: stop, and report that."""
 
 
 class Heartbeat(threading.Thread):
@@ -59,7 +59,7 @@ class Heartbeat(threading.Thread):
 
 
 def scan(task, heartbeat, seconds):
-    """Stands for the real work; looks at the lease between its steps."""
+    """Stands for the real work; checks the lease between its steps."""
     for _ in task.scanners:
         if heartbeat.stop.wait(seconds):
             raise heartbeat.reason
@@ -67,7 +67,7 @@ def scan(task, heartbeat, seconds):
 
 
 def complete(queue, token, status, fields=None):
-    """Records the result. It may be repeated: the same token records one result."""
+    """Records the result. Repeating it is safe: the same token records one result."""
     request = task_queue_pb2.CompleteRequest(lease_token=token, status=status, fields=fields)
     for tries in range(1, MAX_TRIES + 1):
         try:
@@ -84,7 +84,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--addr", default="localhost:7233")
     parser.add_argument("--consumer", default=f"python-{socket.gethostname()}-{os.getpid()}")
-    parser.add_argument("--seconds", type=float, default=0.2, help="how long a scanner takes")
+    parser.add_argument("--seconds", type=float, default=0.2, help="duration of a scanner")
     args = parser.parse_args()
 
     stopping = threading.Event()
@@ -96,7 +96,7 @@ def main():
         queue = task_queue_pb2_grpc.TaskQueueStub(channel)
         while not stopping.is_set():
             try:
-                # A short wait: a signal is looked at between two Reads.
+                # A short wait: signals are checked between two Reads.
                 reply = queue.Read(task_queue_pb2.ReadRequest(
                     consumer=args.consumer, max_tasks=1, wait=duration_pb2.Duration(seconds=1)), timeout=10)
             except grpc.RpcError as error:

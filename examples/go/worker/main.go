@@ -1,5 +1,5 @@
-// Command worker works on scan tasks until it gets SIGTERM or ^C; then it finishes what
-// it has.
+// Command worker processes scan tasks until it gets SIGTERM or ^C; then it finishes the tasks
+// it holds.
 package main
 
 import (
@@ -24,7 +24,7 @@ import (
 func main() {
 	addr := flag.String("addr", "localhost:7233", "address of the server")
 	consumer := flag.String("consumer", fmt.Sprintf("go-%d", os.Getpid()), "this worker's name")
-	pace := flag.Duration("pace", 200*time.Millisecond, "how long a scanner takes")
+	pace := flag.Duration("pace", 200*time.Millisecond, "duration of a scanner")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -60,7 +60,7 @@ func (w *worker) run(ctx context.Context) error {
 			return err
 		}
 		for _, d := range response.GetDeliveries() {
-			// What it has begun it finishes, also when ctx ends.
+			// A started task is finished even if ctx ends.
 			switch err := w.work(context.WithoutCancel(ctx), d); {
 			case status.Code(err) == codes.FailedPrecondition: // LEASE_LOST
 				w.lost++
@@ -74,7 +74,7 @@ func (w *worker) run(ctx context.Context) error {
 	return nil
 }
 
-// work does one task and records its result. Where the lease is lost it stops.
+// work processes one task and records its result. It stops if the lease is lost.
 func (w *worker) work(ctx context.Context, d *argusv1.Delivery) error {
 	request := &argusv1.CompleteRequest{LeaseToken: d.GetLeaseToken(), Status: argusv1.JobStatus_JOB_STATUS_COMPLETED,
 		Fields: map[string]string{"worked_in": "go", "scanned": strings.Join(d.GetTask().GetScanners(), ",")}}
@@ -84,7 +84,7 @@ func (w *worker) work(ctx context.Context, d *argusv1.Delivery) error {
 		if err != nil && !passing(err) {
 			return err
 		}
-		if lease.GetCancelRequested() { // nobody waits for the result any more
+		if lease.GetCancelRequested() { // the job was cancelled
 			request.Status, request.Fields = argusv1.JobStatus_JOB_STATUS_CANCELLED, nil
 			break
 		}
@@ -98,8 +98,8 @@ func (w *worker) work(ctx context.Context, d *argusv1.Delivery) error {
 	}
 }
 
-// maxTries is how often a result is offered to a server that is away. After that, another
-// worker gets the task.
+// maxTries is the number of attempts to record a result while the server is unavailable.
+// After that, another worker gets the task.
 const maxTries = 240
 
 func passing(err error) bool { return status.Code(err) == codes.Unavailable }

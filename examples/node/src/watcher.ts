@@ -1,5 +1,5 @@
-// Watches jobs until each has its result, and prints the results as JSON, one a line.
-// Arguments: the jobs; without any they are read from the standard input, one a line.
+// Watches jobs until each has its result, and prints the results as JSON, one per line.
+// Arguments: the job ids; without arguments they are read from the standard input, one per line.
 import { createInterface } from "node:readline";
 import { status, type ServiceError } from "@grpc/grpc-js";
 import { completion, type CompletionEvent, type WatchResponse } from "./argus.js";
@@ -20,7 +20,7 @@ function follow(jobId: string, afterCursor: string, seen: (cursor: string) => vo
   });
 }
 
-/** Watches a job to its result. After a broken connection it goes on from the last cursor. */
+/** Watches a job until its result. After a broken connection it resumes from the last cursor. */
 async function watch(jobId: string): Promise<CompletionEvent> {
   let cursor = "";
   for (;;) {

@@ -29,11 +29,11 @@ type TaskPlace int32
 const (
 	// There is no task of the job, or none was found.
 	TaskPlace_TASK_PLACE_UNSPECIFIED TaskPlace = 0
-	// It waits in its queue; perhaps because a lease of it ran out.
+	// It is waiting in its queue, perhaps because its lease expired.
 	TaskPlace_TASK_PLACE_WAITING TaskPlace = 1
-	// A worker has it.
+	// A worker holds it.
 	TaskPlace_TASK_PLACE_LEASED TaskPlace = 2
-	// It waits for its time.
+	// It is delayed.
 	TaskPlace_TASK_PLACE_DELAYED TaskPlace = 3
 	// It is a dead letter.
 	TaskPlace_TASK_PLACE_DEAD TaskPlace = 4
@@ -84,24 +84,24 @@ func (TaskPlace) EnumDescriptor() ([]byte, []int) {
 	return file_argus_v1_admin_proto_rawDescGZIP(), []int{0}
 }
 
-// Queue is what a queue holds.
+// Queue describes a queue.
 type Queue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its name.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// How many tasks no worker has: in the group that has most of them. What raw peers
-	// acknowledged without deleting is among them until a clean-up can remove it: when
-	// all before it is settled.
+	// The number of tasks that no worker holds, in the group with most of them. Entries that
+	// raw peers acknowledged without deleting count until the clean-up removes them, which
+	// it does when all earlier entries are settled.
 	Waiting int64 `protobuf:"varint,2,opt,name=waiting,proto3" json:"waiting,omitempty"`
-	// How many were delivered and are not settled, in all groups.
+	// The number of tasks that are delivered and not settled, in all groups.
 	Leased int64 `protobuf:"varint,3,opt,name=leased,proto3" json:"leased,omitempty"`
-	// How many wait for their time.
+	// The number of delayed tasks.
 	Delayed int64 `protobuf:"varint,4,opt,name=delayed,proto3" json:"delayed,omitempty"`
-	// How many dead letters there are.
+	// The number of dead letters.
 	Dead int64 `protobuf:"varint,5,opt,name=dead,proto3" json:"dead,omitempty"`
-	// When the task that has waited longest was published; unset when none waits.
+	// When the oldest waiting task was published; unset if none is waiting.
 	OldestPublishTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=oldest_publish_time,json=oldestPublishTime,proto3" json:"oldest_publish_time,omitempty"`
-	// When the queue was paused; unset when it is not.
+	// When the queue was paused; unset if it is not paused.
 	PauseTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=pause_time,json=pauseTime,proto3" json:"pause_time,omitempty"`
 	// Its consumer groups.
 	Groups        []*ConsumerGroup `protobuf:"bytes,8,rep,name=groups,proto3" json:"groups,omitempty"`
@@ -200,19 +200,19 @@ type ConsumerGroup struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its name.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// How many tasks it has not read yet, at most: what only other groups have still to
-	// settle is among them.
+	// An upper bound of the tasks that it has not read: tasks that only other groups still
+	// have to settle count too.
 	Waiting int64 `protobuf:"varint,2,opt,name=waiting,proto3" json:"waiting,omitempty"`
-	// How many its consumers have.
+	// The number of tasks that its consumers hold.
 	Pending int64 `protobuf:"varint,3,opt,name=pending,proto3" json:"pending,omitempty"`
-	// How many consumers it has.
+	// The number of its consumers.
 	Consumers int32 `protobuf:"varint,4,opt,name=consumers,proto3" json:"consumers,omitempty"`
-	// How long ago one of its consumers last asked for work; unset when it has none. Only
-	// GetQueue tells.
+	// How long ago one of its consumers last asked for tasks; unset if it has none. Only
+	// GetQueue sets it.
 	Idle *durationpb.Duration `protobuf:"bytes,5,opt,name=idle,proto3" json:"idle,omitempty"`
-	// Tasks wait for the group, and none of its consumers has asked for work for 10 minutes. It
-	// keeps them in the queue: start a worker of the group, or delete the group. Only GetQueue
-	// tells.
+	// Tasks are waiting for the group, and none of its consumers has asked for tasks for 10
+	// minutes. The group keeps them in the queue: start a worker of the group, or delete the
+	// group. Only GetQueue sets it.
 	Unread        bool `protobuf:"varint,6,opt,name=unread,proto3" json:"unread,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -290,12 +290,12 @@ func (x *ConsumerGroup) GetUnread() bool {
 	return false
 }
 
-// ListQueuesRequest asks for queues.
+// ListQueuesRequest asks for a page of queues.
 type ListQueuesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many at most, 1 to 1000; 0 means 1000.
+	// The maximum number, 1 to 1000; 0 means 1000.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the page before.
+	// The `next_page_token` of the previous page; empty for the first.
 	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -345,12 +345,12 @@ func (x *ListQueuesRequest) GetPageToken() string {
 	return ""
 }
 
-// ListQueuesResponse is a page.
+// ListQueuesResponse is a page of queues.
 type ListQueuesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// In the order of their names.
+	// The queues, in the order of their names.
 	Queues []*Queue `protobuf:"bytes,1,rep,name=queues,proto3" json:"queues,omitempty"`
-	// What to ask for next; empty at the end.
+	// The token of the next page; empty at the end.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -492,16 +492,16 @@ func (x *GetQueueResponse) GetQueue() *Queue {
 	return nil
 }
 
-// Consumer is a worker as its group knows it.
+// Consumer is a consumer of a group.
 type Consumer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its group.
 	Group string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
 	// Its name.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// How many tasks it has.
+	// The number of tasks that it holds.
 	Pending int64 `protobuf:"varint,3,opt,name=pending,proto3" json:"pending,omitempty"`
-	// How long ago it last asked for work.
+	// How long ago it last asked for tasks.
 	Idle          *durationpb.Duration `protobuf:"bytes,4,opt,name=idle,proto3" json:"idle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -620,10 +620,10 @@ func (x *ListConsumersRequest) GetGroup() string {
 	return ""
 }
 
-// ListConsumersResponse is the consumers.
+// ListConsumersResponse returns the consumers.
 type ListConsumersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The consumers. One that holds nothing is forgotten an hour after it last asked.
+	// The consumers. A consumer that holds nothing is removed an hour after its last read.
 	Consumers     []*Consumer `protobuf:"bytes,1,rep,name=consumers,proto3" json:"consumers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -666,7 +666,7 @@ func (x *ListConsumersResponse) GetConsumers() []*Consumer {
 	return nil
 }
 
-// TaskInfo is a task, where it is, and why.
+// TaskInfo describes a task, where it is, and why.
 type TaskInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where it is.
@@ -678,21 +678,21 @@ type TaskInfo struct {
 	MessageId string `protobuf:"bytes,3,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
 	// The job.
 	JobId string `protobuf:"bytes,4,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
-	// The group and the consumer that have it, or had it last.
+	// The group and the consumer that hold the lease, or held it last.
 	Group string `protobuf:"bytes,5,opt,name=group,proto3" json:"group,omitempty"`
 	// See `group`.
 	Consumer string `protobuf:"bytes,6,opt,name=consumer,proto3" json:"consumer,omitempty"`
-	// When that lease runs out, or ran out.
+	// When that lease expires, or expired.
 	LeaseExpireTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=lease_expire_time,json=leaseExpireTime,proto3" json:"lease_expire_time,omitempty"`
 	// When a delayed task is due.
 	DueTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=due_time,json=dueTime,proto3" json:"due_time,omitempty"`
-	// When it was published first.
+	// When it was first published.
 	PublishTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=publish_time,json=publishTime,proto3" json:"publish_time,omitempty"`
-	// How often it was delivered.
+	// The number of deliveries.
 	Attempts int32 `protobuf:"varint,10,opt,name=attempts,proto3" json:"attempts,omitempty"`
-	// How often of these a worker gave it back.
+	// The number of Nacks.
 	Failures int32 `protobuf:"varint,11,opt,name=failures,proto3" json:"failures,omitempty"`
-	// Why it was given back or died, as its worker said.
+	// Why it was requeued or became a dead letter, as reported by its worker.
 	Reason string `protobuf:"bytes,12,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Why it is a dead letter: `max_attempts`, `max_crashes`, `rejected` by its worker, or
 	// `malformed`.
@@ -831,16 +831,16 @@ func (x *TaskInfo) GetDeleted() bool {
 	return false
 }
 
-// ListPendingRequest asks for what the workers of a group have.
+// ListPendingRequest asks for the pending entries of a group.
 type ListPendingRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The queue; empty means the default queue.
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
 	// The consumer group; empty means the default group.
 	Group string `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
-	// How many at most, 1 to 1000; 0 means 100.
+	// The maximum number, 1 to 1000; 0 means 100.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the page before.
+	// The `next_page_token` of the previous page; empty for the first.
 	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -904,12 +904,12 @@ func (x *ListPendingRequest) GetPageToken() string {
 	return ""
 }
 
-// ListPendingResponse is a page.
+// ListPendingResponse is a page of pending entries.
 type ListPendingResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// LEASED, or WAITING where the lease ran out.
+	// The tasks: LEASED, or WAITING if the lease expired.
 	Tasks []*TaskInfo `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
-	// What to ask for next; empty at the end.
+	// The token of the next page; empty at the end.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -964,16 +964,16 @@ type ListTasksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The queue; empty means the default queue.
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
-	// The place: WAITING for what a group has not read yet, LEASED for what was delivered
-	// and is not settled, DELAYED, or DEAD. Required.
+	// The place: WAITING for tasks that a group has not read yet, LEASED for tasks that are
+	// delivered and not settled, DELAYED, or DEAD. Required.
 	Place TaskPlace `protobuf:"varint,2,opt,name=place,proto3,enum=argus.v1.TaskPlace" json:"place,omitempty"`
-	// Only what this consumer group has not read, or what its consumers have; empty means
-	// any group. DELAYED and DEAD take no notice of it.
+	// Only tasks that this consumer group has not read, or that its consumers hold; empty
+	// means any group. Ignored for DELAYED and DEAD.
 	Group string `protobuf:"bytes,3,opt,name=group,proto3" json:"group,omitempty"`
-	// How many tasks at most, 1 to 1000; 0 means 100. A page also ends when it is large,
-	// and may be empty: only an empty `next_page_token` is the end.
+	// The maximum number, 1 to 1000; 0 means 100. A page can be shorter, because its size
+	// in bytes is limited too, and can be empty: only an empty `next_page_token` is the end.
 	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The `next_page_token` of the page before; empty for the first.
+	// The `next_page_token` of the previous page; empty for the first.
 	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1047,10 +1047,10 @@ func (x *ListTasksRequest) GetPageToken() string {
 // ListTasksResponse is a page of tasks.
 type ListTasksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The tasks. Among the LEASED are those whose lease ran out: their place is WAITING. An
-	// entry that is no task has no `job_id`. A long `reason` is cut off.
+	// The tasks. The list of LEASED tasks includes those whose lease expired; their place
+	// is WAITING. An entry that is not a task has no `job_id`. A long `reason` is truncated.
 	Tasks []*TaskInfo `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
-	// For the next page; empty at the end.
+	// The token of the next page; empty at the end.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1146,18 +1146,18 @@ func (x *GetJobRequest) GetJobId() string {
 	return ""
 }
 
-// GetJobResponse is what is known of a job.
+// GetJobResponse describes a job.
 type GetJobResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The job.
 	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
-	// By its result, else by its state.
+	// From its result, otherwise from its state.
 	Status JobStatus `protobuf:"varint,2,opt,name=status,proto3,enum=argus.v1.JobStatus" json:"status,omitempty"`
 	// The word of the status as it stands in Redis.
 	StatusText string `protobuf:"bytes,3,opt,name=status_text,json=statusText,proto3" json:"status_text,omitempty"`
 	// Its result, if it has one.
 	Result *CompletionEvent `protobuf:"bytes,4,opt,name=result,proto3" json:"result,omitempty"`
-	// A task of it; unset when none was found.
+	// A task of the job; unset if none was found.
 	Task *TaskInfo `protobuf:"bytes,5,opt,name=task,proto3" json:"task,omitempty"`
 	// Cancel was called.
 	CancelRequested bool `protobuf:"varint,6,opt,name=cancel_requested,json=cancelRequested,proto3" json:"cancel_requested,omitempty"`
@@ -1237,22 +1237,22 @@ func (x *GetJobResponse) GetCancelRequested() bool {
 	return false
 }
 
-// DeadLetter is a task that is not delivered any more.
+// DeadLetter is a task that is no longer delivered.
 type DeadLetter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its id among the dead letters of its queue.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// Where it was and why it died.
+	// Where the task was, and why it became a dead letter.
 	Info *TaskInfo `protobuf:"bytes,2,opt,name=info,proto3" json:"info,omitempty"`
-	// The id of the entry that died.
+	// The id of the original entry.
 	SourceMessageId string `protobuf:"bytes,3,opt,name=source_message_id,json=sourceMessageId,proto3" json:"source_message_id,omitempty"`
-	// When it died.
+	// When it became a dead letter.
 	DeathTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=death_time,json=deathTime,proto3" json:"death_time,omitempty"`
-	// The task; unset for an entry that is none.
+	// The task; unset for an entry that is not a task.
 	Task *Task `protobuf:"bytes,5,opt,name=task,proto3" json:"task,omitempty"`
-	// What an entry holds that is no task.
+	// The fields of an entry that is not a task.
 	Fields map[string]string `protobuf:"bytes,6,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Of these, what is not UTF-8.
+	// Those fields whose value is not UTF-8.
 	BinaryFields  map[string][]byte `protobuf:"bytes,7,rep,name=binary_fields,json=binaryFields,proto3" json:"binary_fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1337,14 +1337,15 @@ func (x *DeadLetter) GetBinaryFields() map[string][]byte {
 	return nil
 }
 
-// ListDeadLettersRequest asks for dead letters.
+// ListDeadLettersRequest asks for a page of dead letters.
 type ListDeadLettersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The queue; empty means the default queue.
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
-	// How many at most, 1 to 1000; 0 means 100. A page also ends when it is large.
+	// The maximum number, 1 to 1000; 0 means 100. A page can be shorter, because its size
+	// in bytes is limited too.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the page before.
+	// The `next_page_token` of the previous page; empty for the first.
 	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1401,12 +1402,12 @@ func (x *ListDeadLettersRequest) GetPageToken() string {
 	return ""
 }
 
-// ListDeadLettersResponse is a page.
+// ListDeadLettersResponse is a page of dead letters.
 type ListDeadLettersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The dead letters.
 	DeadLetters []*DeadLetter `protobuf:"bytes,1,rep,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`
-	// What to ask for next; empty at the end.
+	// The token of the next page; empty at the end.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1463,7 +1464,7 @@ type RedriveDeadLettersRequest struct {
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
 	// Their ids, up to 1000.
 	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
-	// All that are there now.
+	// All current ones.
 	All           bool `protobuf:"varint,3,opt,name=all,proto3" json:"all,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1520,11 +1521,11 @@ func (x *RedriveDeadLettersRequest) GetAll() bool {
 	return false
 }
 
-// RedriveDeadLettersResponse counts.
+// RedriveDeadLettersResponse is the number of redriven tasks.
 type RedriveDeadLettersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many were put back. Ids that are not there, and entries that are no tasks, are
-	// left out.
+	// The number of tasks that were published again. Unknown ids and entries that are not
+	// tasks are skipped.
 	Redriven      int32 `protobuf:"varint,1,opt,name=redriven,proto3" json:"redriven,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1574,7 +1575,7 @@ type DeleteDeadLettersRequest struct {
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
 	// Their ids, up to 1000.
 	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
-	// All that are there now.
+	// All current ones.
 	All           bool `protobuf:"varint,3,opt,name=all,proto3" json:"all,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1631,10 +1632,10 @@ func (x *DeleteDeadLettersRequest) GetAll() bool {
 	return false
 }
 
-// DeleteDeadLettersResponse counts.
+// DeleteDeadLettersResponse is the number of deleted dead letters.
 type DeleteDeadLettersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many were removed. Ids that are not there are left out.
+	// The number of removed dead letters. Unknown ids are skipped.
 	Deleted       int32 `protobuf:"varint,1,opt,name=deleted,proto3" json:"deleted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1682,8 +1683,8 @@ type PurgeQueueRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The queue; empty means the default queue.
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
-	// Only count. Tasks whose lease ran out are counted as leased, although a purge
-	// removes them.
+	// Only count. Tasks whose lease expired count as leased, although a purge removes
+	// them.
 	DryRun        bool `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1733,14 +1734,14 @@ func (x *PurgeQueueRequest) GetDryRun() bool {
 	return false
 }
 
-// PurgeQueueResponse counts.
+// PurgeQueueResponse has the numbers of tasks.
 type PurgeQueueResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many waiting tasks were removed.
+	// The number of removed waiting tasks.
 	Waiting int64 `protobuf:"varint,1,opt,name=waiting,proto3" json:"waiting,omitempty"`
-	// How many delayed tasks were removed.
+	// The number of removed delayed tasks.
 	Delayed int64 `protobuf:"varint,2,opt,name=delayed,proto3" json:"delayed,omitempty"`
-	// How many stay because a worker has them.
+	// The number of tasks that stay because a worker holds them.
 	Leased        int64 `protobuf:"varint,3,opt,name=leased,proto3" json:"leased,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2018,10 +2019,10 @@ func (x *CreateGroupRequest) GetGroup() string {
 	return ""
 }
 
-// CreateGroupResponse tells what happened.
+// CreateGroupResponse says whether the group is new.
 type CreateGroupResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// False when the group was there.
+	// False if the group already existed.
 	Created       bool `protobuf:"varint,1,opt,name=created,proto3" json:"created,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2071,7 +2072,7 @@ type DeleteGroupRequest struct {
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
 	// The group. Required.
 	Group string `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
-	// Delete it although its workers hold tasks: they lose their leases.
+	// Delete the group even if its workers hold tasks: they lose their leases.
 	Force         bool `protobuf:"varint,3,opt,name=force,proto3" json:"force,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

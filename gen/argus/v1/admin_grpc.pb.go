@@ -39,10 +39,10 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Admin is for whoever looks after the queues: what is where and why, and how to put it
-// right. Its lists are read in pieces while the queues go on, so they are no snapshot.
+// Admin is for operators: it shows where tasks are and why, and repairs queues. Its lists
+// are read page by page while the queues are in use, so they are not a snapshot.
 type AdminClient interface {
-	// ListQueues lists the queues that tasks were published to or read from, a page at a time.
+	// ListQueues lists the queues that tasks were published to or read from, page by page.
 	ListQueues(ctx context.Context, in *ListQueuesRequest, opts ...grpc.CallOption) (*ListQueuesResponse, error)
 	// GetQueue describes a queue.
 	//
@@ -52,46 +52,46 @@ type AdminClient interface {
 	//
 	// Errors: NOT_FOUND / QUEUE_NOT_FOUND.
 	ListConsumers(ctx context.Context, in *ListConsumersRequest, opts ...grpc.CallOption) (*ListConsumersResponse, error)
-	// ListPending lists what workers of a group have, and what they have left: pending
-	// entries, by age.
+	// ListPending lists the pending entries of a consumer group by age: tasks that were
+	// delivered and are not settled.
 	ListPending(ctx context.Context, in *ListPendingRequest, opts ...grpc.CallOption) (*ListPendingResponse, error)
-	// ListTasks lists a queue's tasks that are in one place, page by page: what waits and
-	// what is leased by age, fair queues by organization, what is delayed by the time it is
-	// due.
+	// ListTasks lists the tasks of a queue that are in one place, page by page: waiting and
+	// leased tasks by age, those of fair queues by organization, delayed tasks by the time
+	// they are due.
 	//
 	// Errors: NOT_FOUND / QUEUE_NOT_FOUND.
 	ListTasks(ctx context.Context, in *ListTasksRequest, opts ...grpc.CallOption) (*ListTasksResponse, error)
-	// CreateGroup creates a consumer group of a queue, and the queue where it is missing. The
-	// group gets what the queue holds now and what is published from now on; tasks stay in the
-	// queue until it has settled them too, also before its first worker reads.
+	// CreateGroup creates a consumer group of a queue, and the queue if it does not exist.
+	// The group gets the tasks in the queue and those published later. Tasks stay in the
+	// queue until this group has settled them too, also before its first worker reads.
 	//
 	// Errors: RESOURCE_EXHAUSTED / TOO_MANY_GROUPS, TOO_MANY_QUEUES.
 	CreateGroup(ctx context.Context, in *CreateGroupRequest, opts ...grpc.CallOption) (*CreateGroupResponse, error)
-	// DeleteGroup deletes a consumer group of a queue. Tasks that only it had still to settle
-	// are removed. Groups of the server's settings can't be deleted.
+	// DeleteGroup deletes a consumer group of a queue. Tasks that only this group still had
+	// to settle are removed. Groups in the server's settings can't be deleted.
 	//
 	// Errors: NOT_FOUND / GROUP_NOT_FOUND; FAILED_PRECONDITION / GROUP_IN_USE.
 	DeleteGroup(ctx context.Context, in *DeleteGroupRequest, opts ...grpc.CallOption) (*DeleteGroupResponse, error)
-	// GetJob finds out where a job is and why. It searches the queues, which takes about
-	// a second for a million tasks.
+	// GetJob shows where a job is and why. It searches the queues, which takes a few seconds
+	// for a million tasks.
 	//
 	// Errors: NOT_FOUND / JOB_NOT_FOUND.
 	GetJob(ctx context.Context, in *GetJobRequest, opts ...grpc.CallOption) (*GetJobResponse, error)
 	// ListDeadLetters lists a queue's dead letters, oldest first.
 	ListDeadLetters(ctx context.Context, in *ListDeadLettersRequest, opts ...grpc.CallOption) (*ListDeadLettersResponse, error)
-	// RedriveDeadLetters puts dead letters back into their queue, as tasks that were never
-	// tried. The results that their deaths recorded are withdrawn; a job that got its
-	// result from elsewhere, such as from another part of it, keeps it.
+	// RedriveDeadLetters publishes dead letters again, as tasks that were never tried. The
+	// results that were recorded for them are withdrawn; a job that got its result from
+	// elsewhere, such as from another part, keeps it.
 	RedriveDeadLetters(ctx context.Context, in *RedriveDeadLettersRequest, opts ...grpc.CallOption) (*RedriveDeadLettersResponse, error)
 	// DeleteDeadLetters removes dead letters. Their jobs stay FAILED.
 	DeleteDeadLetters(ctx context.Context, in *DeleteDeadLettersRequest, opts ...grpc.CallOption) (*DeleteDeadLettersResponse, error)
-	// PurgeQueue removes the tasks that a queue has now and no worker has. Their jobs end
-	// as CANCELLED.
+	// PurgeQueue removes the tasks of a queue that no worker holds. Their jobs end as
+	// CANCELLED.
 	//
 	// Errors: NOT_FOUND / QUEUE_NOT_FOUND.
 	PurgeQueue(ctx context.Context, in *PurgeQueueRequest, opts ...grpc.CallOption) (*PurgeQueueResponse, error)
-	// PauseQueue stops the delivery of a queue's tasks until ResumeQueue. Publish goes on,
-	// and so does what workers have.
+	// PauseQueue stops the delivery of a queue's tasks until ResumeQueue. Publish still
+	// works, and workers can settle the tasks that they hold.
 	PauseQueue(ctx context.Context, in *PauseQueueRequest, opts ...grpc.CallOption) (*PauseQueueResponse, error)
 	// ResumeQueue ends a pause.
 	ResumeQueue(ctx context.Context, in *ResumeQueueRequest, opts ...grpc.CallOption) (*ResumeQueueResponse, error)
@@ -249,10 +249,10 @@ func (c *adminClient) ResumeQueue(ctx context.Context, in *ResumeQueueRequest, o
 // All implementations must embed UnimplementedAdminServer
 // for forward compatibility.
 //
-// Admin is for whoever looks after the queues: what is where and why, and how to put it
-// right. Its lists are read in pieces while the queues go on, so they are no snapshot.
+// Admin is for operators: it shows where tasks are and why, and repairs queues. Its lists
+// are read page by page while the queues are in use, so they are not a snapshot.
 type AdminServer interface {
-	// ListQueues lists the queues that tasks were published to or read from, a page at a time.
+	// ListQueues lists the queues that tasks were published to or read from, page by page.
 	ListQueues(context.Context, *ListQueuesRequest) (*ListQueuesResponse, error)
 	// GetQueue describes a queue.
 	//
@@ -262,46 +262,46 @@ type AdminServer interface {
 	//
 	// Errors: NOT_FOUND / QUEUE_NOT_FOUND.
 	ListConsumers(context.Context, *ListConsumersRequest) (*ListConsumersResponse, error)
-	// ListPending lists what workers of a group have, and what they have left: pending
-	// entries, by age.
+	// ListPending lists the pending entries of a consumer group by age: tasks that were
+	// delivered and are not settled.
 	ListPending(context.Context, *ListPendingRequest) (*ListPendingResponse, error)
-	// ListTasks lists a queue's tasks that are in one place, page by page: what waits and
-	// what is leased by age, fair queues by organization, what is delayed by the time it is
-	// due.
+	// ListTasks lists the tasks of a queue that are in one place, page by page: waiting and
+	// leased tasks by age, those of fair queues by organization, delayed tasks by the time
+	// they are due.
 	//
 	// Errors: NOT_FOUND / QUEUE_NOT_FOUND.
 	ListTasks(context.Context, *ListTasksRequest) (*ListTasksResponse, error)
-	// CreateGroup creates a consumer group of a queue, and the queue where it is missing. The
-	// group gets what the queue holds now and what is published from now on; tasks stay in the
-	// queue until it has settled them too, also before its first worker reads.
+	// CreateGroup creates a consumer group of a queue, and the queue if it does not exist.
+	// The group gets the tasks in the queue and those published later. Tasks stay in the
+	// queue until this group has settled them too, also before its first worker reads.
 	//
 	// Errors: RESOURCE_EXHAUSTED / TOO_MANY_GROUPS, TOO_MANY_QUEUES.
 	CreateGroup(context.Context, *CreateGroupRequest) (*CreateGroupResponse, error)
-	// DeleteGroup deletes a consumer group of a queue. Tasks that only it had still to settle
-	// are removed. Groups of the server's settings can't be deleted.
+	// DeleteGroup deletes a consumer group of a queue. Tasks that only this group still had
+	// to settle are removed. Groups in the server's settings can't be deleted.
 	//
 	// Errors: NOT_FOUND / GROUP_NOT_FOUND; FAILED_PRECONDITION / GROUP_IN_USE.
 	DeleteGroup(context.Context, *DeleteGroupRequest) (*DeleteGroupResponse, error)
-	// GetJob finds out where a job is and why. It searches the queues, which takes about
-	// a second for a million tasks.
+	// GetJob shows where a job is and why. It searches the queues, which takes a few seconds
+	// for a million tasks.
 	//
 	// Errors: NOT_FOUND / JOB_NOT_FOUND.
 	GetJob(context.Context, *GetJobRequest) (*GetJobResponse, error)
 	// ListDeadLetters lists a queue's dead letters, oldest first.
 	ListDeadLetters(context.Context, *ListDeadLettersRequest) (*ListDeadLettersResponse, error)
-	// RedriveDeadLetters puts dead letters back into their queue, as tasks that were never
-	// tried. The results that their deaths recorded are withdrawn; a job that got its
-	// result from elsewhere, such as from another part of it, keeps it.
+	// RedriveDeadLetters publishes dead letters again, as tasks that were never tried. The
+	// results that were recorded for them are withdrawn; a job that got its result from
+	// elsewhere, such as from another part, keeps it.
 	RedriveDeadLetters(context.Context, *RedriveDeadLettersRequest) (*RedriveDeadLettersResponse, error)
 	// DeleteDeadLetters removes dead letters. Their jobs stay FAILED.
 	DeleteDeadLetters(context.Context, *DeleteDeadLettersRequest) (*DeleteDeadLettersResponse, error)
-	// PurgeQueue removes the tasks that a queue has now and no worker has. Their jobs end
-	// as CANCELLED.
+	// PurgeQueue removes the tasks of a queue that no worker holds. Their jobs end as
+	// CANCELLED.
 	//
 	// Errors: NOT_FOUND / QUEUE_NOT_FOUND.
 	PurgeQueue(context.Context, *PurgeQueueRequest) (*PurgeQueueResponse, error)
-	// PauseQueue stops the delivery of a queue's tasks until ResumeQueue. Publish goes on,
-	// and so does what workers have.
+	// PauseQueue stops the delivery of a queue's tasks until ResumeQueue. Publish still
+	// works, and workers can settle the tasks that they hold.
 	PauseQueue(context.Context, *PauseQueueRequest) (*PauseQueueResponse, error)
 	// ResumeQueue ends a pause.
 	ResumeQueue(context.Context, *ResumeQueueRequest) (*ResumeQueueResponse, error)

@@ -28,7 +28,7 @@ type CompletionEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The job.
 	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
-	// The place of the event in the job's stream of events.
+	// The position of the event in the job's event stream.
 	Cursor string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	// The status that the event reports.
 	Status JobStatus `protobuf:"varint,3,opt,name=status,proto3,enum=argus.v1.JobStatus" json:"status,omitempty"`
@@ -36,16 +36,16 @@ type CompletionEvent struct {
 	StatusText string `protobuf:"bytes,4,opt,name=status_text,json=statusText,proto3" json:"status_text,omitempty"`
 	// No further event follows.
 	Terminal bool `protobuf:"varint,5,opt,name=terminal,proto3" json:"terminal,omitempty"`
-	// When the job was completed, as its worker says; unset when it does not.
+	// When the job was completed, as reported by its worker; unset if not reported.
 	CompletedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
-	// Whatever else the event carries; `error_message` among them. An event of a raw
-	// peer that is larger than a message may be comes without its own fields, with
-	// `argus_truncated` instead.
+	// The other fields of the event, including `error_message`. An event of a raw peer
+	// that exceeds the message limit has the field `argus_truncated` instead of its own
+	// fields.
 	Fields map[string]string `protobuf:"bytes,7,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Fields whose value is not UTF-8.
 	BinaryFields map[string][]byte `protobuf:"bytes,8,rep,name=binary_fields,json=binaryFields,proto3" json:"binary_fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// The part of the job whose result the event reports. It is the job's result as well
-	// when it is terminal.
+	// The part of the job whose result the event reports. If the event is terminal, it is
+	// also the job's result.
 	Part          string `protobuf:"bytes,9,opt,name=part,proto3" json:"part,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -149,13 +149,13 @@ type WatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The job. Required.
 	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
-	// Only events after this cursor, the last one seen. Empty, or "0-0": all that are
-	// kept.
+	// Only events after this cursor, the last one seen. Empty or "0-0": all events that
+	// are kept.
 	AfterCursor string `protobuf:"bytes,2,opt,name=after_cursor,json=afterCursor,proto3" json:"after_cursor,omitempty"`
 	// How often to send a heartbeat while nothing happens, 1 s to 1 hour. Unset: 15 s.
 	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,3,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
-	// Tell changes of the job's state as well. The first StateChange is the whole state.
-	// A caller that is slow gets fewer, with the newest values.
+	// Also send changes of the job's state. The first StateChange is the whole state. A
+	// slow client gets fewer changes, with the newest values.
 	IncludeState  bool `protobuf:"varint,4,opt,name=include_state,json=includeState,proto3" json:"include_state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -224,7 +224,7 @@ type WatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where to resume from after this frame.
 	Cursor string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	// What the frame says.
+	// The content of the frame.
 	//
 	// Types that are valid to be assigned to Frame:
 	//
@@ -322,7 +322,7 @@ type isWatchResponse_Frame interface {
 }
 
 type WatchResponse_Snapshot struct {
-	// The first frame: the job as it is.
+	// The first frame: the job's current state.
 	Snapshot *JobSnapshot `protobuf:"bytes,2,opt,name=snapshot,proto3,oneof"`
 }
 
@@ -332,13 +332,13 @@ type WatchResponse_Event struct {
 }
 
 type WatchResponse_Heartbeat struct {
-	// Nothing happened, the connection is alive.
+	// Nothing happened; the connection is alive.
 	Heartbeat *Heartbeat `protobuf:"bytes,4,opt,name=heartbeat,proto3,oneof"`
 }
 
 type WatchResponse_StateChange struct {
 	// The job's state has changed; with `include_state` only. The cursor is that of
-	// the frame before.
+	// the previous frame.
 	StateChange *StateChange `protobuf:"bytes,5,opt,name=state_change,json=stateChange,proto3,oneof"`
 }
 
@@ -353,14 +353,14 @@ func (*WatchResponse_StateChange) isWatchResponse_Frame() {}
 // StateChange is what has changed in a job's state since the last one that was sent.
 type StateChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Fields that are new or have another value, and their values now.
+	// Fields that are new or have changed, with their current values.
 	Fields map[string]string `protobuf:"bytes,1,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Of these, what is not UTF-8.
+	// Those fields whose value is not UTF-8.
 	BinaryFields map[string][]byte `protobuf:"bytes,2,rep,name=binary_fields,json=binaryFields,proto3" json:"binary_fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Names of fields that are gone.
+	// Names of removed fields.
 	Removed []string `protobuf:"bytes,3,rep,name=removed,proto3" json:"removed,omitempty"`
-	// The changed fields are more than a message can hold, and were left out: read them
-	// by JobState.GetAll.
+	// The changed fields exceed the message limit and were left out: read them with
+	// JobState.GetAll.
 	Truncated     bool `protobuf:"varint,4,opt,name=truncated,proto3" json:"truncated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -427,12 +427,12 @@ func (x *StateChange) GetTruncated() bool {
 // WatchManyRequest adds and removes jobs.
 type WatchManyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Jobs to watch from now on, up to 10,000 a request. A job that is watched already
-	// starts anew.
+	// Jobs to watch from now on, up to 10,000 per request. Adding a job that is already
+	// watched restarts its watch.
 	Add []*WatchJob `protobuf:"bytes,1,rep,name=add,proto3" json:"add,omitempty"`
-	// Jobs to watch no longer. Frames of them may still be on their way.
+	// Jobs to stop watching. Frames of them may still arrive.
 	Remove []string `protobuf:"bytes,2,rep,name=remove,proto3" json:"remove,omitempty"`
-	// As in WatchRequest, for the stream as a whole; the last one given counts.
+	// As in WatchRequest, for the whole stream; the last value applies.
 	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,3,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -496,7 +496,7 @@ type WatchJob struct {
 	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
 	// Only events after this cursor.
 	AfterCursor string `protobuf:"bytes,2,opt,name=after_cursor,json=afterCursor,proto3" json:"after_cursor,omitempty"`
-	// Tell changes of its state as well.
+	// Also send changes of its state.
 	IncludeState  bool `protobuf:"varint,3,opt,name=include_state,json=includeState,proto3" json:"include_state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -560,7 +560,7 @@ type WatchManyResponse struct {
 	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
 	// Where to resume this job from after this frame.
 	Cursor string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	// What the frame says.
+	// The content of the frame.
 	//
 	// Types that are valid to be assigned to Frame:
 	//
@@ -684,7 +684,7 @@ type isWatchManyResponse_Frame interface {
 }
 
 type WatchManyResponse_Snapshot struct {
-	// The first frame of a job: the job as it is.
+	// The first frame of a job: its current state.
 	Snapshot *JobSnapshot `protobuf:"bytes,3,opt,name=snapshot,proto3,oneof"`
 }
 
@@ -694,7 +694,7 @@ type WatchManyResponse_Event struct {
 }
 
 type WatchManyResponse_Heartbeat struct {
-	// Nothing happened on the whole stream.
+	// Nothing happened on the whole stream; the connection is alive.
 	Heartbeat *Heartbeat `protobuf:"bytes,5,opt,name=heartbeat,proto3,oneof"`
 }
 
@@ -704,7 +704,7 @@ type WatchManyResponse_StateChange struct {
 }
 
 type WatchManyResponse_Failure struct {
-	// The job's watch has failed and is over; the others go on.
+	// The job's watch has failed and ended; the other watches continue.
 	Failure *WatchFailure `protobuf:"bytes,7,opt,name=failure,proto3,oneof"`
 }
 
@@ -718,12 +718,12 @@ func (*WatchManyResponse_StateChange) isWatchManyResponse_Frame() {}
 
 func (*WatchManyResponse_Failure) isWatchManyResponse_Frame() {}
 
-// WatchFailure says why a job can't be watched.
+// WatchFailure says why the watch of a job failed.
 type WatchFailure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// CURSOR_EXPIRED: events after the cursor are gone. KEY_TYPE_CONFLICT.
+	// CURSOR_EXPIRED (events after the cursor are gone) or KEY_TYPE_CONFLICT.
 	Reason ErrorReason `protobuf:"varint,1,opt,name=reason,proto3,enum=argus.v1.ErrorReason" json:"reason,omitempty"`
-	// In words.
+	// The message.
 	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	// For CURSOR_EXPIRED, the earliest cursor that can be resumed from.
 	EarliestCursor string `protobuf:"bytes,3,opt,name=earliest_cursor,json=earliestCursor,proto3" json:"earliest_cursor,omitempty"`
@@ -782,14 +782,14 @@ func (x *WatchFailure) GetEarliestCursor() string {
 	return ""
 }
 
-// JobSnapshot is a job when its watch starts.
+// JobSnapshot describes a job at the start of its watch.
 type JobSnapshot struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The job.
 	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
 	// The job has a state or events.
 	Known bool `protobuf:"varint,2,opt,name=known,proto3" json:"known,omitempty"`
-	// Its status, by its state, or by its last event when it has no state.
+	// Its status, from its state, or from its last event if it has no state.
 	Status JobStatus `protobuf:"varint,3,opt,name=status,proto3,enum=argus.v1.JobStatus" json:"status,omitempty"`
 	// The word of the status as it stands in Redis.
 	StatusText    string `protobuf:"bytes,4,opt,name=status_text,json=statusText,proto3" json:"status_text,omitempty"`
@@ -897,8 +897,7 @@ type CompletionPublishRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The job. Required.
 	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
-	// What it reports. A status that is not terminal leaves the watches open.
-	// Required.
+	// The status to report. A status that is not terminal leaves watches open. Required.
 	Status JobStatus `protobuf:"varint,2,opt,name=status,proto3,enum=argus.v1.JobStatus" json:"status,omitempty"`
 	// As in CompleteRequest.
 	Fields map[string]string `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -975,12 +974,12 @@ func (x *CompletionPublishRequest) GetPart() string {
 	return ""
 }
 
-// CompletionPublishResponse is where the event stands.
+// CompletionPublishResponse identifies the event.
 type CompletionPublishResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The cursor of the event, or of the terminal event that stood there already.
+	// The cursor of the event, or of the existing terminal event.
 	Cursor string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	// The job has its terminal event already; no event was written.
+	// The job already has its terminal event; no event was written.
 	AlreadyCompleted bool `protobuf:"varint,2,opt,name=already_completed,json=alreadyCompleted,proto3" json:"already_completed,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -1035,8 +1034,8 @@ type AwaitRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The job. Required.
 	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
-	// How long. Unset: 5 s. 0s: don't wait. The server caps it (60 s). Of the time
-	// until the caller's deadline it leaves a quarter, 50 ms to 1 s, for the answer.
+	// How long to wait. Unset: 5 s. 0s: don't wait. The server caps it (60 s), and keeps
+	// a quarter of the time until the caller's deadline, 50 ms to 1 s, for the response.
 	Wait          *durationpb.Duration `protobuf:"bytes,2,opt,name=wait,proto3" json:"wait,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1086,12 +1085,12 @@ func (x *AwaitRequest) GetWait() *durationpb.Duration {
 	return nil
 }
 
-// AwaitResponse says whether the job is done.
+// AwaitResponse reports whether the job is done.
 type AwaitResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The job has its terminal event.
 	Done bool `protobuf:"varint,1,opt,name=done,proto3" json:"done,omitempty"`
-	// That event; unset when the job is not done.
+	// That event; unset if the job is not done.
 	Event         *CompletionEvent `protobuf:"bytes,2,opt,name=event,proto3" json:"event,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

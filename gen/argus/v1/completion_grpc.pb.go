@@ -29,42 +29,42 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Completion tells whoever waits that a job is done. The events of a job are a
-// stream in Redis that raw peers append to and read too; it is kept as long as
-// the job's state (7 days by default).
+// Completion notifies callers of the events and the result of a job. The events of a
+// job are a stream in Redis that raw peers also append to and read. It is kept for 7
+// days after the last event (the server's setting completion_ttl).
 type CompletionClient interface {
 	// Watch streams a job's events: a snapshot first, then every event after
 	// `after_cursor`, then live ones, and OK right after a terminal event. It may
-	// be started before or after the job completes, or before the job exists.
-	// After a broken connection, a Watch with the last cursor goes on where it
-	// stopped: each later event once and in order.
+	// start before or after the job completes, or before the job exists. After a broken
+	// connection, a Watch with the last cursor resumes where it stopped: it sends each
+	// later event once and in order.
 	//
-	// Errors: OUT_OF_RANGE / CURSOR_EXPIRED when events after the cursor are gone;
+	// Errors: OUT_OF_RANGE / CURSOR_EXPIRED if events after the cursor are gone;
 	// UNAVAILABLE / SERVER_SHUTTING_DOWN and RESOURCE_EXHAUSTED / SLOW_READER:
 	// reconnect with the last cursor.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error)
 	// WatchMany watches any number of jobs on one stream, which costs far less than a
-	// Watch each: about 1 KB of the server's memory a job. Jobs are added and removed
-	// while it runs. Each job's frames are those of a Watch; frames of different jobs
-	// come in any order. A job that got its result, or whose watch failed, is removed
-	// by itself. After the client's last request (half-close) the stream ends with OK
-	// as soon as no job is left.
+	// Watch per job: about 1 KB of the server's memory per job. Jobs can be added and
+	// removed while it runs. The frames of each job are those of a Watch; frames of
+	// different jobs come in any order. A job that has its result, or whose watch failed,
+	// is removed automatically. After the client's half-close the stream ends with OK as
+	// soon as no job is left.
 	//
-	// Errors, of the stream: INVALID_ARGUMENT; UNAVAILABLE / SERVER_SHUTTING_DOWN and
+	// Errors of the stream: INVALID_ARGUMENT; UNAVAILABLE / SERVER_SHUTTING_DOWN and
 	// RESOURCE_EXHAUSTED / SLOW_READER: reconnect, and add the jobs with their last
 	// cursors. RESOURCE_EXHAUSTED / TOO_MANY_JOBS above 500,000 jobs.
 	WatchMany(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[WatchManyRequest, WatchManyResponse], error)
-	// Publish records an event for a worker that holds no lease. A terminal status
-	// is written to the job's state as well, in the same step. A job that has its
-	// terminal event keeps it: no event is written then, and `already_completed` says so.
+	// Publish records an event for a worker that holds no lease. A terminal status is
+	// also written to the job's state, in the same step. If the job already has its
+	// terminal event, no event is written and `already_completed` is true.
 	//
 	// Errors: INVALID_ARGUMENT; RESOURCE_EXHAUSTED / TOO_MANY_EVENTS for an event that
-	// is not terminal when the job has 1000 of them, or 8 MiB (the server's setting
+	// is not terminal if the job has 1000 of them, or 8 MiB (the server's setting
 	// event_bytes); UNKNOWN / OUTCOME_UNKNOWN for an event that is not terminal, which may
-	// or may not be there.
+	// or may not have been written.
 	Publish(ctx context.Context, in *CompletionPublishRequest, opts ...grpc.CallOption) (*CompletionPublishResponse, error)
-	// Await waits for a job's terminal event, for callers that can't stream. When
-	// the time is up it answers OK with `done` = false.
+	// Await waits for a job's terminal event, for callers that can't stream. After a
+	// time-out it returns OK with `done` = false.
 	Await(ctx context.Context, in *AwaitRequest, opts ...grpc.CallOption) (*AwaitResponse, error)
 }
 
@@ -132,42 +132,42 @@ func (c *completionClient) Await(ctx context.Context, in *AwaitRequest, opts ...
 // All implementations must embed UnimplementedCompletionServer
 // for forward compatibility.
 //
-// Completion tells whoever waits that a job is done. The events of a job are a
-// stream in Redis that raw peers append to and read too; it is kept as long as
-// the job's state (7 days by default).
+// Completion notifies callers of the events and the result of a job. The events of a
+// job are a stream in Redis that raw peers also append to and read. It is kept for 7
+// days after the last event (the server's setting completion_ttl).
 type CompletionServer interface {
 	// Watch streams a job's events: a snapshot first, then every event after
 	// `after_cursor`, then live ones, and OK right after a terminal event. It may
-	// be started before or after the job completes, or before the job exists.
-	// After a broken connection, a Watch with the last cursor goes on where it
-	// stopped: each later event once and in order.
+	// start before or after the job completes, or before the job exists. After a broken
+	// connection, a Watch with the last cursor resumes where it stopped: it sends each
+	// later event once and in order.
 	//
-	// Errors: OUT_OF_RANGE / CURSOR_EXPIRED when events after the cursor are gone;
+	// Errors: OUT_OF_RANGE / CURSOR_EXPIRED if events after the cursor are gone;
 	// UNAVAILABLE / SERVER_SHUTTING_DOWN and RESOURCE_EXHAUSTED / SLOW_READER:
 	// reconnect with the last cursor.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error
 	// WatchMany watches any number of jobs on one stream, which costs far less than a
-	// Watch each: about 1 KB of the server's memory a job. Jobs are added and removed
-	// while it runs. Each job's frames are those of a Watch; frames of different jobs
-	// come in any order. A job that got its result, or whose watch failed, is removed
-	// by itself. After the client's last request (half-close) the stream ends with OK
-	// as soon as no job is left.
+	// Watch per job: about 1 KB of the server's memory per job. Jobs can be added and
+	// removed while it runs. The frames of each job are those of a Watch; frames of
+	// different jobs come in any order. A job that has its result, or whose watch failed,
+	// is removed automatically. After the client's half-close the stream ends with OK as
+	// soon as no job is left.
 	//
-	// Errors, of the stream: INVALID_ARGUMENT; UNAVAILABLE / SERVER_SHUTTING_DOWN and
+	// Errors of the stream: INVALID_ARGUMENT; UNAVAILABLE / SERVER_SHUTTING_DOWN and
 	// RESOURCE_EXHAUSTED / SLOW_READER: reconnect, and add the jobs with their last
 	// cursors. RESOURCE_EXHAUSTED / TOO_MANY_JOBS above 500,000 jobs.
 	WatchMany(grpc.BidiStreamingServer[WatchManyRequest, WatchManyResponse]) error
-	// Publish records an event for a worker that holds no lease. A terminal status
-	// is written to the job's state as well, in the same step. A job that has its
-	// terminal event keeps it: no event is written then, and `already_completed` says so.
+	// Publish records an event for a worker that holds no lease. A terminal status is
+	// also written to the job's state, in the same step. If the job already has its
+	// terminal event, no event is written and `already_completed` is true.
 	//
 	// Errors: INVALID_ARGUMENT; RESOURCE_EXHAUSTED / TOO_MANY_EVENTS for an event that
-	// is not terminal when the job has 1000 of them, or 8 MiB (the server's setting
+	// is not terminal if the job has 1000 of them, or 8 MiB (the server's setting
 	// event_bytes); UNKNOWN / OUTCOME_UNKNOWN for an event that is not terminal, which may
-	// or may not be there.
+	// or may not have been written.
 	Publish(context.Context, *CompletionPublishRequest) (*CompletionPublishResponse, error)
-	// Await waits for a job's terminal event, for callers that can't stream. When
-	// the time is up it answers OK with `done` = false.
+	// Await waits for a job's terminal event, for callers that can't stream. After a
+	// time-out it returns OK with `done` = false.
 	Await(context.Context, *AwaitRequest) (*AwaitResponse, error)
 	mustEmbedUnimplementedCompletionServer()
 }

@@ -24,8 +24,8 @@ const (
 // ErrorReason says why a call failed. Every error of these services (not those of
 // gRPC itself, such as for an unknown method or a request above 8 MiB) carries a
 // `google.rpc.ErrorInfo` with domain `argus.v1` and, as its reason, one of these
-// names without the prefix ("LEASE_LOST"). Its metadata names what is known of
-// `queue`, `job_id`, `message_id` and `field`. Bad arguments also carry a
+// names without the prefix ("LEASE_LOST"). Its metadata has `queue`, `job_id`,
+// `message_id` and `field` where they are known. Bad arguments also carry a
 // `google.rpc.BadRequest` with the field's path, retryable errors a
 // `google.rpc.RetryInfo`.
 type ErrorReason int32
@@ -35,79 +35,78 @@ const (
 	ErrorReason_ERROR_REASON_UNSPECIFIED ErrorReason = 0
 	// INVALID_ARGUMENT: a field of the request is missing, malformed or too large.
 	ErrorReason_ERROR_REASON_INVALID_ARGUMENT ErrorReason = 1
-	// INVALID_ARGUMENT: not a lease token that this service made, or one of
-	// another tenant or another job.
+	// INVALID_ARGUMENT: not a lease token of this service, or a token of another tenant
+	// or another job.
 	ErrorReason_ERROR_REASON_LEASE_TOKEN_INVALID ErrorReason = 2
-	// FAILED_PRECONDITION: the lease ran out and the task went to someone else, or
-	// the task is settled. Stop working on it.
+	// FAILED_PRECONDITION: the lease expired and the task went to another worker, or the
+	// task is settled. Stop working on it.
 	ErrorReason_ERROR_REASON_LEASE_LOST ErrorReason = 3
-	// NOT_FOUND: no state is known of the job.
+	// NOT_FOUND: the job has no state.
 	ErrorReason_ERROR_REASON_JOB_NOT_FOUND ErrorReason = 4
-	// NOT_FOUND: the job is known, the field is not.
+	// NOT_FOUND: the job's state does not have the field.
 	ErrorReason_ERROR_REASON_FIELD_NOT_FOUND ErrorReason = 5
 	// NOT_FOUND: no such queue.
 	ErrorReason_ERROR_REASON_QUEUE_NOT_FOUND ErrorReason = 6
-	// ALREADY_EXISTS: the job has a state already.
+	// ALREADY_EXISTS: the job already has a state.
 	ErrorReason_ERROR_REASON_JOB_ALREADY_EXISTS ErrorReason = 7
-	// ALREADY_EXISTS: the request_id was used with another body.
+	// ALREADY_EXISTS: the request_id was used with another request.
 	ErrorReason_ERROR_REASON_REQUEST_ID_CONFLICT ErrorReason = 8
 	// OUT_OF_RANGE: the events after the cursor are gone; metadata
 	// `earliest_cursor` is the oldest cursor that can be resumed from.
 	ErrorReason_ERROR_REASON_CURSOR_EXPIRED ErrorReason = 9
-	// UNAVAILABLE: Redis is away, loading, read-only or failing over. The call may
-	// be retried as it is: it did nothing, or doing it twice does no harm.
+	// UNAVAILABLE: Redis is down, loading, read-only or failing over. The call can be
+	// repeated as it is: it did nothing, or a repetition does no harm.
 	ErrorReason_ERROR_REASON_REDIS_UNAVAILABLE ErrorReason = 10
-	// UNKNOWN: the connection to Redis broke in the middle of a write that is not
-	// idempotent: it may have happened. With a request_id it could be retried.
+	// UNKNOWN: the connection to Redis broke during a write that is not idempotent: the
+	// write may or may not have happened. A Publish with a request_id can be repeated
+	// instead.
 	ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN ErrorReason = 11
 	// RESOURCE_EXHAUSTED: Redis is out of memory. Settling tasks still works.
 	ErrorReason_ERROR_REASON_REDIS_OUT_OF_MEMORY ErrorReason = 12
-	// RESOURCE_EXHAUSTED: the answer is larger than a message may be; ask for less.
+	// RESOURCE_EXHAUSTED: the response exceeds the message limit; ask for less.
 	ErrorReason_ERROR_REASON_RESPONSE_TOO_LARGE ErrorReason = 13
-	// FAILED_PRECONDITION: a key in Redis holds another type than it should.
+	// FAILED_PRECONDITION: a key in Redis has an unexpected type.
 	ErrorReason_ERROR_REASON_KEY_TYPE_CONFLICT ErrorReason = 14
-	// UNAVAILABLE: this server is shutting down; another one, or the same a moment
-	// later, goes on where it stopped.
+	// UNAVAILABLE: this server is shutting down; connect again, to another server or
+	// later, and resume.
 	ErrorReason_ERROR_REASON_SERVER_SHUTTING_DOWN ErrorReason = 15
-	// INTERNAL: a fault of the service. Its log has the details.
+	// INTERNAL: a bug in the service. Its log has the details.
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 16
-	// CANCELLED: the caller went away.
+	// CANCELLED: the caller cancelled the call.
 	ErrorReason_ERROR_REASON_CALLER_GONE ErrorReason = 17
 	// DEADLINE_EXCEEDED: the caller's deadline passed. The outcome of a write is
 	// unknown to the caller.
 	ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED ErrorReason = 18
-	// RESOURCE_EXHAUSTED: the job has 1000 events that are not terminal, or as many bytes
-	// of them as it may (the server's setting event_bytes).
+	// RESOURCE_EXHAUSTED: the job has reached the limit of events that are not terminal:
+	// 1000 events, or the number of bytes in the server's setting event_bytes.
 	ErrorReason_ERROR_REASON_TOO_MANY_EVENTS ErrorReason = 19
-	// RESOURCE_EXHAUSTED: for 8 seconds the caller took nothing of what was sent on its
-	// stream, or of 16 MiB of answers on one connection. Connect again, with the last
-	// cursor.
+	// RESOURCE_EXHAUSTED: for 8 seconds the client read nothing from its stream, or
+	// nothing of 16 MiB of responses on one connection. Reconnect with the last cursor.
 	ErrorReason_ERROR_REASON_SLOW_READER ErrorReason = 20
-	// ALREADY_EXISTS: the queue wants one task of a job at a time, and the job has one
-	// that is not finished.
+	// ALREADY_EXISTS: the queue allows one unsettled task per job, and the job has one.
 	ErrorReason_ERROR_REASON_JOB_ACTIVE ErrorReason = 21
-	// RESOURCE_EXHAUSTED: the queue holds as many tasks as it may (the server's setting
+	// RESOURCE_EXHAUSTED: the queue has reached its limit of tasks (the server's setting
 	// max_length). Nothing was written.
 	ErrorReason_ERROR_REASON_QUEUE_FULL ErrorReason = 22
-	// RESOURCE_EXHAUSTED: the stream watches as many jobs as it may.
+	// RESOURCE_EXHAUSTED: the stream has reached its limit of watched jobs.
 	ErrorReason_ERROR_REASON_TOO_MANY_JOBS ErrorReason = 23
-	// RESOURCE_EXHAUSTED: the server has as many connections, calls or watched jobs as
-	// it may have, or as many connections from the caller's address. Nothing was done;
-	// retry later or on another server.
+	// RESOURCE_EXHAUSTED: the server has reached its limit of connections, calls or
+	// watched jobs, or of connections from the caller's address. Nothing was done; retry
+	// later or on another server.
 	ErrorReason_ERROR_REASON_SERVER_BUSY ErrorReason = 24
 	// INTERNAL: the ACL of Redis denies the service a command, a key or a channel. The call
-	// may have done a part of its work. Repeating it does not help: the server's operator
-	// must complete the permissions of its Redis user.
+	// may have done a part of its work. Repeating it does not help: the operator must
+	// grant the Redis user its missing permissions.
 	ErrorReason_ERROR_REASON_REDIS_PERMISSION_MISSING ErrorReason = 25
-	// NOT_FOUND: the queue has no such consumer group, and the server's settings don't name
+	// NOT_FOUND: the consumer group does not exist, and the server's settings don't name
 	// it. Metadata `group` is its name. Create it with Admin.CreateGroup, or name it in the
 	// server's setting groups.
 	ErrorReason_ERROR_REASON_GROUP_NOT_FOUND ErrorReason = 26
 	// FAILED_PRECONDITION: workers hold tasks of the consumer group.
 	ErrorReason_ERROR_REASON_GROUP_IN_USE ErrorReason = 27
-	// RESOURCE_EXHAUSTED: the queue has 16 consumer groups. Delete one that is not needed.
+	// RESOURCE_EXHAUSTED: the queue has 16 consumer groups. Delete an unused one.
 	ErrorReason_ERROR_REASON_TOO_MANY_GROUPS ErrorReason = 28
-	// RESOURCE_EXHAUSTED: there are as many queues as there may be (the server's setting
+	// RESOURCE_EXHAUSTED: the limit of queues is reached (the server's setting
 	// max_queues). Nothing was written.
 	ErrorReason_ERROR_REASON_TOO_MANY_QUEUES ErrorReason = 29
 )

@@ -24,7 +24,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// OnConflict is what Init does when the job has a state already.
+// OnConflict is what Init does if the job already has a state.
 type OnConflict int32
 
 const (
@@ -32,7 +32,7 @@ const (
 	OnConflict_ON_CONFLICT_UNSPECIFIED OnConflict = 0
 	// Fail with ALREADY_EXISTS, write nothing.
 	OnConflict_ON_CONFLICT_FAIL OnConflict = 1
-	// Leave the state as it is.
+	// Keep the existing state.
 	OnConflict_ON_CONFLICT_KEEP OnConflict = 2
 	// Delete the old state and write the new one.
 	OnConflict_ON_CONFLICT_REPLACE OnConflict = 3
@@ -91,12 +91,12 @@ type InitRequest struct {
 	Fields map[string]string `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// How long the state is kept, at most 365 days. Unset: the server's default.
 	Ttl *durationpb.Duration `protobuf:"bytes,3,opt,name=ttl,proto3" json:"ttl,omitempty"`
-	// What to do when the job has a state already.
+	// What to do if the job already has a state.
 	OnConflict OnConflict `protobuf:"varint,4,opt,name=on_conflict,json=onConflict,proto3,enum=argus.v1.OnConflict" json:"on_conflict,omitempty"`
-	// The parts that must report a result each (Complete with `part`), up to 64. The
-	// last one's report is the job's result, in the same step: COMPLETED when all are,
-	// FAILED when none is, CANCELLED when all are, else PARTIAL. The state's field
-	// `<part>_status` says where each part is.
+	// The parts that must each report a result (Complete with `part`), up to 64. The last
+	// report completes the job in the same step: COMPLETED if all parts completed,
+	// CANCELLED if all were cancelled, FAILED if all failed or were cancelled, PARTIAL
+	// otherwise. The state field `<part>_status` shows the status of each part.
 	Parts         []string `protobuf:"bytes,5,rep,name=parts,proto3" json:"parts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -167,7 +167,7 @@ func (x *InitRequest) GetParts() []string {
 	return nil
 }
 
-// InitResponse says whether the state is this call's.
+// InitResponse says whether this call created the state.
 type InitResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The job had no state before.
@@ -222,7 +222,7 @@ type SetFieldRequest struct {
 	Field string `protobuf:"bytes,2,opt,name=field,proto3" json:"field,omitempty"`
 	// The value, up to 1 MiB.
 	Value string `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
-	// Write only while this lease of the job's task is held.
+	// Write only if this lease on a task of the job is held.
 	LeaseToken    string `protobuf:"bytes,4,opt,name=lease_token,json=leaseToken,proto3" json:"lease_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -330,7 +330,7 @@ type SetFieldsRequest struct {
 	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
 	// The fields, 1 to 256 of up to 1 MiB each.
 	Fields map[string]string `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Write only while this lease of the job's task is held.
+	// Write only if this lease on a task of the job is held.
 	LeaseToken    string `protobuf:"bytes,3,opt,name=lease_token,json=leaseToken,proto3" json:"lease_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -438,7 +438,7 @@ type SetJSONRequest struct {
 	//	*SetJSONRequest_Json
 	//	*SetJSONRequest_Value
 	Input isSetJSONRequest_Input `protobuf_oneof:"input"`
-	// Write only while this lease of the job's task is held.
+	// Write only if this lease on a task of the job is held.
 	LeaseToken    string `protobuf:"bytes,5,opt,name=lease_token,json=leaseToken,proto3" json:"lease_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -525,13 +525,13 @@ type isSetJSONRequest_Input interface {
 }
 
 type SetJSONRequest_Json struct {
-	// JSON text, up to 1 MiB. Checked, and stored byte for byte.
+	// JSON text, up to 1 MiB. Validated, and stored byte for byte.
 	Json string `protobuf:"bytes,3,opt,name=json,proto3,oneof"`
 }
 
 type SetJSONRequest_Value struct {
-	// A value that the server writes as JSON. Numbers are doubles: an integer
-	// above 2^53 loses digits, send such as `json`.
+	// A value that the server encodes as JSON. Numbers are doubles: integers above 2^53
+	// lose digits; send them as `json`.
 	Value *structpb.Value `protobuf:"bytes,4,opt,name=value,proto3,oneof"`
 }
 
@@ -581,7 +581,7 @@ type GetAllRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The job. Required.
 	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
-	// Only these fields, up to 256; empty means all. One that is not there is left out.
+	// Only these fields, up to 256; empty means all. Missing fields are left out.
 	Fields        []string `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -638,11 +638,11 @@ type GetAllResponse struct {
 	Fields map[string]string `protobuf:"bytes,1,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// The fields whose value is not UTF-8.
 	BinaryFields map[string][]byte `protobuf:"bytes,2,rep,name=binary_fields,json=binaryFields,proto3" json:"binary_fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// The field `status`, whether it was asked for or not.
+	// The field `status`, whether it was requested or not.
 	Status JobStatus `protobuf:"varint,3,opt,name=status,proto3,enum=argus.v1.JobStatus" json:"status,omitempty"`
 	// The word of the status as it stands in Redis.
 	StatusText string `protobuf:"bytes,4,opt,name=status_text,json=statusText,proto3" json:"status_text,omitempty"`
-	// How long the state is still kept. Unset: it does not expire.
+	// The remaining TTL of the state. Unset: it does not expire.
 	Ttl           *durationpb.Duration `protobuf:"bytes,5,opt,name=ttl,proto3" json:"ttl,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -771,9 +771,9 @@ func (x *GetFieldRequest) GetField() string {
 // GetFieldResponse is one field of a job's state.
 type GetFieldResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The value, when it is UTF-8.
+	// The value, if it is UTF-8.
 	Value string `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
-	// The value, when it is not.
+	// The value, if it is not UTF-8.
 	BinaryValue   []byte `protobuf:"bytes,2,opt,name=binary_value,json=binaryValue,proto3" json:"binary_value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -869,7 +869,7 @@ func (x *DeleteRequest) GetJobId() string {
 	return ""
 }
 
-// DeleteResponse says whether there was something.
+// DeleteResponse says whether a state was deleted.
 type DeleteResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The job had a state.
@@ -918,10 +918,10 @@ func (x *DeleteResponse) GetDeleted() bool {
 // ListRequest asks for a page of jobs.
 type ListRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// About how many jobs, 1 to 1000; 0 means 100. A page may hold some more, some
-	// fewer or none: only an empty `next_page_token` is the end.
+	// The approximate number of jobs, 1 to 1000; 0 means 100. A page may have more, fewer
+	// or no jobs: only an empty `next_page_token` is the end.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The `next_page_token` of the page before; empty for the first.
+	// The `next_page_token` of the previous page; empty for the first.
 	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -974,9 +974,9 @@ func (x *ListRequest) GetPageToken() string {
 // ListResponse is a page of jobs.
 type ListResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The jobs. A job can be listed twice when the keys change meanwhile.
+	// The jobs. A job can be listed twice if keys change during the listing.
 	Jobs []*JobSummary `protobuf:"bytes,1,rep,name=jobs,proto3" json:"jobs,omitempty"`
-	// For the next page; empty at the end.
+	// The token of the next page; empty at the end.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1035,7 +1035,7 @@ type JobSummary struct {
 	Status JobStatus `protobuf:"varint,2,opt,name=status,proto3,enum=argus.v1.JobStatus" json:"status,omitempty"`
 	// The word of the status as it stands in Redis.
 	StatusText string `protobuf:"bytes,3,opt,name=status_text,json=statusText,proto3" json:"status_text,omitempty"`
-	// When it got its result, as its state says; unset before.
+	// When the job got its result, from its state; unset before.
 	CompletedAt   *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -33,13 +33,13 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// JobState keeps what is known of a job: a Redis hash of string fields that raw
-// peers read and write too. A state expires (7 days by default). A write that
-// creates it gives it that default; a write to an existing state leaves its time.
+// JobState stores the state of a job: a Redis hash of string fields that raw peers
+// also read and write. A state expires (after 7 days by default). A write that creates
+// a state sets this TTL; a write to an existing state does not change it.
 //
-// The writes are idempotent and may be repeated. With a lease_token they are
-// fenced: a worker that lost its lease gets FAILED_PRECONDITION / LEASE_LOST and
-// can't overwrite what its successor wrote.
+// Writes are idempotent and can be repeated. With a lease_token they are fenced: a
+// worker that lost its lease gets FAILED_PRECONDITION / LEASE_LOST and can't overwrite
+// what the next worker wrote.
 type JobStateClient interface {
 	// Init creates a job's state.
 	//
@@ -48,12 +48,12 @@ type JobStateClient interface {
 	// SetField writes one field. A state has at most 4,096 fields and 3 MiB of names and
 	// values.
 	//
-	// Errors: INVALID_ARGUMENT, also when the state would become too large: nothing was
+	// Errors: INVALID_ARGUMENT, also if the state would become too large: nothing was
 	// written.
 	SetField(ctx context.Context, in *SetFieldRequest, opts ...grpc.CallOption) (*SetFieldResponse, error)
-	// SetFields writes several fields at once. Bounds and errors as for SetField.
+	// SetFields writes several fields at once. Limits and errors as for SetField.
 	SetFields(ctx context.Context, in *SetFieldsRequest, opts ...grpc.CallOption) (*SetFieldsResponse, error)
-	// SetJSON writes a JSON value as one field. Bounds and errors as for SetField.
+	// SetJSON writes a JSON value as one field. Limits and errors as for SetField.
 	SetJSON(ctx context.Context, in *SetJSONRequest, opts ...grpc.CallOption) (*SetJSONResponse, error)
 	// GetAll reads a job's state.
 	//
@@ -67,8 +67,8 @@ type JobStateClient interface {
 	GetField(ctx context.Context, in *GetFieldRequest, opts ...grpc.CallOption) (*GetFieldResponse, error)
 	// Delete removes a job's state. Its tasks and completion events stay.
 	Delete(ctx context.Context, in *DeleteRequest, opts ...grpc.CallOption) (*DeleteResponse, error)
-	// List lists the jobs that have a state, in no order. A job that stays
-	// throughout the listing is listed at least once.
+	// List lists the jobs that have a state, in no order. A job that exists during the
+	// whole listing is listed at least once.
 	List(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListResponse, error)
 }
 
@@ -164,13 +164,13 @@ func (c *jobStateClient) List(ctx context.Context, in *ListRequest, opts ...grpc
 // All implementations must embed UnimplementedJobStateServer
 // for forward compatibility.
 //
-// JobState keeps what is known of a job: a Redis hash of string fields that raw
-// peers read and write too. A state expires (7 days by default). A write that
-// creates it gives it that default; a write to an existing state leaves its time.
+// JobState stores the state of a job: a Redis hash of string fields that raw peers
+// also read and write. A state expires (after 7 days by default). A write that creates
+// a state sets this TTL; a write to an existing state does not change it.
 //
-// The writes are idempotent and may be repeated. With a lease_token they are
-// fenced: a worker that lost its lease gets FAILED_PRECONDITION / LEASE_LOST and
-// can't overwrite what its successor wrote.
+// Writes are idempotent and can be repeated. With a lease_token they are fenced: a
+// worker that lost its lease gets FAILED_PRECONDITION / LEASE_LOST and can't overwrite
+// what the next worker wrote.
 type JobStateServer interface {
 	// Init creates a job's state.
 	//
@@ -179,12 +179,12 @@ type JobStateServer interface {
 	// SetField writes one field. A state has at most 4,096 fields and 3 MiB of names and
 	// values.
 	//
-	// Errors: INVALID_ARGUMENT, also when the state would become too large: nothing was
+	// Errors: INVALID_ARGUMENT, also if the state would become too large: nothing was
 	// written.
 	SetField(context.Context, *SetFieldRequest) (*SetFieldResponse, error)
-	// SetFields writes several fields at once. Bounds and errors as for SetField.
+	// SetFields writes several fields at once. Limits and errors as for SetField.
 	SetFields(context.Context, *SetFieldsRequest) (*SetFieldsResponse, error)
-	// SetJSON writes a JSON value as one field. Bounds and errors as for SetField.
+	// SetJSON writes a JSON value as one field. Limits and errors as for SetField.
 	SetJSON(context.Context, *SetJSONRequest) (*SetJSONResponse, error)
 	// GetAll reads a job's state.
 	//
@@ -198,8 +198,8 @@ type JobStateServer interface {
 	GetField(context.Context, *GetFieldRequest) (*GetFieldResponse, error)
 	// Delete removes a job's state. Its tasks and completion events stay.
 	Delete(context.Context, *DeleteRequest) (*DeleteResponse, error)
-	// List lists the jobs that have a state, in no order. A job that stays
-	// throughout the listing is listed at least once.
+	// List lists the jobs that have a state, in no order. A job that exists during the
+	// whole listing is listed at least once.
 	List(context.Context, *ListRequest) (*ListResponse, error)
 	mustEmbedUnimplementedJobStateServer()
 }

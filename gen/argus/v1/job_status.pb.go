@@ -21,22 +21,22 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// JobStatus is where a job is in its life. In Redis the status is the lower-case
+// JobStatus is the status of a job. In Redis the status is the lower-case
 // word without the prefix ("completed"). The words of the last four values are
 // terminal: a job has exactly one terminal result.
 type JobStatus int32
 
 const (
-	// No status, or a word that is none of the below; such a word is kept in the
-	// `status_text` that stands beside every status.
+	// No status, or an unknown word; the word is kept in the `status_text` beside every
+	// status.
 	JobStatus_JOB_STATUS_UNSPECIFIED JobStatus = 0
-	// Published, not yet worked on.
+	// Published, not yet being processed.
 	JobStatus_JOB_STATUS_PENDING JobStatus = 1
-	// A worker is on it.
+	// Being processed by a worker.
 	JobStatus_JOB_STATUS_RUNNING JobStatus = 2
-	// Terminal: done, all of it.
+	// Terminal: done completely.
 	JobStatus_JOB_STATUS_COMPLETED JobStatus = 3
-	// Terminal: done, but not all parts of it succeeded.
+	// Terminal: done, but not all parts succeeded.
 	JobStatus_JOB_STATUS_PARTIAL JobStatus = 4
 	// Terminal: failed.
 	JobStatus_JOB_STATUS_FAILED JobStatus = 5

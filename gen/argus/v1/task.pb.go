@@ -22,39 +22,40 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Task is one piece of work, as a producer publishes it and a worker gets it.
+// Task is one piece of work, as a producer publishes it and a worker receives it.
 //
-// In Redis it is a stream entry that raw Redis peers write and read too: either
+// In Redis it is a stream entry that raw Redis peers also write and read: either
 // flat string fields or one field `data` with the task as a JSON object. Both
-// forms are understood. As an entry it may take up to 3 MiB.
+// forms are accepted. As an entry it may take up to 3 MiB.
 type Task struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The job that this task works for: up to 256 bytes of UTF-8, not only spaces,
-	// without control and invisible characters and none of `{ } * ? [ ] \`. Empty on Publish: the server makes
-	// one (UUIDv7) and returns it.
+	// The job that this task belongs to: up to 256 bytes of UTF-8, not only spaces,
+	// without control characters, invisible characters and `{ } * ? [ ] \`. Empty on
+	// Publish: the server generates an id (UUIDv7) and returns it.
 	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
-	// The report that the scan results go to. Free text, may be empty.
+	// The report that the scan results belong to. Free text, may be empty.
 	ReportId string `protobuf:"bytes,2,opt,name=report_id,json=reportId,proto3" json:"report_id,omitempty"`
 	// The organization that the job belongs to. Free text, may be empty.
 	OrganizationId string `protobuf:"bytes,3,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
-	// Where the input lies. Free text, may be empty.
+	// The location of the input. Free text, may be empty.
 	GcsUri string `protobuf:"bytes,4,opt,name=gcs_uri,json=gcsUri,proto3" json:"gcs_uri,omitempty"`
 	// The scanners to run.
 	Scanners []string `protobuf:"bytes,5,rep,name=scanners,proto3" json:"scanners,omitempty"`
-	// How long the work may take, in seconds; 0 says nothing. Passed on to the
-	// worker, who keeps to it; the server enforces the lease, not this.
+	// How long the work may take, in seconds; 0 means unspecified. Passed on to the
+	// worker, which has to enforce it; the server enforces the lease only.
 	TimeoutSeconds int32 `protobuf:"varint,6,opt,name=timeout_seconds,json=timeoutSeconds,proto3" json:"timeout_seconds,omitempty"`
-	// When the task was made, kept to the second. Unset on Publish: the server's time.
+	// When the task was created, to the second. Unset on Publish: the server's time.
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	// Any further fields, up to 256 of up to 1 MiB each. The names of the fields
 	// above and the service's own (`argus_attempt`, `argus_reason`; docs/keys.md
-	// lists all) are reserved. On a delivery also the values of a raw peer that did not parse, verbatim under their own name.
+	// lists all) are reserved. A delivery also has here, unchanged and under their own
+	// names, values of a raw peer that could not be parsed.
 	Attributes map[string]string `protobuf:"bytes,8,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Further fields whose value is not UTF-8. A value that is UTF-8 comes back in
 	// `attributes`.
 	BinaryAttributes map[string][]byte `protobuf:"bytes,9,rep,name=binary_attributes,json=binaryAttributes,proto3" json:"binary_attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// The part of its job that this task is, one of those that its state names (see
-	// InitRequest.parts); empty for a task that is the whole job. The worker gives it
+	// The part of the job that this task is, one of those that the job's state names (see
+	// InitRequest.parts); empty for a task that is the whole job. The worker passes it
 	// to Complete. The form of an id, without spaces and "=".
 	Part          string `protobuf:"bytes,10,opt,name=part,proto3" json:"part,omitempty"`
 	unknownFields protoimpl.UnknownFields

@@ -23,7 +23,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// AckOutcome is what became of one token of an Ack.
+// AckOutcome is the outcome of one token of an Ack.
 type AckOutcome int32
 
 const (
@@ -31,9 +31,9 @@ const (
 	AckOutcome_ACK_OUTCOME_UNSPECIFIED AckOutcome = 0
 	// The task was settled by this call.
 	AckOutcome_ACK_OUTCOME_ACKED AckOutcome = 1
-	// No one holds the task: it was settled before.
+	// No consumer holds the task: it was settled before.
 	AckOutcome_ACK_OUTCOME_NOT_PENDING AckOutcome = 2
-	// The task is leased to someone else by now.
+	// The task is leased to another worker.
 	AckOutcome_ACK_OUTCOME_LEASE_LOST AckOutcome = 3
 	// Not a lease token of this service and tenant.
 	AckOutcome_ACK_OUTCOME_INVALID AckOutcome = 4
@@ -84,17 +84,17 @@ func (AckOutcome) EnumDescriptor() ([]byte, []int) {
 	return file_argus_v1_task_queue_proto_rawDescGZIP(), []int{0}
 }
 
-// NackOutcome is what became of a task that was given back.
+// NackOutcome is the outcome of a Nack.
 type NackOutcome int32
 
 const (
 	// Never sent.
 	NackOutcome_NACK_OUTCOME_UNSPECIFIED NackOutcome = 0
-	// It is delivered again.
+	// The task is delivered again.
 	NackOutcome_NACK_OUTCOME_RETRY NackOutcome = 1
-	// It is among the dead letters.
+	// The task is a dead letter.
 	NackOutcome_NACK_OUTCOME_DEAD NackOutcome = 2
-	// Its job was cancelled: it is gone, and the job ended as CANCELLED.
+	// The job was cancelled: the task was removed, and the job ended as CANCELLED.
 	NackOutcome_NACK_OUTCOME_CANCELLED NackOutcome = 3
 )
 
@@ -141,7 +141,7 @@ func (NackOutcome) EnumDescriptor() ([]byte, []int) {
 	return file_argus_v1_task_queue_proto_rawDescGZIP(), []int{1}
 }
 
-// InitialState is a job's state as Publish creates it.
+// InitialState is the job state that Publish creates.
 type InitialState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The first fields of the state. `status` is set to "pending" unless given.
@@ -205,7 +205,7 @@ func (x *InitialState) GetParts() []string {
 	return nil
 }
 
-// PublishRequest asks for one task to be queued.
+// PublishRequest publishes one task.
 type PublishRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The queue; empty means the default queue.
@@ -213,16 +213,17 @@ type PublishRequest struct {
 	// The task.
 	Task *Task `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`
 	// Makes the call idempotent for 24 hours (the server's setting): the same
-	// request_id with the same request gets the first answer again, with another
-	// request it is ALREADY_EXISTS. Each queue has its own ids. The form of an id.
+	// request_id with the same request returns the first response again; with another
+	// request it fails with ALREADY_EXISTS. Each queue has its own ids. The form of an
+	// id (see Task.job_id).
 	RequestId string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// Deliver the task no sooner than this from now; at most 365 days. Not together
 	// with `run_at`.
 	Delay *durationpb.Duration `protobuf:"bytes,4,opt,name=delay,proto3" json:"delay,omitempty"`
-	// Deliver the task no sooner than this time. A time that has passed means now.
+	// Deliver the task no sooner than this time. A time in the past means now.
 	RunAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=run_at,json=runAt,proto3" json:"run_at,omitempty"`
-	// Create the job's state in the same atomic step. When the job has a state
-	// already, nothing is written and the call fails.
+	// Create the job's state in the same atomic step. If the job already has a state,
+	// nothing is written and the call fails.
 	InitialState  *InitialState `protobuf:"bytes,6,opt,name=initial_state,json=initialState,proto3" json:"initial_state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -300,16 +301,16 @@ func (x *PublishRequest) GetInitialState() *InitialState {
 	return nil
 }
 
-// PublishResponse says where the task is.
+// PublishResponse identifies the published task.
 type PublishResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The id of the task's entry in the stream. Empty for a delayed task, and in a
-	// fair queue: it gets its entry when it is due, and when it is its turn.
+	// The id of the task's entry in the stream. Empty for a delayed task and in a fair
+	// queue, where the task gets its entry when it is due or when its turn comes.
 	MessageId string `protobuf:"bytes,1,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
-	// The job's id: the task's, or the one that the server made.
+	// The job's id: that of the task, or the one that the server generated.
 	JobId string `protobuf:"bytes,2,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
-	// This is the answer to an earlier call with the same request_id; nothing was
-	// written now.
+	// This is the response to an earlier call with the same request_id; this call wrote
+	// nothing.
 	Deduplicated  bool `protobuf:"varint,3,opt,name=deduplicated,proto3" json:"deduplicated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -366,17 +367,17 @@ func (x *PublishResponse) GetDeduplicated() bool {
 	return false
 }
 
-// PublishBatchRequest asks for many tasks to be queued, all or none.
+// PublishBatchRequest publishes many tasks, all or none.
 type PublishBatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The queue; empty means the default queue.
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
-	// The tasks, 1 to 1000, in the order in which they are to stand in the queue.
+	// The tasks, 1 to 1000, in the order of the queue.
 	Tasks []*Task `protobuf:"bytes,2,rep,name=tasks,proto3" json:"tasks,omitempty"`
 	// As in PublishRequest, for the batch as a whole.
 	RequestId string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// As in PublishRequest: the state that the job of each task gets. None is created,
-	// and no task published, when one of the jobs has a state. Unset: no states.
+	// As in PublishRequest: the state that each task's job gets. If one of the jobs
+	// already has a state, no state is created and no task published. Unset: no states.
 	InitialState  *InitialState `protobuf:"bytes,4,opt,name=initial_state,json=initialState,proto3" json:"initial_state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -440,10 +441,10 @@ func (x *PublishBatchRequest) GetInitialState() *InitialState {
 	return nil
 }
 
-// PublishBatchResponse says where the tasks are, in the order of the request.
+// PublishBatchResponse identifies the published tasks, in the order of the request.
 type PublishBatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The ids of the entries in the stream; empty ones in a fair queue.
+	// The ids of the entries in the stream; empty in a fair queue.
 	MessageIds []string `protobuf:"bytes,1,rep,name=message_ids,json=messageIds,proto3" json:"message_ids,omitempty"`
 	// The ids of the jobs.
 	JobIds []string `protobuf:"bytes,2,rep,name=job_ids,json=jobIds,proto3" json:"job_ids,omitempty"`
@@ -504,27 +505,27 @@ func (x *PublishBatchResponse) GetDeduplicated() bool {
 	return false
 }
 
-// ReadRequest asks for work.
+// ReadRequest asks for tasks.
 type ReadRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The queue; empty means the default queue.
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
-	// The consumer group; empty means the default group. Another one must be there
-	// (Admin.CreateGroup), or be named in the server's setting groups.
+	// The consumer group; empty means the default group. Another group must exist
+	// (Admin.CreateGroup) or be named in the server's setting groups.
 	Group string `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
-	// The worker's name within the group. Two workers with one name share their
+	// The worker's name within the group. Two workers with the same name share their
 	// leases. Required.
 	Consumer string `protobuf:"bytes,3,opt,name=consumer,proto3" json:"consumer,omitempty"`
 	// How many tasks at most, 1 to 1000; 0 means 1.
 	MaxTasks int32 `protobuf:"varint,4,opt,name=max_tasks,json=maxTasks,proto3" json:"max_tasks,omitempty"`
-	// How long to wait for work when there is none. Unset: 5 s. 0s: don't wait.
-	// The server caps it (60 s). Of the time until the caller's deadline it leaves a
-	// quarter, 50 ms to 1 s, for the answer: no work is an empty answer in time.
+	// How long to wait for a task. Unset: 5 s. 0s: don't wait. The server caps it
+	// (60 s), and keeps a quarter of the time until the caller's deadline, 50 ms to 1 s,
+	// for the response, so that an empty response arrives before the deadline.
 	Wait *durationpb.Duration `protobuf:"bytes,5,opt,name=wait,proto3" json:"wait,omitempty"`
-	// Instead of new work, what this consumer holds already, longest held first: for
-	// a worker that was restarted. The leases start anew with new tokens, and the
-	// delivery counts as another attempt. Repeat it to get more than `max_tasks` (up
-	// to 1000 in all). Does not wait.
+	// Return the tasks that this consumer already holds, longest held first, instead of
+	// new ones: for a worker that was restarted. The leases start again with new tokens,
+	// and the delivery counts as another attempt. Repeat the call to get more than
+	// `max_tasks` (up to 1000 in all). Does not wait.
 	OwnPending    bool `protobuf:"varint,6,opt,name=own_pending,json=ownPending,proto3" json:"own_pending,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -602,10 +603,10 @@ func (x *ReadRequest) GetOwnPending() bool {
 	return false
 }
 
-// ReadResponse is the work; empty when there was none.
+// ReadResponse returns tasks; empty if there are none.
 type ReadResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The deliveries, in the order in which the tasks are to be worked on.
+	// The deliveries, in the order in which the tasks should be processed.
 	Deliveries    []*Delivery `protobuf:"bytes,1,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -656,16 +657,16 @@ type Delivery struct {
 	LeaseToken string `protobuf:"bytes,1,opt,name=lease_token,json=leaseToken,proto3" json:"lease_token,omitempty"`
 	// The id of the task's entry in the stream.
 	MessageId string `protobuf:"bytes,2,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
-	// 1 at the first delivery, one more at each further one.
+	// 1 for the first delivery, incremented by each further one.
 	DeliveryAttempt int32 `protobuf:"varint,3,opt,name=delivery_attempt,json=deliveryAttempt,proto3" json:"delivery_attempt,omitempty"`
-	// When the lease runs out unless it is extended, by Redis's clock.
+	// When the lease expires unless it is extended, by Redis's clock.
 	LeaseExpireTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=lease_expire_time,json=leaseExpireTime,proto3" json:"lease_expire_time,omitempty"`
 	// When the task was published.
 	PublishTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=publish_time,json=publishTime,proto3" json:"publish_time,omitempty"`
 	// The task.
 	Task *Task `protobuf:"bytes,6,opt,name=task,proto3" json:"task,omitempty"`
-	// How often a worker gave the task back. The other attempts ended because the worker
-	// vanished.
+	// How many Nacks the task has had. The other attempts ended because the lease
+	// expired.
 	Failures      int32 `protobuf:"varint,7,opt,name=failures,proto3" json:"failures,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -801,9 +802,9 @@ type AckResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The token.
 	LeaseToken string `protobuf:"bytes,1,opt,name=lease_token,json=leaseToken,proto3" json:"lease_token,omitempty"`
-	// The entry that the token is for; empty when it is INVALID.
+	// The entry that the token is for; empty if the token is INVALID.
 	MessageId string `protobuf:"bytes,2,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
-	// What became of it.
+	// The outcome.
 	Outcome       AckOutcome `protobuf:"varint,3,opt,name=outcome,proto3,enum=argus.v1.AckOutcome" json:"outcome,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -860,7 +861,7 @@ func (x *AckResult) GetOutcome() AckOutcome {
 	return AckOutcome_ACK_OUTCOME_UNSPECIFIED
 }
 
-// AckResponse has one result for each token, in their order.
+// AckResponse has one result per token, in the order of the request.
 type AckResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The results.
@@ -906,22 +907,22 @@ func (x *AckResponse) GetResults() []*AckResult {
 	return nil
 }
 
-// NackRequest gives a task back.
+// NackRequest requeues a task, or moves it to the dead letters.
 type NackRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The lease. Required.
 	LeaseToken string `protobuf:"bytes,1,opt,name=lease_token,json=leaseToken,proto3" json:"lease_token,omitempty"`
-	// Deliver it again no sooner than this from now; 0s: at once; at most 365 days.
+	// Deliver the task again no sooner than this from now; 0s: at once; at most 365 days.
 	// Unset: the queue's back-off, which doubles with each failure (1 s to 10 min by
 	// default). Not together with `dead_letter`.
 	Delay *durationpb.Duration `protobuf:"bytes,2,opt,name=delay,proto3" json:"delay,omitempty"`
-	// Don't deliver it again: put it to the dead letters.
+	// Don't deliver the task again: move it to the dead letters.
 	DeadLetter bool `protobuf:"varint,3,opt,name=dead_letter,json=deadLetter,proto3" json:"dead_letter,omitempty"`
-	// Why, up to 4 KiB; kept with the task.
+	// The reason, up to 4 KiB; kept with the task.
 	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
-	// The task was not tried: give it back as if it had not been delivered, at once, in
-	// its old place, without counting an attempt. For a worker that shuts down. Not
-	// together with `delay` or `dead_letter`.
+	// Release the task untried: it returns to its old place at once, without counting an
+	// attempt. For a worker that shuts down. Not together with `delay` or
+	// `dead_letter`.
 	Release       bool `protobuf:"varint,5,opt,name=release,proto3" json:"release,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -992,12 +993,12 @@ func (x *NackRequest) GetRelease() bool {
 	return false
 }
 
-// NackResponse says what became of the task.
+// NackResponse is the outcome of a Nack.
 type NackResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What became of it.
+	// The outcome.
 	Outcome NackOutcome `protobuf:"varint,1,opt,name=outcome,proto3,enum=argus.v1.NackOutcome" json:"outcome,omitempty"`
-	// How long a task that is delivered again waits at least.
+	// The minimum delay before the task is delivered again.
 	Delay         *durationpb.Duration `protobuf:"bytes,2,opt,name=delay,proto3" json:"delay,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1105,10 +1106,10 @@ func (x *ExtendLeaseRequest) GetProgressFields() map[string]string {
 // ExtendLeaseResponse is the renewed lease.
 type ExtendLeaseResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// When the lease runs out now. The token stays the same.
+	// When the lease now expires. The token stays the same.
 	LeaseExpireTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=lease_expire_time,json=leaseExpireTime,proto3" json:"lease_expire_time,omitempty"`
-	// The job was cancelled, or its state says "cancelled": stop, nobody waits for the
-	// result.
+	// The job was cancelled, or its state says "cancelled": stop working and report
+	// CANCELLED.
 	CancelRequested bool `protobuf:"varint,2,opt,name=cancel_requested,json=cancelRequested,proto3" json:"cancel_requested,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -1165,18 +1166,18 @@ type CompleteRequest struct {
 	LeaseToken string `protobuf:"bytes,1,opt,name=lease_token,json=leaseToken,proto3" json:"lease_token,omitempty"`
 	// The result; one of the terminal statuses. Required.
 	Status JobStatus `protobuf:"varint,2,opt,name=status,proto3,enum=argus.v1.JobStatus" json:"status,omitempty"`
-	// Written to the job's state and carried by the completion event; up to 256.
+	// Written to the job's state and to the completion event; up to 256.
 	// The names `job_id`, `status`, `completed_at`, `error_message`, `part`, `data`,
 	// `results` and the service's own (`argus_lease`, `argus_parts`; docs/keys.md
 	// lists all) are reserved.
 	Fields map[string]string `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// What went wrong, up to 64 KiB; the state's and the event's field
-	// `error_message`.
+	// What went wrong, up to 64 KiB; written to the field `error_message` of the state
+	// and the event.
 	ErrorMessage string `protobuf:"bytes,4,opt,name=error_message,json=errorMessage,proto3" json:"error_message,omitempty"`
-	// The part of the job that this is the result of: the task's `part`. Empty: the whole
-	// job's. The job has its result when all its parts have; the state's field
-	// `<part>_status` says how this one ended. A part of a job that names no parts is
-	// the whole job.
+	// The part of the job that this result is for: the task's `part`. Empty: the whole
+	// job. The job has its result when all its parts have one; the state field
+	// `<part>_status` shows how this part ended. If the job's state names no parts, the
+	// result is for the whole job.
 	Part          string `protobuf:"bytes,5,opt,name=part,proto3" json:"part,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1247,15 +1248,15 @@ func (x *CompleteRequest) GetPart() string {
 	return ""
 }
 
-// CompleteResponse is where the result stands.
+// CompleteResponse identifies the job's result.
 type CompleteResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The cursor of the job's terminal event; of the part's event when a part was
+	// The cursor of the job's terminal event, or of the part's event if a part was
 	// completed.
 	Cursor string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	// The job, or the part, had its result already, from an earlier call with this token or from
-	// elsewhere; the task was settled, this result was not recorded, and `cursor` is
-	// that of the one that stands.
+	// The job or the part already had a result, from an earlier call with this token or
+	// from elsewhere. The task was settled, this result was not recorded, and `cursor` is
+	// that of the existing result.
 	AlreadyCompleted bool `protobuf:"varint,2,opt,name=already_completed,json=alreadyCompleted,proto3" json:"already_completed,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -1351,10 +1352,10 @@ func (x *CompleteBatchRequest) GetRequests() []*CompleteRequest {
 	return nil
 }
 
-// CompleteBatchResponse says what became of each.
+// CompleteBatchResponse has one outcome per request.
 type CompleteBatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// In the order of the requests.
+	// The outcomes, in the order of the requests.
 	Outcomes      []*CompleteOutcome `protobuf:"bytes,1,rep,name=outcomes,proto3" json:"outcomes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1397,10 +1398,10 @@ func (x *CompleteBatchResponse) GetOutcomes() []*CompleteOutcome {
 	return nil
 }
 
-// CompleteOutcome is what became of one result.
+// CompleteOutcome is the outcome of one request.
 type CompleteOutcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where the result stands, or why it was not recorded.
+	// The recorded result, or why it was not recorded.
 	//
 	// Types that are valid to be assigned to Outcome:
 	//
@@ -1471,12 +1472,12 @@ type isCompleteOutcome_Outcome interface {
 }
 
 type CompleteOutcome_Complete struct {
-	// As the unary call's response.
+	// As the response of the unary call.
 	Complete *CompleteResponse `protobuf:"bytes,1,opt,name=complete,proto3,oneof"`
 }
 
 type CompleteOutcome_Failure struct {
-	// What the unary call's error says.
+	// As the error of the unary call.
 	Failure *RequestFailure `protobuf:"bytes,2,opt,name=failure,proto3,oneof"`
 }
 
@@ -1484,15 +1485,15 @@ func (*CompleteOutcome_Complete) isCompleteOutcome_Outcome() {}
 
 func (*CompleteOutcome_Failure) isCompleteOutcome_Outcome() {}
 
-// RequestFailure says why one of several requests failed: what the unary call's error
-// says.
+// RequestFailure says why one of several requests failed, like the error of the unary
+// call.
 type RequestFailure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The reason.
 	Reason ErrorReason `protobuf:"varint,1,opt,name=reason,proto3,enum=argus.v1.ErrorReason" json:"reason,omitempty"`
-	// In words.
+	// The message.
 	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
-	// The call may be repeated as it is.
+	// The request can be repeated as it is.
 	Retryable     bool `protobuf:"varint,3,opt,name=retryable,proto3" json:"retryable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1554,8 +1555,8 @@ type CancelRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The job. Required.
 	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
-	// Why, up to 4 KiB; the field `cancel_reason` of the job's state if it has one, and
-	// what raw workers are told.
+	// The reason, up to 4 KiB. Written to the field `cancel_reason` of the job's state, if
+	// it has a state, and sent to raw workers.
 	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1605,13 +1606,13 @@ func (x *CancelRequest) GetReason() string {
 	return ""
 }
 
-// CancelResponse says where the job was.
+// CancelResponse describes the job before the call.
 type CancelResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// PENDING: no worker had it, and it is CANCELLED now. RUNNING: its worker is told. A
-	// terminal status: that is its result, and it stays.
+	// PENDING: no worker held it, and it is CANCELLED now. RUNNING: its worker is
+	// notified. A terminal status: the job's result, which is unchanged.
 	Was JobStatus `protobuf:"varint,1,opt,name=was,proto3,enum=argus.v1.JobStatus" json:"was,omitempty"`
-	// The cursor of the job's terminal event; empty when it was running.
+	// The cursor of the job's terminal event; empty if the job was running.
 	Cursor        string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1664,9 +1665,9 @@ func (x *CancelResponse) GetCursor() string {
 // ConsumeRequest is one frame of a worker.
 type ConsumeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Comes back in the answer. Any number.
+	// Returned in the response. Any number.
 	Id uint32 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	// What the worker wants.
+	// The request.
 	//
 	// Types that are valid to be assigned to Request:
 	//
@@ -1804,43 +1805,43 @@ type isConsumeRequest_Request interface {
 }
 
 type ConsumeRequest_Start struct {
-	// The first frame, and only that: what to consume. It has no answer.
+	// What to consume. The first frame, and only the first. It has no response.
 	Start *ConsumeStart `protobuf:"bytes,2,opt,name=start,proto3,oneof"`
 }
 
 type ConsumeRequest_Ack struct {
-	// As the unary call; answered by `ack`.
+	// As the unary call; the response is `ack`.
 	Ack *AckRequest `protobuf:"bytes,3,opt,name=ack,proto3,oneof"`
 }
 
 type ConsumeRequest_Nack struct {
-	// As the unary call; answered by `nack`.
+	// As the unary call; the response is `nack`.
 	Nack *NackRequest `protobuf:"bytes,4,opt,name=nack,proto3,oneof"`
 }
 
 type ConsumeRequest_ExtendLease struct {
-	// As the unary call; answered by `extend_lease`.
+	// As the unary call; the response is `extend_lease`.
 	ExtendLease *ExtendLeaseRequest `protobuf:"bytes,5,opt,name=extend_lease,json=extendLease,proto3,oneof"`
 }
 
 type ConsumeRequest_Complete struct {
-	// As the unary call; answered by `complete`.
+	// As the unary call; the response is `complete`.
 	Complete *CompleteRequest `protobuf:"bytes,6,opt,name=complete,proto3,oneof"`
 }
 
 type ConsumeRequest_SetMaxOutstanding struct {
-	// How many tasks it may have from now on, 0 to 1000; 0 stops the deliveries. It
-	// has no answer. What it has already stays.
+	// How many unsettled tasks the worker may hold from now on, 0 to 1000; 0 stops the
+	// deliveries. Tasks that it holds stay leased. It has no response.
 	SetMaxOutstanding int32 `protobuf:"varint,7,opt,name=set_max_outstanding,json=setMaxOutstanding,proto3,oneof"`
 }
 
 type ConsumeRequest_Heartbeat struct {
-	// Nothing: shows that the worker is alive. It has no answer.
+	// Shows that the worker is alive. It has no response.
 	Heartbeat *Heartbeat `protobuf:"bytes,8,opt,name=heartbeat,proto3,oneof"`
 }
 
 type ConsumeRequest_CompleteBatch struct {
-	// As the unary call, and much cheaper than a frame for each task; answered by
+	// As the unary call, and much cheaper than one frame per task; the response is
 	// `complete_batch`.
 	CompleteBatch *CompleteBatchRequest `protobuf:"bytes,9,opt,name=complete_batch,json=completeBatch,proto3,oneof"`
 }
@@ -1866,13 +1867,13 @@ type ConsumeStart struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The queue; empty means the default queue.
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
-	// The consumer group; empty means the default group. Another one must be there
-	// (Admin.CreateGroup), or be named in the server's setting groups.
+	// The consumer group; empty means the default group. Another group must exist
+	// (Admin.CreateGroup) or be named in the server's setting groups.
 	Group string `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
-	// The worker's name within the group. Required. What it held before the stream
-	// counts towards `max_outstanding` until it is settled or its lease runs out.
+	// The worker's name within the group. Required. Tasks that it held before the stream
+	// count towards `max_outstanding` until they are settled or their leases expire.
 	Consumer string `protobuf:"bytes,3,opt,name=consumer,proto3" json:"consumer,omitempty"`
-	// How many tasks it may have that are not settled, 1 to 1000. Required.
+	// How many unsettled tasks the worker may hold, 1 to 1000. Required.
 	MaxOutstanding int32 `protobuf:"varint,4,opt,name=max_outstanding,json=maxOutstanding,proto3" json:"max_outstanding,omitempty"`
 	// How often the server sends a heartbeat while it has nothing else to send, 1 s to
 	// 1 hour. Unset: 15 s.
@@ -1949,9 +1950,9 @@ func (x *ConsumeStart) GetHeartbeatInterval() *durationpb.Duration {
 // ConsumeResponse is one frame to a worker.
 type ConsumeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The id of the request that this answers; 0 where it answers none.
+	// The id of the request that this responds to; 0 for a notification.
 	Id uint32 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	// What the frame says.
+	// The content of the frame.
 	//
 	// Types that are valid to be assigned to Response:
 	//
@@ -2109,27 +2110,27 @@ type isConsumeResponse_Response interface {
 }
 
 type ConsumeResponse_Deliveries struct {
-	// Tasks to work on.
+	// Tasks to process.
 	Deliveries *Deliveries `protobuf:"bytes,2,opt,name=deliveries,proto3,oneof"`
 }
 
 type ConsumeResponse_Ack struct {
-	// The answer to `ack`.
+	// The response to `ack`.
 	Ack *AckResponse `protobuf:"bytes,3,opt,name=ack,proto3,oneof"`
 }
 
 type ConsumeResponse_Nack struct {
-	// The answer to `nack`.
+	// The response to `nack`.
 	Nack *NackResponse `protobuf:"bytes,4,opt,name=nack,proto3,oneof"`
 }
 
 type ConsumeResponse_ExtendLease struct {
-	// The answer to `extend_lease`.
+	// The response to `extend_lease`.
 	ExtendLease *ExtendLeaseResponse `protobuf:"bytes,5,opt,name=extend_lease,json=extendLease,proto3,oneof"`
 }
 
 type ConsumeResponse_Complete struct {
-	// The answer to `complete`.
+	// The response to `complete`.
 	Complete *CompleteResponse `protobuf:"bytes,6,opt,name=complete,proto3,oneof"`
 }
 
@@ -2139,7 +2140,7 @@ type ConsumeResponse_Failure struct {
 }
 
 type ConsumeResponse_CancelRequested struct {
-	// A job was cancelled: stop working on it, nobody waits for the result.
+	// A job was cancelled: stop working on it and report CANCELLED.
 	CancelRequested *LeaseNotice `protobuf:"bytes,8,opt,name=cancel_requested,json=cancelRequested,proto3,oneof"`
 }
 
@@ -2149,12 +2150,12 @@ type ConsumeResponse_LeaseLost struct {
 }
 
 type ConsumeResponse_Heartbeat struct {
-	// Nothing happened, the connection is alive.
+	// The connection is alive.
 	Heartbeat *Heartbeat `protobuf:"bytes,10,opt,name=heartbeat,proto3,oneof"`
 }
 
 type ConsumeResponse_CompleteBatch struct {
-	// The answer to `complete_batch`.
+	// The response to `complete_batch`.
 	CompleteBatch *CompleteBatchResponse `protobuf:"bytes,11,opt,name=complete_batch,json=completeBatch,proto3,oneof"`
 }
 
@@ -2178,7 +2179,7 @@ func (*ConsumeResponse_Heartbeat) isConsumeResponse_Response() {}
 
 func (*ConsumeResponse_CompleteBatch) isConsumeResponse_Response() {}
 
-// Deliveries are tasks under lease, in the order in which they are to be worked on.
+// Deliveries are tasks under lease, in the order in which they should be processed.
 type Deliveries struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The deliveries.
@@ -2224,7 +2225,7 @@ func (x *Deliveries) GetDeliveries() []*Delivery {
 	return nil
 }
 
-// LeaseNotice is about a task that the worker has.
+// LeaseNotice is about a task that the worker holds.
 type LeaseNotice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its lease.

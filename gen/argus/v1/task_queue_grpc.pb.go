@@ -35,87 +35,86 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// TaskQueue hands out work. A published task is delivered at least once: to one
-// worker of the consumer group at a time, under a lease. The worker settles it
-// (Complete, Ack or Nack) before the lease runs out or renews the lease
-// (ExtendLease); otherwise the task goes to another worker and every further call
-// with the old lease token gets FAILED_PRECONDITION / LEASE_LOST.
+// TaskQueue delivers tasks to workers. A published task is delivered at least once, to
+// one worker of the consumer group at a time, under a lease. The worker settles the task
+// (Complete, Ack or Nack) before the lease expires, or renews the lease
+// (ExtendLease). Otherwise the task goes to another worker, and every further call
+// with the old lease token fails with FAILED_PRECONDITION / LEASE_LOST.
 type TaskQueueClient interface {
-	// Publish puts one task into a queue. With a request_id it may be repeated
+	// Publish adds one task to a queue. With a request_id the call can be repeated
 	// safely. Without one, UNKNOWN / OUTCOME_UNKNOWN means that the task may or may
-	// not be there.
+	// not have been published.
 	//
 	// Errors: INVALID_ARGUMENT; ALREADY_EXISTS / REQUEST_ID_CONFLICT, or /
 	// JOB_ALREADY_EXISTS when `initial_state` is given and the job has a state, or /
-	// JOB_ACTIVE when the queue wants one task of a job at a time and there is one;
-	// RESOURCE_EXHAUSTED / QUEUE_FULL, or / TOO_MANY_QUEUES when it is a new queue.
+	// JOB_ACTIVE when the queue allows one unsettled task per job and the job has one;
+	// RESOURCE_EXHAUSTED / QUEUE_FULL, or / TOO_MANY_QUEUES for a new queue.
 	Publish(ctx context.Context, in *PublishRequest, opts ...grpc.CallOption) (*PublishResponse, error)
-	// PublishBatch puts many tasks into a queue, all or none; on a server with shards,
-	// all or none of each shard.
+	// PublishBatch adds many tasks to a queue atomically: all or none; on a server with
+	// shards, all or none per shard.
 	//
-	// Errors: as Publish. OUTCOME_UNKNOWN also when a shard refused its tasks and
-	// another did not, unless there is a request_id, by which it can be repeated.
+	// Errors: as Publish. OUTCOME_UNKNOWN also when one shard rejected its tasks and
+	// another did not, unless the request has a request_id and can be repeated.
 	PublishBatch(ctx context.Context, in *PublishBatchRequest, opts ...grpc.CallOption) (*PublishBatchResponse, error)
-	// Read leases tasks to a consumer: first those whose lease ran out elsewhere,
-	// oldest first, then new ones. It waits for work as long as `wait` says; no work
-	// is an empty answer, never an error. An answer holds about 2.5 MiB of
-	// tasks, or one larger one; what does not fit stays in the queue.
+	// Read leases tasks to a consumer: first tasks whose lease expired, oldest first,
+	// then new ones. It waits up to `wait` for a task. No task is an empty response,
+	// never an error. A response holds about 2.5 MiB of tasks, or one larger task;
+	// the others stay in the queue.
 	//
 	// Errors: INVALID_ARGUMENT; NOT_FOUND / GROUP_NOT_FOUND.
 	Read(ctx context.Context, in *ReadRequest, opts ...grpc.CallOption) (*ReadResponse, error)
-	// Consume is a worker on one stream: it is given tasks as long as it has fewer than
-	// `max_outstanding` that are not settled, and settles them by frames, each of which
-	// is answered. The first request is `start`. Requests are worked on at the same
-	// time, so answers come in any order; `id` tells which is which. After the client's
-	// half-close no more tasks are given, what it sent is answered, and the stream ends
-	// with OK. What was delivered and not settled stays leased, and can still be settled
-	// by the unary calls.
+	// Consume runs a worker on one stream. The server delivers tasks while the worker
+	// holds fewer than `max_outstanding` unsettled ones; the worker settles them with
+	// frames, each of which gets a response. The first request is `start`. Requests are
+	// processed concurrently, so responses come in any order; `id` matches them. After
+	// the client's half-close the server delivers no more tasks, responds to what it
+	// received, and ends the stream with OK. Delivered tasks that are not settled stay
+	// leased, and can still be settled with the unary calls.
 	//
-	// Errors, of the stream: INVALID_ARGUMENT for a bad `start`; NOT_FOUND /
-	// GROUP_NOT_FOUND; UNAVAILABLE /
-	// SERVER_SHUTTING_DOWN; RESOURCE_EXHAUSTED / SLOW_READER. Errors of one request are
-	// its answer.
+	// Errors of the stream: INVALID_ARGUMENT for a bad `start`; NOT_FOUND /
+	// GROUP_NOT_FOUND; UNAVAILABLE / SERVER_SHUTTING_DOWN; RESOURCE_EXHAUSTED /
+	// SLOW_READER. The error of one request is its response (`failure`).
 	Consume(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ConsumeRequest, ConsumeResponse], error)
-	// Ack settles tasks without recording a result: each is taken out of the queue
-	// when its lease is still held. Every token gets its own outcome.
+	// Ack settles tasks without recording a result: each is removed from the queue if
+	// its lease is still held. Each token has its own outcome.
 	Ack(ctx context.Context, in *AckRequest, opts ...grpc.CallOption) (*AckResponse, error)
-	// Nack gives a task back: to the end of the queue, at once or after a delay, or
-	// to the dead letters. The attempts so far are carried along. A task that was given
-	// back as often as the queue allows (the server's setting max_attempts) goes to the
-	// dead letters. A dead letter ends its job as FAILED, in the same step; to redrive
-	// it (Admin) withdraws that result.
+	// Nack requeues a task: at the end of the queue, at once or after a delay, or moves
+	// it to the dead letters. The attempts so far are kept with the task. After the
+	// number of Nacks that the queue allows (the server's setting max_attempts) a task
+	// becomes a dead letter. A dead letter ends its job as FAILED, in the same step;
+	// Admin.RedriveDeadLetters withdraws that result.
 	//
 	// Errors: FAILED_PRECONDITION / LEASE_LOST.
 	Nack(ctx context.Context, in *NackRequest, opts ...grpc.CallOption) (*NackResponse, error)
-	// ExtendLease is the worker's heartbeat: the lease starts anew, and fields of
-	// the job's state may be written in the same step.
+	// ExtendLease is the worker's heartbeat: it starts the lease again, and can write
+	// fields of the job's state in the same step.
 	//
 	// Errors: FAILED_PRECONDITION / LEASE_LOST: stop working on the task;
-	// INVALID_ARGUMENT, also when `progress_fields` would make the job's state too large:
-	// then the lease is not renewed.
+	// INVALID_ARGUMENT, also when `progress_fields` would make the job's state too large;
+	// the lease is not renewed then.
 	ExtendLease(ctx context.Context, in *ExtendLeaseRequest, opts ...grpc.CallOption) (*ExtendLeaseResponse, error)
 	// Complete records the job's one terminal result and settles the task, in one
-	// atomic step: the lease is checked, the task leaves the queue, the status and
-	// the fields go into the job's state, and the completion event is appended.
+	// atomic step: it checks the lease, removes the task from the queue, writes the
+	// status and the fields to the job's state, and appends the completion event.
 	// Repeating it with the same token is safe.
 	//
-	// A result is never refused for its size: where its fields would make the job's
-	// state too large, they are in the event only.
+	// A result is never rejected for its size: if its fields would make the job's state
+	// too large, only the event carries them.
 	//
 	// Errors: FAILED_PRECONDITION / LEASE_LOST: nothing was written.
 	Complete(ctx context.Context, in *CompleteRequest, opts ...grpc.CallOption) (*CompleteResponse, error)
-	// CompleteBatch is Complete for many tasks in one call. Each has its own outcome:
-	// one that fails keeps no other from being recorded.
+	// CompleteBatch is Complete for many tasks in one call. Each request has its own
+	// outcome; a failed one does not affect the others.
 	//
-	// Errors: INVALID_ARGUMENT for the number of requests. Those of a request are its
-	// outcome.
+	// Errors: INVALID_ARGUMENT for the number of requests. The error of one request is
+	// its outcome.
 	CompleteBatch(ctx context.Context, in *CompleteBatchRequest, opts ...grpc.CallOption) (*CompleteBatchResponse, error)
-	// Cancel cancels a job. None of its tasks published so far is delivered any more.
-	// When no worker has one, the job ends as CANCELLED at once. Else the worker is told
-	// by its next ExtendLease (raw workers: by a message on the channel
-	// `argus_cancel:<job>`), and what it records is the job's result; when it gives the
-	// task back or vanishes, the job ends as CANCELLED. A job that has its result keeps
-	// it.
+	// Cancel cancels a job. Its tasks that were published before are not delivered any
+	// more. If no worker holds one of them, the job ends as CANCELLED at once. Otherwise
+	// the worker's next ExtendLease returns `cancel_requested` (raw workers get a message
+	// on the channel `argus_cancel:<job>`), and what the worker then records is the job's
+	// result; if it requeues the task or crashes, the job ends as CANCELLED. A job that
+	// has a result keeps it.
 	//
 	// Errors: NOT_FOUND / JOB_NOT_FOUND.
 	Cancel(ctx context.Context, in *CancelRequest, opts ...grpc.CallOption) (*CancelResponse, error)
@@ -236,87 +235,86 @@ func (c *taskQueueClient) Cancel(ctx context.Context, in *CancelRequest, opts ..
 // All implementations must embed UnimplementedTaskQueueServer
 // for forward compatibility.
 //
-// TaskQueue hands out work. A published task is delivered at least once: to one
-// worker of the consumer group at a time, under a lease. The worker settles it
-// (Complete, Ack or Nack) before the lease runs out or renews the lease
-// (ExtendLease); otherwise the task goes to another worker and every further call
-// with the old lease token gets FAILED_PRECONDITION / LEASE_LOST.
+// TaskQueue delivers tasks to workers. A published task is delivered at least once, to
+// one worker of the consumer group at a time, under a lease. The worker settles the task
+// (Complete, Ack or Nack) before the lease expires, or renews the lease
+// (ExtendLease). Otherwise the task goes to another worker, and every further call
+// with the old lease token fails with FAILED_PRECONDITION / LEASE_LOST.
 type TaskQueueServer interface {
-	// Publish puts one task into a queue. With a request_id it may be repeated
+	// Publish adds one task to a queue. With a request_id the call can be repeated
 	// safely. Without one, UNKNOWN / OUTCOME_UNKNOWN means that the task may or may
-	// not be there.
+	// not have been published.
 	//
 	// Errors: INVALID_ARGUMENT; ALREADY_EXISTS / REQUEST_ID_CONFLICT, or /
 	// JOB_ALREADY_EXISTS when `initial_state` is given and the job has a state, or /
-	// JOB_ACTIVE when the queue wants one task of a job at a time and there is one;
-	// RESOURCE_EXHAUSTED / QUEUE_FULL, or / TOO_MANY_QUEUES when it is a new queue.
+	// JOB_ACTIVE when the queue allows one unsettled task per job and the job has one;
+	// RESOURCE_EXHAUSTED / QUEUE_FULL, or / TOO_MANY_QUEUES for a new queue.
 	Publish(context.Context, *PublishRequest) (*PublishResponse, error)
-	// PublishBatch puts many tasks into a queue, all or none; on a server with shards,
-	// all or none of each shard.
+	// PublishBatch adds many tasks to a queue atomically: all or none; on a server with
+	// shards, all or none per shard.
 	//
-	// Errors: as Publish. OUTCOME_UNKNOWN also when a shard refused its tasks and
-	// another did not, unless there is a request_id, by which it can be repeated.
+	// Errors: as Publish. OUTCOME_UNKNOWN also when one shard rejected its tasks and
+	// another did not, unless the request has a request_id and can be repeated.
 	PublishBatch(context.Context, *PublishBatchRequest) (*PublishBatchResponse, error)
-	// Read leases tasks to a consumer: first those whose lease ran out elsewhere,
-	// oldest first, then new ones. It waits for work as long as `wait` says; no work
-	// is an empty answer, never an error. An answer holds about 2.5 MiB of
-	// tasks, or one larger one; what does not fit stays in the queue.
+	// Read leases tasks to a consumer: first tasks whose lease expired, oldest first,
+	// then new ones. It waits up to `wait` for a task. No task is an empty response,
+	// never an error. A response holds about 2.5 MiB of tasks, or one larger task;
+	// the others stay in the queue.
 	//
 	// Errors: INVALID_ARGUMENT; NOT_FOUND / GROUP_NOT_FOUND.
 	Read(context.Context, *ReadRequest) (*ReadResponse, error)
-	// Consume is a worker on one stream: it is given tasks as long as it has fewer than
-	// `max_outstanding` that are not settled, and settles them by frames, each of which
-	// is answered. The first request is `start`. Requests are worked on at the same
-	// time, so answers come in any order; `id` tells which is which. After the client's
-	// half-close no more tasks are given, what it sent is answered, and the stream ends
-	// with OK. What was delivered and not settled stays leased, and can still be settled
-	// by the unary calls.
+	// Consume runs a worker on one stream. The server delivers tasks while the worker
+	// holds fewer than `max_outstanding` unsettled ones; the worker settles them with
+	// frames, each of which gets a response. The first request is `start`. Requests are
+	// processed concurrently, so responses come in any order; `id` matches them. After
+	// the client's half-close the server delivers no more tasks, responds to what it
+	// received, and ends the stream with OK. Delivered tasks that are not settled stay
+	// leased, and can still be settled with the unary calls.
 	//
-	// Errors, of the stream: INVALID_ARGUMENT for a bad `start`; NOT_FOUND /
-	// GROUP_NOT_FOUND; UNAVAILABLE /
-	// SERVER_SHUTTING_DOWN; RESOURCE_EXHAUSTED / SLOW_READER. Errors of one request are
-	// its answer.
+	// Errors of the stream: INVALID_ARGUMENT for a bad `start`; NOT_FOUND /
+	// GROUP_NOT_FOUND; UNAVAILABLE / SERVER_SHUTTING_DOWN; RESOURCE_EXHAUSTED /
+	// SLOW_READER. The error of one request is its response (`failure`).
 	Consume(grpc.BidiStreamingServer[ConsumeRequest, ConsumeResponse]) error
-	// Ack settles tasks without recording a result: each is taken out of the queue
-	// when its lease is still held. Every token gets its own outcome.
+	// Ack settles tasks without recording a result: each is removed from the queue if
+	// its lease is still held. Each token has its own outcome.
 	Ack(context.Context, *AckRequest) (*AckResponse, error)
-	// Nack gives a task back: to the end of the queue, at once or after a delay, or
-	// to the dead letters. The attempts so far are carried along. A task that was given
-	// back as often as the queue allows (the server's setting max_attempts) goes to the
-	// dead letters. A dead letter ends its job as FAILED, in the same step; to redrive
-	// it (Admin) withdraws that result.
+	// Nack requeues a task: at the end of the queue, at once or after a delay, or moves
+	// it to the dead letters. The attempts so far are kept with the task. After the
+	// number of Nacks that the queue allows (the server's setting max_attempts) a task
+	// becomes a dead letter. A dead letter ends its job as FAILED, in the same step;
+	// Admin.RedriveDeadLetters withdraws that result.
 	//
 	// Errors: FAILED_PRECONDITION / LEASE_LOST.
 	Nack(context.Context, *NackRequest) (*NackResponse, error)
-	// ExtendLease is the worker's heartbeat: the lease starts anew, and fields of
-	// the job's state may be written in the same step.
+	// ExtendLease is the worker's heartbeat: it starts the lease again, and can write
+	// fields of the job's state in the same step.
 	//
 	// Errors: FAILED_PRECONDITION / LEASE_LOST: stop working on the task;
-	// INVALID_ARGUMENT, also when `progress_fields` would make the job's state too large:
-	// then the lease is not renewed.
+	// INVALID_ARGUMENT, also when `progress_fields` would make the job's state too large;
+	// the lease is not renewed then.
 	ExtendLease(context.Context, *ExtendLeaseRequest) (*ExtendLeaseResponse, error)
 	// Complete records the job's one terminal result and settles the task, in one
-	// atomic step: the lease is checked, the task leaves the queue, the status and
-	// the fields go into the job's state, and the completion event is appended.
+	// atomic step: it checks the lease, removes the task from the queue, writes the
+	// status and the fields to the job's state, and appends the completion event.
 	// Repeating it with the same token is safe.
 	//
-	// A result is never refused for its size: where its fields would make the job's
-	// state too large, they are in the event only.
+	// A result is never rejected for its size: if its fields would make the job's state
+	// too large, only the event carries them.
 	//
 	// Errors: FAILED_PRECONDITION / LEASE_LOST: nothing was written.
 	Complete(context.Context, *CompleteRequest) (*CompleteResponse, error)
-	// CompleteBatch is Complete for many tasks in one call. Each has its own outcome:
-	// one that fails keeps no other from being recorded.
+	// CompleteBatch is Complete for many tasks in one call. Each request has its own
+	// outcome; a failed one does not affect the others.
 	//
-	// Errors: INVALID_ARGUMENT for the number of requests. Those of a request are its
-	// outcome.
+	// Errors: INVALID_ARGUMENT for the number of requests. The error of one request is
+	// its outcome.
 	CompleteBatch(context.Context, *CompleteBatchRequest) (*CompleteBatchResponse, error)
-	// Cancel cancels a job. None of its tasks published so far is delivered any more.
-	// When no worker has one, the job ends as CANCELLED at once. Else the worker is told
-	// by its next ExtendLease (raw workers: by a message on the channel
-	// `argus_cancel:<job>`), and what it records is the job's result; when it gives the
-	// task back or vanishes, the job ends as CANCELLED. A job that has its result keeps
-	// it.
+	// Cancel cancels a job. Its tasks that were published before are not delivered any
+	// more. If no worker holds one of them, the job ends as CANCELLED at once. Otherwise
+	// the worker's next ExtendLease returns `cancel_requested` (raw workers get a message
+	// on the channel `argus_cancel:<job>`), and what the worker then records is the job's
+	// result; if it requeues the task or crashes, the job ends as CANCELLED. A job that
+	// has a result keeps it.
 	//
 	// Errors: NOT_FOUND / JOB_NOT_FOUND.
 	Cancel(context.Context, *CancelRequest) (*CancelResponse, error)

@@ -11,32 +11,6 @@ import (
 	"github.com/hikmaai-io/argus-queue/cmd/argus/internal/settings"
 )
 
-// The README's table of settings is generated from their declarations. UPDATE=true writes it.
-func TestReadmeListsTheSettings(t *testing.T) {
-	t.Parallel()
-	const path, begin, end = "../../../../README.md", "<!-- settings -->\n", "<!-- /settings -->"
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	head, rest, ok := strings.Cut(string(text), begin)
-	old, tail, ok2 := strings.Cut(rest, end)
-	if !ok || !ok2 {
-		t.Fatal("the README has no marks for the table")
-	}
-	flags := pflag.NewFlagSet("argus", pflag.ContinueOnError)
-	table := settingsTable(flags, newConfig(flags).settings.Keys())
-	if old == table {
-		return
-	}
-	if os.Getenv("UPDATE") != "true" {
-		t.Fatal("the README's table of settings is out of date; run the test with UPDATE=true")
-	}
-	if err := os.WriteFile(path, []byte(head+begin+table+end+tail), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // The page of settings is generated from their declarations. UPDATE=true writes it.
 func TestReferenceOfSettings(t *testing.T) {
 	t.Parallel()
