@@ -7,12 +7,13 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/admin"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
 // DeadLetterAdmin lists, redrives and deletes dead letters.
 type DeadLetterAdmin interface {
-	DeadLetters(ctx context.Context, queue, after string, count int) ([]redis.DeadLetter, error)
+	DeadLetters(ctx context.Context, queue, after string, count int) ([]admin.DeadLetter, error)
 	Redrive(ctx context.Context, queue string, all bool, ids []string) (int, error)
 	DeleteDeadLetters(ctx context.Context, queue string, all bool, ids []string) (int, error)
 }
@@ -21,7 +22,7 @@ type DeadLetterAdmin interface {
 const deadLetterStep = 20
 
 // ListDeadLetters ends a page early when the response is full.
-func (a *admin) ListDeadLetters(ctx context.Context, r *argusv1.ListDeadLettersRequest) (*argusv1.ListDeadLettersResponse, error) {
+func (a *adminService) ListDeadLetters(ctx context.Context, r *argusv1.ListDeadLettersRequest) (*argusv1.ListDeadLettersResponse, error) {
 	size, err := pageSize(r.GetPageSize())
 	if err != nil {
 		return nil, err
@@ -50,23 +51,23 @@ func (a *admin) ListDeadLetters(ctx context.Context, r *argusv1.ListDeadLettersR
 	return response, nil
 }
 
-func toDeadLetter(d redis.DeadLetter) *argusv1.DeadLetter {
+func toDeadLetter(d admin.DeadLetter) *argusv1.DeadLetter {
 	letter := &argusv1.DeadLetter{Id: d.ID, Info: toTaskInfo(d.Place), SourceMessageId: valid(d.SourceID), DeathTime: toTimestamp(d.DiedAt)}
 	if d.IsTask {
 		letter.Task = &argusv1.Task{CreatedAt: toTimestamp(d.Task.CreatedAt)}
 		toTask(&d.Task, letter.Task)
 	} else {
-		letter.Fields, letter.BinaryFields = redis.SplitText(d.Fields)
+		letter.Fields, letter.BinaryFields = job.SplitText(d.Fields)
 	}
 	if size := proto.Size(letter); size > maxMessage-frameOverhead {
 		letter.Task = nil
-		letter.Fields = map[string]string{redis.TruncatedField: fmt.Sprintf("the entry's %d bytes exceed the maximum message size", size)}
+		letter.Fields = map[string]string{job.TruncatedField: fmt.Sprintf("the entry's %d bytes exceed the maximum message size", size)}
 		letter.BinaryFields = nil
 	}
 	return letter
 }
 
-func (a *admin) RedriveDeadLetters(ctx context.Context, r *argusv1.RedriveDeadLettersRequest) (*argusv1.RedriveDeadLettersResponse, error) {
+func (a *adminService) RedriveDeadLetters(ctx context.Context, r *argusv1.RedriveDeadLettersRequest) (*argusv1.RedriveDeadLettersResponse, error) {
 	n, err := a.store.Redrive(ctx, r.GetQueue(), r.GetAll(), r.GetIds())
 	if err != nil {
 		return nil, err
@@ -74,7 +75,7 @@ func (a *admin) RedriveDeadLetters(ctx context.Context, r *argusv1.RedriveDeadLe
 	return &argusv1.RedriveDeadLettersResponse{Redriven: int32(n)}, nil
 }
 
-func (a *admin) DeleteDeadLetters(ctx context.Context, r *argusv1.DeleteDeadLettersRequest) (*argusv1.DeleteDeadLettersResponse, error) {
+func (a *adminService) DeleteDeadLetters(ctx context.Context, r *argusv1.DeleteDeadLettersRequest) (*argusv1.DeleteDeadLettersResponse, error) {
 	n, err := a.store.DeleteDeadLetters(ctx, r.GetQueue(), r.GetAll(), r.GetIds())
 	if err != nil {
 		return nil, err

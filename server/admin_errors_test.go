@@ -8,17 +8,17 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
 // setupSmallQueue is setup with a queue that holds one task, and one of each job. The returned
 // function publishes to it.
-func setupSmallQueue(t *testing.T) (b *bundle, publish func(job string) error) {
+func setupSmallQueue(t *testing.T) (b *bundle, publish func(id string) error) {
 	t.Helper()
-	b = setupWith(t, redistest.Embedded(t), redis.BrokerConfig{Queues: map[string]redis.QueueConfig{"small": {MaxLength: 1, UniqueJobs: true}}})
-	publish = func(job string) error {
-		_, err := b.queue.Publish(b.ctx, &argusv1.PublishRequest{Queue: "small", Task: &argusv1.Task{JobId: job}})
+	b = setupWith(t, redistest.Embedded(t), job.Settings{Queues: map[string]job.QueueSettings{"small": {MaxLength: 1, UniqueJobs: true}}})
+	publish = func(id string) error {
+		_, err := b.queue.Publish(b.ctx, &argusv1.PublishRequest{Queue: "small", Task: &argusv1.Task{JobId: id}})
 		return err
 	}
 	if err := publish("a"); err != nil {

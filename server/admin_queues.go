@@ -6,19 +6,19 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/admin"
 )
 
 // QueueAdmin shows, purges and pauses queues.
 type QueueAdmin interface {
-	Queues(ctx context.Context, after string, count int) (queues []redis.QueueInfo, next string, err error)
-	Queue(ctx context.Context, name string) (redis.QueueInfo, error)
-	Purge(ctx context.Context, queue string) (redis.Purged, error)
+	Queues(ctx context.Context, after string, count int) (queues []admin.QueueInfo, next string, err error)
+	Queue(ctx context.Context, name string) (admin.QueueInfo, error)
+	Purge(ctx context.Context, queue string) (admin.Purged, error)
 	Pause(ctx context.Context, queue string) error
 	Resume(ctx context.Context, queue string) error
 }
 
-func (a *admin) ListQueues(ctx context.Context, r *argusv1.ListQueuesRequest) (*argusv1.ListQueuesResponse, error) {
+func (a *adminService) ListQueues(ctx context.Context, r *argusv1.ListQueuesRequest) (*argusv1.ListQueuesResponse, error) {
 	size := maxPage // clients from before there were pages get as many as possible
 	if r.GetPageSize() != 0 {
 		var err error
@@ -37,7 +37,7 @@ func (a *admin) ListQueues(ctx context.Context, r *argusv1.ListQueuesRequest) (*
 	return response, nil
 }
 
-func (a *admin) GetQueue(ctx context.Context, r *argusv1.GetQueueRequest) (*argusv1.GetQueueResponse, error) {
+func (a *adminService) GetQueue(ctx context.Context, r *argusv1.GetQueueRequest) (*argusv1.GetQueueResponse, error) {
 	q, err := a.store.Queue(ctx, r.GetQueue())
 	if err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func (a *admin) GetQueue(ctx context.Context, r *argusv1.GetQueueRequest) (*argu
 	return &argusv1.GetQueueResponse{Queue: toQueue(q)}, nil
 }
 
-func toQueue(q redis.QueueInfo) *argusv1.Queue {
+func toQueue(q admin.QueueInfo) *argusv1.Queue {
 	queue := &argusv1.Queue{Name: q.Name, Waiting: q.Waiting, Leased: q.Leased, Delayed: q.Delayed, Dead: q.Dead,
 		OldestPublishTime: toTimestamp(q.Oldest), PauseTime: toTimestamp(q.Paused)}
 	for _, g := range q.Groups {
@@ -58,7 +58,7 @@ func toQueue(q redis.QueueInfo) *argusv1.Queue {
 	return queue
 }
 
-func (a *admin) PurgeQueue(ctx context.Context, r *argusv1.PurgeQueueRequest) (*argusv1.PurgeQueueResponse, error) {
+func (a *adminService) PurgeQueue(ctx context.Context, r *argusv1.PurgeQueueRequest) (*argusv1.PurgeQueueResponse, error) {
 	if r.GetDryRun() {
 		q, err := a.store.Queue(ctx, r.GetQueue())
 		if err != nil {
@@ -73,14 +73,14 @@ func (a *admin) PurgeQueue(ctx context.Context, r *argusv1.PurgeQueueRequest) (*
 	return &argusv1.PurgeQueueResponse{Waiting: purged.Waiting, Delayed: purged.Delayed, Leased: purged.Leased}, nil
 }
 
-func (a *admin) PauseQueue(ctx context.Context, r *argusv1.PauseQueueRequest) (*argusv1.PauseQueueResponse, error) {
+func (a *adminService) PauseQueue(ctx context.Context, r *argusv1.PauseQueueRequest) (*argusv1.PauseQueueResponse, error) {
 	if err := a.store.Pause(ctx, r.GetQueue()); err != nil {
 		return nil, err
 	}
 	return &argusv1.PauseQueueResponse{}, nil
 }
 
-func (a *admin) ResumeQueue(ctx context.Context, r *argusv1.ResumeQueueRequest) (*argusv1.ResumeQueueResponse, error) {
+func (a *adminService) ResumeQueue(ctx context.Context, r *argusv1.ResumeQueueRequest) (*argusv1.ResumeQueueResponse, error) {
 	if err := a.store.Resume(ctx, r.GetQueue()); err != nil {
 		return nil, err
 	}

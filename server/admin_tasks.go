@@ -7,17 +7,18 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/admin"
+	"github.com/hikmaai-io/argus-queue/redis/queue"
 )
 
 // TaskAdmin finds tasks and jobs.
 type TaskAdmin interface {
-	Pending(ctx context.Context, queue, group, after string, count int) ([]redis.PendingInfo, error)
-	Tasks(ctx context.Context, l redis.TaskList) (tasks []redis.ListedTask, next string, err error)
-	Job(ctx context.Context, jobID string) (redis.JobInfo, error)
+	Pending(ctx context.Context, queue, group, after string, count int) ([]queue.PendingInfo, error)
+	ListTasks(ctx context.Context, l admin.TaskList) (tasks []admin.ListedTask, next string, err error)
+	Job(ctx context.Context, jobID string) (admin.JobInfo, error)
 }
 
-func (a *admin) ListPending(ctx context.Context, r *argusv1.ListPendingRequest) (*argusv1.ListPendingResponse, error) {
+func (a *adminService) ListPending(ctx context.Context, r *argusv1.ListPendingRequest) (*argusv1.ListPendingResponse, error) {
 	size, err := pageSize(r.GetPageSize())
 	if err != nil {
 		return nil, err
@@ -38,13 +39,13 @@ func (a *admin) ListPending(ctx context.Context, r *argusv1.ListPendingRequest) 
 	return response, nil
 }
 
-func (a *admin) ListTasks(ctx context.Context, r *argusv1.ListTasksRequest) (*argusv1.ListTasksResponse, error) {
+func (a *adminService) ListTasks(ctx context.Context, r *argusv1.ListTasksRequest) (*argusv1.ListTasksResponse, error) {
 	size, err := pageSize(r.GetPageSize())
 	if err != nil {
 		return nil, err
 	}
-	where := redis.Where(strings.TrimPrefix(r.GetPlace().String(), "TASK_PLACE_"))
-	tasks, next, err := a.store.Tasks(ctx, redis.TaskList{Queue: r.GetQueue(), Where: where, Group: r.GetGroup(), After: r.GetPageToken(), Count: size})
+	where := queue.Where(strings.TrimPrefix(r.GetPlace().String(), "TASK_PLACE_"))
+	tasks, next, err := a.store.ListTasks(ctx, admin.TaskList{Queue: r.GetQueue(), Where: where, Group: r.GetGroup(), After: r.GetPageToken(), Count: size})
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +64,7 @@ func (a *admin) ListTasks(ctx context.Context, r *argusv1.ListTasksRequest) (*ar
 // listOverhead is what a message needs for an entry of a list beside the entry itself.
 const listOverhead = 8
 
-func toTaskInfo(p redis.Place) *argusv1.TaskInfo {
+func toTaskInfo(p queue.Place) *argusv1.TaskInfo {
 	return &argusv1.TaskInfo{
 		Place:           argusv1.TaskPlace(argusv1.TaskPlace_value["TASK_PLACE_"+string(p.Where)]),
 		Queue:           p.Queue,
@@ -81,7 +82,7 @@ func toTaskInfo(p redis.Place) *argusv1.TaskInfo {
 	}
 }
 
-func (a *admin) GetJob(ctx context.Context, r *argusv1.GetJobRequest) (*argusv1.GetJobResponse, error) {
+func (a *adminService) GetJob(ctx context.Context, r *argusv1.GetJobRequest) (*argusv1.GetJobResponse, error) {
 	info, err := a.store.Job(ctx, r.GetJobId())
 	if err != nil {
 		return nil, err
@@ -90,7 +91,7 @@ func (a *admin) GetJob(ctx context.Context, r *argusv1.GetJobRequest) (*argusv1.
 	if info.Result != nil {
 		response.Result = toEvent(info.Result)
 	}
-	if info.Place.Where != redis.WhereNowhere {
+	if info.Place.Where != queue.WhereNowhere {
 		response.Task = toTaskInfo(info.Place)
 	}
 	return response, nil

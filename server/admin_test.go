@@ -9,7 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
@@ -18,7 +18,7 @@ import (
 // an entry that is no task.
 func setupQueue(t *testing.T, e redistest.Engine) (b *bundle, leased *argusv1.Delivery) {
 	t.Helper()
-	b = setupWith(t, e, redis.BrokerConfig{Queue: redis.QueueConfig{RetryMin: time.Hour, RetryMax: time.Hour}})
+	b = setupWith(t, e, job.Settings{Queue: job.QueueSettings{RetryMin: time.Hour, RetryMax: time.Hour}})
 	for i := range 6 {
 		b.publish(t, fmt.Sprint("job-", i))
 	}
@@ -73,11 +73,11 @@ func TestAdminShowsADeadJob(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, e redistest.Engine) {
 		b, _ := setupQueue(t, e)
-		job := must(b.admin.GetJob(b.ctx, &argusv1.GetJobRequest{JobId: "job-0"}))(t)
-		if job.GetStatus() != argusv1.JobStatus_JOB_STATUS_FAILED || !job.GetResult().GetTerminal() {
-			t.Errorf("job %v, want FAILED with a terminal result", job)
+		id := must(b.admin.GetJob(b.ctx, &argusv1.GetJobRequest{JobId: "job-0"}))(t)
+		if id.GetStatus() != argusv1.JobStatus_JOB_STATUS_FAILED || !id.GetResult().GetTerminal() {
+			t.Errorf("job %v, want FAILED with a terminal result", id)
 		}
-		if task := job.GetTask(); task.GetPlace() != argusv1.TaskPlace_TASK_PLACE_DEAD || task.GetCause() != "rejected" || task.GetReason() != "bad image" {
+		if task := id.GetTask(); task.GetPlace() != argusv1.TaskPlace_TASK_PLACE_DEAD || task.GetCause() != "rejected" || task.GetReason() != "bad image" {
 			t.Errorf("task %v, want it in the dead letters with its cause and reason", task)
 		}
 	})
@@ -124,8 +124,8 @@ func TestCancelOfARunningJob(t *testing.T) {
 		if x := must(b.queue.ExtendLease(b.ctx, &argusv1.ExtendLeaseRequest{LeaseToken: leased.GetLeaseToken()}))(t); !x.GetCancelRequested() {
 			t.Errorf("ExtendLease: %v, want cancel_requested", x)
 		}
-		if job := must(b.admin.GetJob(b.ctx, &argusv1.GetJobRequest{JobId: running}))(t); !job.GetCancelRequested() {
-			t.Errorf("GetJob: %v, want cancel_requested", job)
+		if id := must(b.admin.GetJob(b.ctx, &argusv1.GetJobRequest{JobId: running}))(t); !id.GetCancelRequested() {
+			t.Errorf("GetJob: %v, want cancel_requested", id)
 		}
 	})
 }

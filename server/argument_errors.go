@@ -3,16 +3,16 @@ package server
 import (
 	"errors"
 
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
 // argumentErrors returns all argument errors in a tree of wrapped and joined errors.
-func argumentErrors(err error) []*redis.ArgumentError {
+func argumentErrors(err error) []*job.ArgumentError {
 	switch e := err.(type) {
-	case *redis.ArgumentError:
-		return []*redis.ArgumentError{e}
+	case *job.ArgumentError:
+		return []*job.ArgumentError{e}
 	case interface{ Unwrap() []error }:
-		var found []*redis.ArgumentError
+		var found []*job.ArgumentError
 		for _, inner := range e.Unwrap() {
 			found = append(found, argumentErrors(inner)...)
 		}
@@ -32,11 +32,11 @@ func prefixFields(prefix string, err error) error {
 	}
 	errs := make([]error, len(arguments))
 	for i, a := range arguments {
-		errs[i] = &redis.ArgumentError{Field: prefix + a.Field, Problem: a.Problem}
+		errs[i] = &job.ArgumentError{Field: prefix + a.Field, Problem: a.Problem}
 	}
 	return errors.Join(errs...)
 }
 
 func missing(field string) error {
-	return &redis.ArgumentError{Field: field, Problem: "must be set"}
+	return &job.ArgumentError{Field: field, Problem: "must be set"}
 }

@@ -1,9 +1,9 @@
 package server
 
-import "github.com/hikmaai-io/argus-queue/redis"
+import "github.com/hikmaai-io/argus-queue/redis/broker"
 
 // Broker is what all services together need from the store. Each service declares its part
-// beside its use; *redis.Broker and *redis.Shards document and implement the methods.
+// beside its use; *broker.Broker and *broker.Broker document and implement the methods.
 type Broker interface {
 	Pinger
 	TaskStore
@@ -12,4 +12,4 @@ type Broker interface {
 	AdminStore
 }
 
-var _, _ Broker = (*redis.Broker)(nil), (*redis.Shards)(nil)
+var _, _ Broker = (*broker.Broker)(nil), (*broker.Broker)(nil)

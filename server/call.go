@@ -5,7 +5,7 @@ import (
 	"log/slog"
 	"sync/atomic"
 
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
 // call is one call on its way through the interceptors.
@@ -50,7 +50,7 @@ func (c *call) subject() (s subject) {
 		s.consumer = r.GetConsumer()
 	}
 	if r, ok := request.(interface{ GetLeaseToken() string }); ok && r.GetLeaseToken() != "" {
-		if lease, err := redis.ParseLease(r.GetLeaseToken()); err == nil {
+		if lease, err := job.ParseLease(r.GetLeaseToken()); err == nil {
 			s = subject{lease.Queue, lease.JobID, lease.EntryID, lease.Consumer}
 		}
 	}
@@ -61,7 +61,7 @@ func (c *call) subject() (s subject) {
 // valid names, and are left out.
 func (s subject) each(do func(name, value string)) {
 	for _, pair := range [][2]string{{"queue", s.queue}, {"job_id", s.jobID}, {"message_id", s.messageID}, {"consumer", s.consumer}} {
-		if pair[1] != "" && len(pair[1]) <= redis.MaxNameBytes {
+		if pair[1] != "" && len(pair[1]) <= job.MaxNameBytes {
 			do(pair[0], pair[1])
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 	"github.com/hikmaai-io/argus-queue/server/internal/guard"
 )
 
@@ -30,21 +30,21 @@ func TestSimilarFailuresAreSampled(t *testing.T) {
 			}
 		}
 		for range 1000 {
-			fail("/a", redis.ErrLeaseLost)
+			fail("/a", job.ErrLeaseLost)
 			fail("/b", guard.ErrBusy)
 		}
-		fail("/a", redis.ErrJobNotFound)
+		fail("/a", job.ErrJobNotFound)
 		lines(5, "method=/a code=FailedPrecondition")
 		lines(5, "method=/b code=ResourceExhausted")
 		lines(1, "method=/a code=NotFound")
 		time.Sleep(samplePeriod) // the bubble's clock
-		fail("/a", redis.ErrLeaseLost)
+		fail("/a", job.ErrLeaseLost)
 		lines(1, `not logged" method=/a reason=LEASE_LOST calls=995`)
 		lines(6, "method=/a code=FailedPrecondition")
 		log.flush(t.Context(), false)
 		lines(1, `not logged" method=/b reason=SERVER_BUSY calls=995`)
 		for range 10 {
-			fail("/a", redis.ErrLeaseLost)
+			fail("/a", job.ErrLeaseLost)
 		}
 		log.flush(t.Context(), false)
 		lines(0, "calls=6")

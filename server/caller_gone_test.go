@@ -10,7 +10,8 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
+	"github.com/hikmaai-io/argus-queue/redis/queue"
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 	"github.com/hikmaai-io/argus-queue/server"
 )
@@ -49,7 +50,7 @@ type lateStore struct {
 	begun, returned chan struct{}
 }
 
-func (l lateStore) Read(ctx context.Context, r redis.ReadRequest) ([]redis.Delivery, error) {
+func (l lateStore) Read(ctx context.Context, r queue.ReadRequest) ([]queue.Delivery, error) {
 	if r.Consumer != "late" {
 		return l.Broker.Read(ctx, r)
 	}
@@ -58,7 +59,7 @@ func (l lateStore) Read(ctx context.Context, r redis.ReadRequest) ([]redis.Deliv
 	return l.Broker.Read(context.WithoutCancel(ctx), r)
 }
 
-func (l lateStore) Release(ctx context.Context, deliveries []redis.Delivery) {
+func (l lateStore) Release(ctx context.Context, deliveries []queue.Delivery) {
 	l.Broker.Release(ctx, deliveries)
 	close(l.returned)
 }
@@ -68,7 +69,7 @@ func TestReadReleasesTasksOfACallerThatLeft(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, e redistest.Engine) {
 		store := &lateStore{begun: make(chan struct{}), returned: make(chan struct{})}
-		b := setupServer(t, e, redis.BrokerConfig{}, func(c *server.Config) { store.Broker, c.Broker = c.Broker, store })
+		b := setupServer(t, e, job.Settings{}, func(c *server.Config) { store.Broker, c.Broker = c.Broker, store })
 		b.publish(t, "job")
 		ctx, leave := context.WithCancel(b.ctx)
 		go func() { <-store.begun; leave() }()

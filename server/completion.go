@@ -5,15 +5,16 @@ import (
 	"time"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
+	"github.com/hikmaai-io/argus-queue/redis/watch"
 )
 
 // EventStore is what the service Completion needs from the store.
 type EventStore interface {
-	Report(ctx context.Context, jobID string, result redis.Result) (redis.Recorded, error)
-	Await(ctx context.Context, jobID string, wait time.Duration) (*redis.Event, error)
-	WatchFrames(jobID string, options redis.WatchOptions) (*redis.Watches, error)
-	Watches() *redis.Watches
+	Report(ctx context.Context, jobID string, result job.Result) (job.Recorded, error)
+	Await(ctx context.Context, jobID string, wait time.Duration) (*job.Event, error)
+	WatchFrames(jobID string, options watch.Options) (*watch.Watcher, error)
+	Watches() *watch.Watcher
 }
 
 // completion is the service Completion. Watch is in watch.go, WatchMany in watch_many.go.
@@ -27,7 +28,7 @@ type completion struct {
 }
 
 func (c *completion) Publish(ctx context.Context, r *argusv1.CompletionPublishRequest) (*argusv1.CompletionPublishResponse, error) {
-	recorded, err := c.events.Report(ctx, r.GetJobId(), redis.Result{
+	recorded, err := c.events.Report(ctx, r.GetJobId(), job.Result{
 		Status: fromStatusEnum(r.GetStatus()), Fields: r.GetFields(), Error: r.GetErrorMessage(), Part: r.GetPart(),
 	})
 	if err != nil {

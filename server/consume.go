@@ -11,7 +11,8 @@ import (
 	"google.golang.org/grpc"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
+	"github.com/hikmaai-io/argus-queue/redis/queue"
 )
 
 // maxOutstanding bounds the credit that a worker may ask for.
@@ -71,9 +72,9 @@ func (q *taskQueue) Consume(stream grpc.BidiStreamingServer[argusv1.ConsumeReque
 }
 
 // open checks the first request and counts the leases that the consumer already holds.
-func (c *consumeStream) open(ctx context.Context) (held redis.Holding, err error) {
+func (c *consumeStream) open(ctx context.Context) (held queue.Holding, err error) {
 	if c.start == nil {
-		return held, &redis.ArgumentError{Field: "start", Problem: "must be the first request"}
+		return held, &job.ArgumentError{Field: "start", Problem: "must be the first request"}
 	}
 	if err := checkOutstanding("start.max_outstanding", c.start.GetMaxOutstanding(), 1); err != nil {
 		return held, err
@@ -90,13 +91,13 @@ func (c *consumeStream) open(ctx context.Context) (held redis.Holding, err error
 }
 
 // held checks the consumer's names and returns the leases that it holds.
-func (c *consumeStream) held(ctx context.Context) (redis.Holding, error) {
-	if err := redis.CheckConsumer("consumer", c.start.GetConsumer()); err != nil {
-		return redis.Holding{}, err
+func (c *consumeStream) held(ctx context.Context) (queue.Holding, error) {
+	if err := job.CheckConsumer("consumer", c.start.GetConsumer()); err != nil {
+		return queue.Holding{}, err
 	}
 	if c.start.GetGroup() != "" {
-		if err := redis.CheckID("group", c.start.GetGroup()); err != nil {
-			return redis.Holding{}, err
+		if err := job.CheckID("group", c.start.GetGroup()); err != nil {
+			return queue.Holding{}, err
 		}
 	}
 	return c.queue.tasks.Held(ctx, c.start.GetQueue(), c.start.GetGroup(), c.start.GetConsumer())
@@ -104,7 +105,7 @@ func (c *consumeStream) held(ctx context.Context) (redis.Holding, error) {
 
 func checkOutstanding(field string, n int32, least int32) error {
 	if n < least || n > maxOutstanding {
-		return &redis.ArgumentError{Field: field, Problem: fmt.Sprintf("is %d, want %d to %d", n, least, maxOutstanding)}
+		return &job.ArgumentError{Field: field, Problem: fmt.Sprintf("is %d, want %d to %d", n, least, maxOutstanding)}
 	}
 	return nil
 }

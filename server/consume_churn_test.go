@@ -9,7 +9,7 @@ import (
 	"time"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
@@ -18,7 +18,7 @@ import (
 func TestConsumeUnderChurn(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, e redistest.Engine) {
-		b := setupWith(t, e, redis.BrokerConfig{Queue: redis.QueueConfig{Lease: 500 * time.Millisecond, MaxCrashes: 1000}})
+		b := setupWith(t, e, job.Settings{Queue: job.QueueSettings{Lease: 500 * time.Millisecond, MaxCrashes: 1000}})
 		const jobs, workers, max = 400, 4, 8
 		keys := make([]string, jobs)
 		for i := range keys {

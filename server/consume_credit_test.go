@@ -6,7 +6,7 @@ import (
 	"time"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
@@ -72,7 +72,7 @@ func TestConsumeWithUnaryCalls(t *testing.T) {
 func TestReturningWorkerGetsItsTaskAgain(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, e redistest.Engine) {
-		b := setupWith(t, e, redis.BrokerConfig{Queue: redis.QueueConfig{Lease: time.Second}})
+		b := setupWith(t, e, job.Settings{Queue: job.QueueSettings{Lease: time.Second}})
 		b.publish(t, "job")
 		first := b.consume(t, "stateful-0", 1)
 		token := first.deliveries(1)[0].GetLeaseToken()

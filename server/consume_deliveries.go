@@ -6,7 +6,8 @@ import (
 	"time"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
+	"github.com/hikmaai-io/argus-queue/redis/queue"
 )
 
 const (
@@ -25,7 +26,7 @@ func (c *consumeStream) read(ctx context.Context) {
 			cancel()
 			return
 		}
-		deliveries, err := c.queue.tasks.Read(reading, redis.ReadRequest{Queue: c.start.GetQueue(), Group: c.start.GetGroup(),
+		deliveries, err := c.queue.tasks.Read(reading, queue.ReadRequest{Queue: c.start.GetQueue(), Group: c.start.GetGroup(),
 			Consumer: c.start.GetConsumer(), Max: n, Wait: consumeWait})
 		creditShrank := reading.Err() != nil
 		cancel()
@@ -33,7 +34,7 @@ func (c *consumeStream) read(ctx context.Context) {
 		case ctx.Err() != nil && err != nil:
 			return
 		case creditShrank && err != nil:
-		case errors.Is(err, redis.ErrUnavailable):
+		case errors.Is(err, job.ErrUnavailable):
 			sleep(ctx, consumeRetry)
 		case err != nil:
 			c.end(err)
@@ -48,7 +49,7 @@ func (c *consumeStream) read(ctx context.Context) {
 
 // deliver sends deliveries to the worker. If the stream has ended it releases them and returns
 // false.
-func (c *consumeStream) deliver(ctx context.Context, deliveries []redis.Delivery) bool {
+func (c *consumeStream) deliver(ctx context.Context, deliveries []queue.Delivery) bool {
 	frame := &argusv1.Deliveries{Deliveries: toDeliveries(deliveries)}
 	tokens := make([]string, len(deliveries))
 	for i, d := range frame.GetDeliveries() {

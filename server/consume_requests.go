@@ -7,7 +7,7 @@ import (
 	"time"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
 // maxSettling bounds the requests of a stream that are served at the same time.
@@ -60,7 +60,7 @@ func (c *consumeStream) dispatch(r *argusv1.ConsumeRequest, settling chan struct
 		}
 		c.credit.setMax(int(request.SetMaxOutstanding))
 	case nil, *argusv1.ConsumeRequest_Start:
-		return &redis.ArgumentError{Field: "request", Problem: "must be set, and start only in the first frame"}
+		return &job.ArgumentError{Field: "request", Problem: "must be set, and start only in the first frame"}
 	default:
 		select {
 		case settling <- struct{}{}:
@@ -112,7 +112,7 @@ func (c *consumeStream) settle(ctx context.Context, r *argusv1.ConsumeRequest, r
 	case *argusv1.ConsumeRequest_ExtendLease:
 		extend, err := c.queue.ExtendLease(ctx, request.ExtendLease)
 		response.Response = &argusv1.ConsumeResponse_ExtendLease{ExtendLease: extend}
-		if errors.Is(err, redis.ErrLeaseLost) {
+		if errors.Is(err, job.ErrLeaseLost) {
 			settled = []string{request.ExtendLease.GetLeaseToken()}
 		}
 		return settled, err

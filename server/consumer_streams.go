@@ -4,7 +4,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
 // consumerStreams finds the Consume streams of a consumer. So a lease that is settled by a
@@ -16,7 +16,7 @@ type consumerStreams struct {
 
 type consumerName struct{ queue, group, consumer string }
 
-func nameOf(l *redis.Lease) consumerName { return consumerName{l.Queue, l.Group, l.Consumer} }
+func nameOf(l *job.Lease) consumerName { return consumerName{l.Queue, l.Group, l.Consumer} }
 
 // add registers the credit of a stream. Remove it under the same name.
 func (s *consumerStreams) add(name consumerName, c *credit) {
@@ -46,7 +46,7 @@ func (s *consumerStreams) settle(tokens ...string) {
 		return
 	}
 	for _, token := range tokens {
-		lease, err := redis.ParseLease(token)
+		lease, err := job.ParseLease(token)
 		if err != nil {
 			continue
 		}

@@ -6,19 +6,20 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
+	"github.com/hikmaai-io/argus-queue/redis/queue"
 )
 
 // fromTask converts a task of a request. Errors name its fields below field.
-func fromTask(field string, t *argusv1.Task) (redis.Task, error) {
+func fromTask(field string, t *argusv1.Task) (job.Task, error) {
 	if t == nil {
-		return redis.Task{}, missing(field)
+		return job.Task{}, missing(field)
 	}
 	created, err := fromTimestamp(".created_at", t.GetCreatedAt())
 	if err != nil {
-		return redis.Task{}, prefixFields(field, err)
+		return job.Task{}, prefixFields(field, err)
 	}
-	return redis.Task{
+	return job.Task{
 		JobID:            t.GetJobId(),
 		ReportID:         t.GetReportId(),
 		OrganizationID:   t.GetOrganizationId(),
@@ -33,16 +34,16 @@ func fromTask(field string, t *argusv1.Task) (redis.Task, error) {
 }
 
 // fromInitialState converts the state that a publish creates. nil means none.
-func fromInitialState(s *argusv1.InitialState) (*redis.InitialState, error) {
+func fromInitialState(s *argusv1.InitialState) (*job.InitialState, error) {
 	if s == nil {
 		return nil, nil
 	}
 	ttl, err := fromTTL("initial_state.ttl", s.GetTtl())
-	return &redis.InitialState{Fields: s.GetFields(), TTL: ttl, Parts: s.GetParts()}, err
+	return &job.InitialState{Fields: s.GetFields(), TTL: ttl, Parts: s.GetParts()}, err
 }
 
 // toDeliveries converts deliveries. Their messages share one allocation.
-func toDeliveries(all []redis.Delivery) []*argusv1.Delivery {
+func toDeliveries(all []queue.Delivery) []*argusv1.Delivery {
 	type messages struct {
 		delivery           argusv1.Delivery
 		task               argusv1.Task
@@ -74,7 +75,7 @@ func setTime(message *timestamppb.Timestamp, t time.Time) *timestamppb.Timestamp
 }
 
 // toTask fills in a message, except for created_at.
-func toTask(t *redis.Task, message *argusv1.Task) {
+func toTask(t *job.Task, message *argusv1.Task) {
 	message.JobId = t.JobID
 	message.ReportId = t.ReportID
 	message.OrganizationId = t.OrganizationID

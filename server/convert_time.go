@@ -7,7 +7,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
 func toTimestamp(t time.Time) *timestamppb.Timestamp {
@@ -22,7 +22,7 @@ func fromTimestamp(field string, t *timestamppb.Timestamp) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	if err := t.CheckValid(); err != nil {
-		return time.Time{}, &redis.ArgumentError{Field: field, Problem: "is not a valid time"}
+		return time.Time{}, &job.ArgumentError{Field: field, Problem: "is not a valid time"}
 	}
 	return t.AsTime(), nil
 }
@@ -34,7 +34,7 @@ func fromDuration(field string, d *durationpb.Duration) (time.Duration, error) {
 	}
 	// AsDuration saturates: a value that overflows is outside every limit.
 	if err := d.CheckValid(); err != nil {
-		return 0, &redis.ArgumentError{Field: field, Problem: "is not a valid duration"}
+		return 0, &job.ArgumentError{Field: field, Problem: "is not a valid duration"}
 	}
 	return d.AsDuration(), nil
 }
@@ -43,7 +43,7 @@ func fromDuration(field string, d *durationpb.Duration) (time.Duration, error) {
 func fromTTL(field string, d *durationpb.Duration) (time.Duration, error) {
 	ttl, err := fromDuration(field, d)
 	if err == nil && d != nil && ttl <= 0 {
-		err = &redis.ArgumentError{Field: field, Problem: fmt.Sprintf("is %s, want more than 0; leave it unset for the default", ttl)}
+		err = &job.ArgumentError{Field: field, Problem: fmt.Sprintf("is %s, want more than 0; leave it unset for the default", ttl)}
 	}
 	return ttl, err
 }

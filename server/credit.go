@@ -7,7 +7,8 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
+	"github.com/hikmaai-io/argus-queue/redis/queue"
 )
 
 // credit counts the deliveries that a worker has not settled, and so how many more it may get.
@@ -25,19 +26,19 @@ type credit struct {
 
 // outstanding is a delivery that is not settled.
 type outstanding struct {
-	redis.Lease
+	job.Lease
 	missing        bool // it was not pending at the last audit
 	cancelNotified bool // the worker knows that its job is cancelled
 }
 
-func newCredit(max int, held redis.Holding) *credit {
+func newCredit(max int, held queue.Holding) *credit {
 	return &credit{max: max, others: active(held), outstanding: make(map[string]*outstanding), available: make(chan struct{}, 1)}
 }
 
 // active counts the leases that have not expired. Expired ones take no credit: only a read by
 // this consumer may take them over, and a worker that comes back under its name would wait for
 // itself.
-func active(held redis.Holding) int {
+func active(held queue.Holding) int {
 	n := 0
 	for _, lease := range held.Leases {
 		if !lease.HasExpired {
@@ -86,7 +87,7 @@ func (c *credit) setMax(max int) {
 }
 
 // deliver takes credit for deliveries, by their tokens.
-func (c *credit) deliver(tokens []string, deliveries []redis.Delivery) {
+func (c *credit) deliver(tokens []string, deliveries []queue.Delivery) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	all := make([]outstanding, len(tokens))
@@ -123,10 +124,10 @@ func (c *credit) jobs() []string {
 }
 
 // cancelled returns the leases of cancelled jobs, by token, each lease once.
-func (c *credit) cancelled(jobs []string) map[string]redis.Lease {
+func (c *credit) cancelled(jobs []string) map[string]job.Lease {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	found := make(map[string]redis.Lease)
+	found := make(map[string]job.Lease)
 	for token, o := range c.outstanding {
 		if !o.cancelNotified && slices.Contains(jobs, o.JobID) {
 			o.cancelNotified = true

@@ -1,6 +1,9 @@
 package server
 
-import "github.com/hikmaai-io/argus-queue/redis"
+import (
+	"github.com/hikmaai-io/argus-queue/redis/job"
+	"github.com/hikmaai-io/argus-queue/redis/queue"
+)
 
 // An audit compares the credit with the leases that Redis knows of the consumer: leases expire,
 // other workers take them over, and other calls settle them.
@@ -25,12 +28,12 @@ func (c *credit) endAudit() bool {
 // audit compares the count with what the consumer holds. It returns the leases that were lost,
 // by token, and their credit. A lease is lost when it is missing twice: one that is being
 // settled at this moment is missing once. An incomplete list proves no lease missing.
-func (c *credit) audit(held redis.Holding) map[string]redis.Lease {
+func (c *credit) audit(held queue.Holding) map[string]job.Lease {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	lost, own := make(map[string]redis.Lease), 0
+	lost, own := make(map[string]job.Lease), 0
 	for token, o := range c.outstanding {
-		switch lease, isListed := held.Leases[redis.Entry{Prefix: o.Prefix, ID: o.EntryID}]; {
+		switch lease, isListed := held.Leases[queue.Entry{Prefix: o.Prefix, ID: o.EntryID}]; {
 		case isListed && lease.Count == o.Count:
 			o.missing = false
 			if !lease.HasExpired {

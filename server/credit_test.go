@@ -4,14 +4,15 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
+	"github.com/hikmaai-io/argus-queue/redis/queue"
 )
 
 // holding returns the leases of a consumer, by entry.
-func holding(isComplete bool, leases map[string]redis.HeldLease) redis.Holding {
-	held := redis.Holding{Leases: make(map[redis.Entry]redis.HeldLease), IsComplete: isComplete}
+func holding(isComplete bool, leases map[string]queue.HeldLease) queue.Holding {
+	held := queue.Holding{Leases: make(map[queue.Entry]queue.HeldLease), IsComplete: isComplete}
 	for id, lease := range leases {
-		held.Leases[redis.Entry{ID: id}] = lease
+		held.Leases[queue.Entry{ID: id}] = lease
 	}
 	return held
 }
@@ -25,19 +26,19 @@ func (c *credit) free() int {
 
 func TestExpiredLeasesTakeNoCredit(t *testing.T) {
 	t.Parallel()
-	held := holding(true, map[string]redis.HeldLease{"1-0": {Count: 1}, "2-0": {Count: 1, HasExpired: true}})
+	held := holding(true, map[string]queue.HeldLease{"1-0": {Count: 1}, "2-0": {Count: 1, HasExpired: true}})
 	c := newCredit(2, held)
 	if c.free() != 1 {
 		t.Errorf("credit %d at the start, want 1", c.free())
 	}
-	c.audit(holding(true, map[string]redis.HeldLease{"1-0": {Count: 1, HasExpired: true}, "2-0": {Count: 1, HasExpired: true}}))
+	c.audit(holding(true, map[string]queue.HeldLease{"1-0": {Count: 1, HasExpired: true}, "2-0": {Count: 1, HasExpired: true}}))
 	if c.free() != 2 {
 		t.Errorf("credit %d after an audit, want 2", c.free())
 	}
 	// A delivery of this stream counts until it is settled, even if its lease expires.
-	c.deliver([]string{"token"}, []redis.Delivery{{Lease: redis.Lease{EntryID: "3-0", Count: 1}}})
+	c.deliver([]string{"token"}, []queue.Delivery{{Lease: job.Lease{EntryID: "3-0", Count: 1}}})
 	for range 3 {
-		if lost := c.audit(holding(true, map[string]redis.HeldLease{"3-0": {Count: 1, HasExpired: true}})); len(lost) != 0 || c.free() != 1 {
+		if lost := c.audit(holding(true, map[string]queue.HeldLease{"3-0": {Count: 1, HasExpired: true}})); len(lost) != 0 || c.free() != 1 {
 			t.Errorf("lost %v, credit %d after its own lease expired; want none lost and 1", lost, c.free())
 		}
 	}
@@ -45,11 +46,11 @@ func TestExpiredLeasesTakeNoCredit(t *testing.T) {
 
 func TestLeasesThatAreNotListedAreNotLost(t *testing.T) {
 	t.Parallel()
-	c := newCredit(10, redis.Holding{})
-	c.deliver([]string{"token"}, []redis.Delivery{{Lease: redis.Lease{EntryID: "9-0", Count: 1}}})
-	listed := make(map[string]redis.HeldLease)
+	c := newCredit(10, queue.Holding{})
+	c.deliver([]string{"token"}, []queue.Delivery{{Lease: job.Lease{EntryID: "9-0", Count: 1}}})
+	listed := make(map[string]queue.HeldLease)
 	for i := range 5 {
-		listed[fmt.Sprintf("%d-0", i+1)] = redis.HeldLease{Count: 1}
+		listed[fmt.Sprintf("%d-0", i+1)] = queue.HeldLease{Count: 1}
 	}
 	for range 3 {
 		if lost := c.audit(holding(false, listed)); len(lost) != 0 {

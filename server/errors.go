@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
 // This file is the only place where an error becomes a gRPC status. Clients read only messages
@@ -35,26 +35,26 @@ func toStatus(err error, about subject) error {
 	if _, ok := status.FromError(err); ok {
 		return err // from gRPC's stream
 	}
-	var job *redis.JobError
-	if errors.As(err, &job) {
-		about.jobID = job.JobID
+	var id *job.JobError
+	if errors.As(err, &id) {
+		about.jobID = id.JobID
 	}
 	metadata := about.metadata()
-	var group *redis.GroupError
+	var group *job.GroupError
 	if errors.As(err, &group) {
 		metadata["queue"], metadata["group"] = group.Queue, group.Group
 	}
 	if arguments := argumentErrors(err); len(arguments) > 0 {
 		return invalidArgument(arguments, metadata)
 	}
-	var expired *redis.CursorExpiredError
+	var expired *job.CursorExpiredError
 	if errors.As(err, &expired) {
 		return cursorExpired(expired, metadata)
 	}
 	f := failureOf(err)
-	if f.err == redis.ErrLeaseToken {
+	if f.err == job.ErrLeaseToken {
 		metadata["field"] = "lease_token"
-		return newStatus(f, metadata, violations(&redis.ArgumentError{Field: "lease_token", Problem: "is not a valid lease token"}))
+		return newStatus(f, metadata, violations(&job.ArgumentError{Field: "lease_token", Problem: "is not a valid lease token"}))
 	}
 	if group != nil {
 		f.message = fmt.Sprintf("group %q of queue %q: %s", group.Group, group.Queue, f.message)
@@ -62,13 +62,13 @@ func toStatus(err error, about subject) error {
 	return newStatus(f, metadata)
 }
 
-func cursorExpired(err *redis.CursorExpiredError, metadata map[string]string) error {
+func cursorExpired(err *job.CursorExpiredError, metadata map[string]string) error {
 	metadata["earliest_cursor"] = err.Earliest
 	return newStatus(failure{code: codes.OutOfRange, reason: argusv1.ErrorReason_ERROR_REASON_CURSOR_EXPIRED,
 		message: "events after the cursor have expired; the earliest cursor to resume from is " + err.Earliest}, metadata)
 }
 
-func invalidArgument(arguments []*redis.ArgumentError, metadata map[string]string) error {
+func invalidArgument(arguments []*job.ArgumentError, metadata map[string]string) error {
 	messages := make([]string, len(arguments))
 	for i, a := range arguments {
 		messages[i] = a.Error()
@@ -78,7 +78,7 @@ func invalidArgument(arguments []*redis.ArgumentError, metadata map[string]strin
 		message: strings.Join(messages, "; ")}, metadata, violations(arguments...))
 }
 
-func violations(arguments ...*redis.ArgumentError) *errdetails.BadRequest {
+func violations(arguments ...*job.ArgumentError) *errdetails.BadRequest {
 	bad := &errdetails.BadRequest{}
 	for _, a := range arguments {
 		bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{Field: a.Field, Description: a.Problem})

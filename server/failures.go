@@ -7,7 +7,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 	"github.com/hikmaai-io/argus-queue/server/internal/guard"
 )
 
@@ -29,43 +29,43 @@ type failure struct {
 
 // failures are matched in this order.
 var failures = []failure{
-	{redis.ErrLeaseToken, codes.InvalidArgument, argusv1.ErrorReason_ERROR_REASON_LEASE_TOKEN_INVALID,
+	{job.ErrLeaseToken, codes.InvalidArgument, argusv1.ErrorReason_ERROR_REASON_LEASE_TOKEN_INVALID,
 		"lease_token: not a lease token of this service, tenant and job; send the token of a delivery unchanged", false},
-	{redis.ErrLeaseLost, codes.FailedPrecondition, argusv1.ErrorReason_ERROR_REASON_LEASE_LOST,
+	{job.ErrLeaseLost, codes.FailedPrecondition, argusv1.ErrorReason_ERROR_REASON_LEASE_LOST,
 		"the lease is lost: the task was settled or went to another worker; stop working on it", false},
-	{redis.ErrJobNotFound, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_JOB_NOT_FOUND,
+	{job.ErrJobNotFound, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_JOB_NOT_FOUND,
 		"the job has no state: it was never created, or it has expired", false},
-	{redis.ErrFieldNotFound, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_FIELD_NOT_FOUND,
+	{job.ErrFieldNotFound, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_FIELD_NOT_FOUND,
 		"the job's state has no such field", false},
-	{redis.ErrJobExists, codes.AlreadyExists, argusv1.ErrorReason_ERROR_REASON_JOB_ALREADY_EXISTS,
+	{job.ErrJobExists, codes.AlreadyExists, argusv1.ErrorReason_ERROR_REASON_JOB_ALREADY_EXISTS,
 		"the job already has a state; nothing was written", false},
-	{redis.ErrQueueNotFound, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_QUEUE_NOT_FOUND,
+	{job.ErrQueueNotFound, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_QUEUE_NOT_FOUND,
 		"the queue does not exist: nothing was published to it or read from it", false},
-	{redis.ErrGroupNotFound, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_GROUP_NOT_FOUND,
+	{job.ErrGroupNotFound, codes.NotFound, argusv1.ErrorReason_ERROR_REASON_GROUP_NOT_FOUND,
 		"the queue has no such consumer group; check its name, or create it with `argus group create` (Admin.CreateGroup) or in the server's setting groups", false},
-	{redis.ErrGroupInUse, codes.FailedPrecondition, argusv1.ErrorReason_ERROR_REASON_GROUP_IN_USE,
+	{job.ErrGroupInUse, codes.FailedPrecondition, argusv1.ErrorReason_ERROR_REASON_GROUP_IN_USE,
 		"workers hold tasks of the consumer group; let them finish, or delete it with force, which ends their leases", false},
-	{redis.ErrTooManyGroups, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_TOO_MANY_GROUPS,
+	{job.ErrTooManyGroups, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_TOO_MANY_GROUPS,
 		"the queue has the maximum of 16 consumer groups; delete an unused one with `argus group rm` (Admin.DeleteGroup)", false},
-	{redis.ErrTooManyQueues, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_TOO_MANY_QUEUES,
+	{job.ErrTooManyQueues, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_TOO_MANY_QUEUES,
 		"the limit on queues is reached (the server's setting max_queues); nothing was written: use fewer names, or raise the limit; a queue that stays empty for an hour is removed", false},
-	{redis.ErrJobActive, codes.AlreadyExists, argusv1.ErrorReason_ERROR_REASON_JOB_ACTIVE,
+	{job.ErrJobActive, codes.AlreadyExists, argusv1.ErrorReason_ERROR_REASON_JOB_ACTIVE,
 		"the job has an unfinished task in this queue, which allows one task of a job at a time; nothing was written", false},
-	{redis.ErrQueueFull, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_QUEUE_FULL,
+	{job.ErrQueueFull, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_QUEUE_FULL,
 		"the queue is full; nothing was written", true},
-	{redis.ErrRequestIDConflict, codes.AlreadyExists, argusv1.ErrorReason_ERROR_REASON_REQUEST_ID_CONFLICT,
+	{job.ErrRequestIDConflict, codes.AlreadyExists, argusv1.ErrorReason_ERROR_REASON_REQUEST_ID_CONFLICT,
 		"the request_id was used with another request; use a new one for a new request", false},
-	{redis.ErrKeyType, codes.FailedPrecondition, argusv1.ErrorReason_ERROR_REASON_KEY_TYPE_CONFLICT,
+	{job.ErrKeyType, codes.FailedPrecondition, argusv1.ErrorReason_ERROR_REASON_KEY_TYPE_CONFLICT,
 		"a key of this queue or job holds another type of value; find out what wrote it, and delete or rename it", false},
-	{redis.ErrOutOfMemory, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_REDIS_OUT_OF_MEMORY,
+	{job.ErrOutOfMemory, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_REDIS_OUT_OF_MEMORY,
 		"the store is out of memory; nothing was written", true},
-	{redis.ErrNotPermitted, codes.Internal, argusv1.ErrorReason_ERROR_REASON_REDIS_PERMISSION_MISSING,
+	{job.ErrNotPermitted, codes.Internal, argusv1.ErrorReason_ERROR_REASON_REDIS_PERMISSION_MISSING,
 		"the store denies the service a permission: the call failed, perhaps after a part of its work; the server's operator must complete the permissions of its Redis user", false},
-	{redis.ErrUnavailable, codes.Unavailable, argusv1.ErrorReason_ERROR_REASON_REDIS_UNAVAILABLE,
+	{job.ErrUnavailable, codes.Unavailable, argusv1.ErrorReason_ERROR_REASON_REDIS_UNAVAILABLE,
 		"the store is unavailable; retry the same call", true},
-	{redis.ErrOutcomeUnknown, codes.Unknown, argusv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN,
+	{job.ErrOutcomeUnknown, codes.Unknown, argusv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN,
 		"the connection to the store broke: the write may or may not have happened; with a request_id it can be retried safely", false},
-	{redis.ErrTooManyEvents, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_TOO_MANY_EVENTS,
+	{job.ErrTooManyEvents, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_TOO_MANY_EVENTS,
 		"the job has the maximum of events that are not terminal, in number (1000) or in bytes (the server's setting event_bytes); only its terminal event can follow", false},
 	{errTooManyJobs, codes.ResourceExhausted, argusv1.ErrorReason_ERROR_REASON_TOO_MANY_JOBS,
 		"the stream watches more than 500000 jobs; open another one", false},
@@ -89,7 +89,7 @@ var internalFailure = failure{nil, codes.Internal, argusv1.ErrorReason_ERROR_REA
 
 // failureOf returns the failure of an error.
 func failureOf(err error) failure {
-	if errors.Is(err, redis.ErrStateTooLarge) { // the store did not even read the state
+	if errors.Is(err, job.ErrStateTooLarge) { // the store did not even read the state
 		err = guard.ErrResponseTooLarge
 	}
 	for _, f := range failures {

@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 	"github.com/hikmaai-io/argus-queue/server"
 	"github.com/hikmaai-io/argus-queue/server/internal/guard"
@@ -40,7 +40,7 @@ func TestPingsAtTheAllowedRate(t *testing.T) {
 		t.Errorf("clients may ping every %s only, want 7s at most", guard.DefaultTimeouts().MinPing)
 	}
 	const often = 20 * time.Millisecond
-	b := setupServer(t, redistest.Embedded(t), redis.BrokerConfig{}, func(c *server.Config) { c.Timeouts().MinPing = often })
+	b := setupServer(t, redistest.Embedded(t), job.Settings{}, func(c *server.Config) { c.Timeouts().MinPing = often })
 	raw := b.dialRaw(t).readFrames()
 	for i := range 10 {
 		raw.must(0, raw.WritePing(false, [8]byte{}))

@@ -12,17 +12,18 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
+	"github.com/hikmaai-io/argus-queue/redis/state"
 )
 
 // StateStore is what the service JobState needs from the store.
 type StateStore interface {
-	InitState(ctx context.Context, r redis.InitRequest) (created bool, err error)
+	InitState(ctx context.Context, r state.InitRequest) (created bool, err error)
 	SetState(ctx context.Context, jobID string, fields map[string]string, token string) error
-	State(ctx context.Context, jobID string, names []string) (redis.JobState, error)
+	State(ctx context.Context, jobID string, names []string) (state.JobState, error)
 	StateField(ctx context.Context, jobID, field string) (string, error)
 	DeleteState(ctx context.Context, jobID string) (bool, error)
-	ListJobs(ctx context.Context, after string, count int) (jobs []redis.JobSummary, next string, err error)
+	ListJobs(ctx context.Context, after string, count int) (jobs []state.JobSummary, next string, err error)
 }
 
 // jobState is the service JobState.
@@ -32,11 +33,11 @@ type jobState struct {
 	states StateStore
 }
 
-var conflicts = map[argusv1.OnConflict]redis.OnConflict{
-	argusv1.OnConflict_ON_CONFLICT_UNSPECIFIED: redis.ConflictFail,
-	argusv1.OnConflict_ON_CONFLICT_FAIL:        redis.ConflictFail,
-	argusv1.OnConflict_ON_CONFLICT_KEEP:        redis.ConflictKeep,
-	argusv1.OnConflict_ON_CONFLICT_REPLACE:     redis.ConflictReplace,
+var conflicts = map[argusv1.OnConflict]state.OnConflict{
+	argusv1.OnConflict_ON_CONFLICT_UNSPECIFIED: state.ConflictFail,
+	argusv1.OnConflict_ON_CONFLICT_FAIL:        state.ConflictFail,
+	argusv1.OnConflict_ON_CONFLICT_KEEP:        state.ConflictKeep,
+	argusv1.OnConflict_ON_CONFLICT_REPLACE:     state.ConflictReplace,
 }
 
 func (j *jobState) Init(ctx context.Context, r *argusv1.InitRequest) (*argusv1.InitResponse, error) {
@@ -46,10 +47,10 @@ func (j *jobState) Init(ctx context.Context, r *argusv1.InitRequest) (*argusv1.I
 	}
 	conflict, ok := conflicts[r.GetOnConflict()]
 	if !ok {
-		return nil, &redis.ArgumentError{Field: "on_conflict", Problem: "is unknown; use FAIL, KEEP or REPLACE"}
+		return nil, &job.ArgumentError{Field: "on_conflict", Problem: "is unknown; use FAIL, KEEP or REPLACE"}
 	}
-	created, err := j.states.InitState(ctx, redis.InitRequest{
-		JobID: r.GetJobId(), InitialState: redis.InitialState{Fields: r.GetFields(), TTL: ttl, Parts: r.GetParts()}, OnConflict: conflict,
+	created, err := j.states.InitState(ctx, state.InitRequest{
+		JobID: r.GetJobId(), InitialState: job.InitialState{Fields: r.GetFields(), TTL: ttl, Parts: r.GetParts()}, OnConflict: conflict,
 	})
 	if err != nil {
 		return nil, err
@@ -70,14 +71,14 @@ func (j *jobState) setOne(ctx context.Context, r interface {
 	GetField() string
 	GetLeaseToken() string
 }, valueField, value string) error {
-	err := errors.Join(redis.CheckFieldName("field", r.GetField()), redis.CheckSize(valueField, len(value)))
+	err := errors.Join(job.CheckFieldName("field", r.GetField()), job.CheckSize(valueField, len(value)))
 	if err != nil {
 		return err
 	}
 	err = j.states.SetState(ctx, r.GetJobId(), map[string]string{r.GetField(): value}, r.GetLeaseToken())
-	var argument *redis.ArgumentError
+	var argument *job.ArgumentError
 	if errors.As(err, &argument) && strings.HasPrefix(argument.Field, "fields") {
-		err = &redis.ArgumentError{Field: valueField, Problem: argument.Problem}
+		err = &job.ArgumentError{Field: valueField, Problem: argument.Problem}
 	}
 	return err
 }
@@ -105,13 +106,13 @@ func jsonInput(r *argusv1.SetJSONRequest) (string, error) {
 	switch input := r.GetInput().(type) {
 	case *argusv1.SetJSONRequest_Json:
 		if !json.Valid([]byte(input.Json)) {
-			return "", &redis.ArgumentError{Field: "json", Problem: "is not valid JSON"}
+			return "", &job.ArgumentError{Field: "json", Problem: "is not valid JSON"}
 		}
 		return input.Json, nil
 	case *argusv1.SetJSONRequest_Value:
 		text, err := protojson.Marshal(input.Value)
 		if err != nil {
-			return "", &redis.ArgumentError{Field: "value", Problem: "can't be written as JSON; NaN and infinities can't"}
+			return "", &job.ArgumentError{Field: "value", Problem: "can't be written as JSON; NaN and infinities can't"}
 		}
 		var compact bytes.Buffer // protojson varies its white space deliberately
 		if err := json.Compact(&compact, text); err != nil {
@@ -119,18 +120,18 @@ func jsonInput(r *argusv1.SetJSONRequest) (string, error) {
 		}
 		return compact.String(), nil
 	}
-	return "", &redis.ArgumentError{Field: "json", Problem: "must be set, or value"}
+	return "", &job.ArgumentError{Field: "json", Problem: "must be set, or value"}
 }
 
 func (j *jobState) GetAll(ctx context.Context, r *argusv1.GetAllRequest) (*argusv1.GetAllResponse, error) {
-	state, err := j.states.State(ctx, r.GetJobId(), r.GetFields())
+	st, err := j.states.State(ctx, r.GetJobId(), r.GetFields())
 	if err != nil {
 		return nil, err
 	}
-	response := &argusv1.GetAllResponse{Status: toStatusEnum(state.Status), StatusText: valid(string(state.Status))}
-	response.Fields, response.BinaryFields = redis.SplitText(state.Fields)
-	if state.TTL >= 0 {
-		response.Ttl = durationpb.New(state.TTL)
+	response := &argusv1.GetAllResponse{Status: toStatusEnum(st.Status), StatusText: valid(string(st.Status))}
+	response.Fields, response.BinaryFields = job.SplitText(st.Fields)
+	if st.TTL >= 0 {
+		response.Ttl = durationpb.New(st.TTL)
 	}
 	return response, nil
 }
@@ -167,13 +168,13 @@ func (j *jobState) List(ctx context.Context, r *argusv1.ListRequest) (*argusv1.L
 		return nil, err
 	}
 	response := &argusv1.ListResponse{NextPageToken: next}
-	for _, job := range jobs {
-		if !utf8.ValidString(job.JobID) {
+	for _, summary := range jobs {
+		if !utf8.ValidString(summary.JobID) {
 			continue // written by a raw peer; no call can name this job
 		}
 		response.Jobs = append(response.Jobs, &argusv1.JobSummary{
-			JobId: job.JobID, Status: toStatusEnum(job.Status), StatusText: valid(string(job.Status)),
-			CompletedAt: toTimestamp(job.CompletedAt),
+			JobId: summary.JobID, Status: toStatusEnum(summary.Status), StatusText: valid(string(summary.Status)),
+			CompletedAt: toTimestamp(summary.CompletedAt),
 		})
 	}
 	return response, nil

@@ -6,16 +6,16 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/queue"
 )
 
 // Leaser leases tasks to consumers.
 type Leaser interface {
-	Read(ctx context.Context, r redis.ReadRequest) ([]redis.Delivery, error)
+	Read(ctx context.Context, r queue.ReadRequest) ([]queue.Delivery, error)
 	// Release returns deliveries that did not reach their consumer.
-	Release(ctx context.Context, deliveries []redis.Delivery)
-	Held(ctx context.Context, queue, group, consumer string) (redis.Holding, error)
-	Extend(ctx context.Context, token string, fields map[string]string) (redis.Extended, error)
+	Release(ctx context.Context, deliveries []queue.Delivery)
+	Held(ctx context.Context, queue, group, consumer string) (queue.Holding, error)
+	Extend(ctx context.Context, token string, fields map[string]string) (queue.Extended, error)
 }
 
 func (q *taskQueue) Read(ctx context.Context, r *argusv1.ReadRequest) (*argusv1.ReadResponse, error) {
@@ -25,7 +25,7 @@ func (q *taskQueue) Read(ctx context.Context, r *argusv1.ReadRequest) (*argusv1.
 	}
 	serving, stop := q.lifecycle.bind(ctx)
 	defer stop()
-	deliveries, err := q.tasks.Read(serving, redis.ReadRequest{
+	deliveries, err := q.tasks.Read(serving, queue.ReadRequest{
 		Queue: r.GetQueue(), Group: r.GetGroup(), Consumer: r.GetConsumer(),
 		Max: int(r.GetMaxTasks()), Wait: wait, OwnPending: r.GetOwnPending(),
 	})

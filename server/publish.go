@@ -5,13 +5,14 @@ import (
 	"fmt"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
+	"github.com/hikmaai-io/argus-queue/redis/queue"
 )
 
 // Publisher adds tasks to queues.
 type Publisher interface {
-	Publish(ctx context.Context, r redis.PublishRequest) (p redis.Published, deduplicated bool, err error)
-	PublishBatch(ctx context.Context, r redis.PublishBatchRequest) (p []redis.Published, deduplicated bool, err error)
+	Publish(ctx context.Context, r queue.PublishRequest) (p queue.Published, deduplicated bool, err error)
+	PublishBatch(ctx context.Context, r queue.PublishBatchRequest) (p []queue.Published, deduplicated bool, err error)
 }
 
 func (q *taskQueue) Publish(ctx context.Context, r *argusv1.PublishRequest) (*argusv1.PublishResponse, error) {
@@ -26,7 +27,7 @@ func (q *taskQueue) Publish(ctx context.Context, r *argusv1.PublishRequest) (*ar
 	return &argusv1.PublishResponse{MessageId: p.EntryID, JobId: p.JobID, Deduplicated: deduplicated}, nil
 }
 
-func fromPublish(r *argusv1.PublishRequest) (request redis.PublishRequest, err error) {
+func fromPublish(r *argusv1.PublishRequest) (request queue.PublishRequest, err error) {
 	request.Queue, request.RequestID = r.GetQueue(), r.GetRequestId()
 	if request.Task, err = fromTask("task", r.GetTask()); err != nil {
 		return request, err
@@ -35,7 +36,7 @@ func fromPublish(r *argusv1.PublishRequest) (request redis.PublishRequest, err e
 		return request, err
 	}
 	if r.GetDelay() != nil && r.GetRunAt() != nil {
-		return request, &redis.ArgumentError{Field: "run_at", Problem: "can't be combined with delay; choose one"}
+		return request, &job.ArgumentError{Field: "run_at", Problem: "can't be combined with delay; choose one"}
 	}
 	if request.RunAt, err = fromTimestamp("run_at", r.GetRunAt()); err != nil {
 		return request, err
@@ -45,8 +46,8 @@ func fromPublish(r *argusv1.PublishRequest) (request redis.PublishRequest, err e
 }
 
 func (q *taskQueue) PublishBatch(ctx context.Context, r *argusv1.PublishBatchRequest) (*argusv1.PublishBatchResponse, error) {
-	request := redis.PublishBatchRequest{PublishOptions: redis.PublishOptions{Queue: r.GetQueue(), RequestID: r.GetRequestId()}}
-	request.Tasks = make([]redis.Task, len(r.GetTasks()))
+	request := queue.PublishBatchRequest{PublishOptions: queue.PublishOptions{Queue: r.GetQueue(), RequestID: r.GetRequestId()}}
+	request.Tasks = make([]job.Task, len(r.GetTasks()))
 	var err error
 	for i, t := range r.GetTasks() {
 		if request.Tasks[i], err = fromTask("", t); err != nil {

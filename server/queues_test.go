@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
@@ -16,7 +16,7 @@ import (
 func TestQueuePages(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, e redistest.Engine) {
-		b := setupWith(t, e, redis.BrokerConfig{MaxQueues: 4})
+		b := setupWith(t, e, job.Settings{MaxQueues: 4})
 		for i := range 4 {
 			if _, err := b.queue.Publish(b.ctx, &argusv1.PublishRequest{Queue: fmt.Sprint("q", i), Task: &argusv1.Task{}}); err != nil {
 				t.Fatal(err)

@@ -74,7 +74,7 @@ func (s *Server) register(config Config) {
 	argusv1.RegisterJobStateServer(s.grpc, &jobState{states: config.Broker})
 	argusv1.RegisterCompletionServer(s.grpc, &completion{events: config.Broker, waits: waits, lifecycle: s.lifecycle,
 		watchedJobs: &watchLimit{max: int64(config.MaxWatchedJobs)}})
-	argusv1.RegisterAdminServer(s.grpc, &admin{store: config.Broker})
+	argusv1.RegisterAdminServer(s.grpc, &adminService{store: config.Broker})
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 }

@@ -7,15 +7,17 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
+	"github.com/hikmaai-io/argus-queue/redis/queue"
+	"github.com/hikmaai-io/argus-queue/redis/result"
 )
 
 // Settler ends leases.
 type Settler interface {
-	Ack(ctx context.Context, tokens []string) ([]redis.AckResult, error)
-	Nack(ctx context.Context, r redis.NackRequest) (redis.Nacked, error)
-	Complete(ctx context.Context, token string, result redis.Result) (redis.Recorded, error)
-	CompleteBatch(ctx context.Context, all []redis.Completion) ([]redis.Outcome, error)
+	Ack(ctx context.Context, tokens []string) ([]queue.AckResult, error)
+	Nack(ctx context.Context, r queue.NackRequest) (queue.Nacked, error)
+	Complete(ctx context.Context, token string, result job.Result) (job.Recorded, error)
+	CompleteBatch(ctx context.Context, all []result.Completion) ([]result.Outcome, error)
 }
 
 // The RPCs that settle return the credit of the leases to the Consume streams that delivered
@@ -54,7 +56,7 @@ func (q *taskQueue) CompleteBatch(ctx context.Context, r *argusv1.CompleteBatchR
 }
 
 // isSettled is true of the result of a request after which the worker no longer holds the lease.
-func isSettled(err error) bool { return err == nil || errors.Is(err, redis.ErrLeaseLost) }
+func isSettled(err error) bool { return err == nil || errors.Is(err, job.ErrLeaseLost) }
 
 // settledBy lists the leases of a batch that the worker no longer holds.
 func settledBy(r *argusv1.CompleteBatchRequest, response *argusv1.CompleteBatchResponse) []string {
@@ -73,11 +75,11 @@ func (q *taskQueue) ack(ctx context.Context, r *argusv1.AckRequest) (*argusv1.Ac
 		return nil, err
 	}
 	response := &argusv1.AckResponse{}
-	for i, result := range results {
+	for i, res := range results {
 		response.Results = append(response.Results, &argusv1.AckResult{
 			LeaseToken: r.GetLeaseTokens()[i],
-			MessageId:  result.EntryID,
-			Outcome:    argusv1.AckOutcome(argusv1.AckOutcome_value["ACK_OUTCOME_"+string(result.Outcome)]),
+			MessageId:  res.EntryID,
+			Outcome:    argusv1.AckOutcome(argusv1.AckOutcome_value["ACK_OUTCOME_"+string(res.Outcome)]),
 		})
 	}
 	return response, nil
@@ -88,7 +90,7 @@ func (q *taskQueue) nack(ctx context.Context, r *argusv1.NackRequest) (*argusv1.
 	if err != nil {
 		return nil, err
 	}
-	request := redis.NackRequest{Token: r.GetLeaseToken(), DeadLetter: r.GetDeadLetter(), Release: r.GetRelease(), Reason: r.GetReason()}
+	request := queue.NackRequest{Token: r.GetLeaseToken(), DeadLetter: r.GetDeadLetter(), Release: r.GetRelease(), Reason: r.GetReason()}
 	if r.GetDelay() != nil {
 		request.Delay = &delay
 	}
@@ -111,9 +113,9 @@ func (q *taskQueue) complete(ctx context.Context, r *argusv1.CompleteRequest) (*
 }
 
 func (q *taskQueue) completeBatch(ctx context.Context, r *argusv1.CompleteBatchRequest) (*argusv1.CompleteBatchResponse, error) {
-	all := make([]redis.Completion, len(r.GetRequests()))
+	all := make([]result.Completion, len(r.GetRequests()))
 	for i, c := range r.GetRequests() {
-		all[i] = redis.Completion{Token: c.GetLeaseToken(), Result: fromCompletion(c)}
+		all[i] = result.Completion{Token: c.GetLeaseToken(), Result: fromCompletion(c)}
 	}
 	outcomes, err := q.tasks.CompleteBatch(ctx, all)
 	if err != nil {
@@ -122,12 +124,12 @@ func (q *taskQueue) completeBatch(ctx context.Context, r *argusv1.CompleteBatchR
 	return &argusv1.CompleteBatchResponse{Outcomes: toOutcomes(outcomes)}, nil
 }
 
-func fromCompletion(r *argusv1.CompleteRequest) redis.Result {
-	return redis.Result{Status: fromStatusEnum(r.GetStatus()), Fields: r.GetFields(), Error: r.GetErrorMessage(), Part: r.GetPart()}
+func fromCompletion(r *argusv1.CompleteRequest) job.Result {
+	return job.Result{Status: fromStatusEnum(r.GetStatus()), Fields: r.GetFields(), Error: r.GetErrorMessage(), Part: r.GetPart()}
 }
 
 // toOutcomes converts the outcomes of a batch. Their messages share one allocation.
-func toOutcomes(outcomes []redis.Outcome) []*argusv1.CompleteOutcome {
+func toOutcomes(outcomes []result.Outcome) []*argusv1.CompleteOutcome {
 	type messages struct {
 		outcome  argusv1.CompleteOutcome
 		member   argusv1.CompleteOutcome_Complete

@@ -15,6 +15,8 @@ import (
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
 	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/broker"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 	"github.com/hikmaai-io/argus-queue/server"
 )
@@ -67,26 +69,26 @@ func each(t *testing.T, test func(t *testing.T, e redistest.Engine)) {
 
 func setup(t *testing.T, e redistest.Engine) *bundle {
 	t.Helper()
-	return setupWith(t, e, redis.BrokerConfig{})
+	return setupWith(t, e, job.Settings{})
 }
 
-func setupWith(t *testing.T, e redistest.Engine, config redis.BrokerConfig) *bundle {
+func setupWith(t *testing.T, e redistest.Engine, config job.Settings) *bundle {
 	t.Helper()
 	return setupServer(t, e, config, func(*server.Config) {})
 }
 
 // setupServer is setup with settings of the server.
-func setupServer(t *testing.T, e redistest.Engine, config redis.BrokerConfig, change func(*server.Config)) *bundle {
+func setupServer(t *testing.T, e redistest.Engine, config job.Settings, change func(*server.Config)) *bundle {
 	t.Helper()
 	l := &logs{}
 	log := slog.New(slog.NewJSONHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	config.Logger = log
-	broker, closeBroker := openBroker(t, e, config)
+	br, closeBroker := openBroker(t, e, config)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	settings := server.Config{Broker: broker, Logger: log}
+	settings := server.Config{Broker: br, Logger: log}
 	settings.SetMinHeartbeat(10 * time.Millisecond)
 	change(&settings)
 	s := server.New(settings)
@@ -122,7 +124,7 @@ func setupServer(t *testing.T, e redistest.Engine, config redis.BrokerConfig, ch
 // for another reason than the one under test.
 func setupWithoutTimeouts(t *testing.T, change func(*server.Config)) *bundle {
 	t.Helper()
-	return setupServer(t, redistest.Embedded(t), redis.BrokerConfig{}, func(c *server.Config) {
+	return setupServer(t, redistest.Embedded(t), job.Settings{}, func(c *server.Config) {
 		c.Timeouts().PingAfter, c.Timeouts().PingTimeout = time.Hour, time.Hour
 		c.Timeouts().Request = time.Hour
 		c.Timeouts().Stall = time.Hour
@@ -132,7 +134,7 @@ func setupWithoutTimeouts(t *testing.T, change func(*server.Config)) *bundle {
 }
 
 // openBroker returns a broker on an engine, and a function that closes it.
-func openBroker(t *testing.T, e redistest.Engine, config redis.BrokerConfig) (broker server.Broker, closeAll func()) {
+func openBroker(t *testing.T, e redistest.Engine, config job.Settings) (b server.Broker, closeAll func()) {
 	t.Helper()
 	settings := redis.Config{Addr: e.Addr, Username: e.Username, Password: e.Password, Prefix: e.Prefix, ReadTimeout: redistest.Patience, WriteTimeout: redistest.Patience}
 	if e.Shards > 0 {
@@ -143,13 +145,13 @@ func openBroker(t *testing.T, e redistest.Engine, config redis.BrokerConfig) (br
 		t.Fatal(err)
 	}
 	if e.Shards > 0 {
-		shards, err := redis.NewShards(redistest.Context(t), client, config)
+		shards, err := broker.New(redistest.Context(t), client, config)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return shards, func() { shards.Close(); _ = client.Close() }
 	}
-	one, err := redis.NewBroker(client, config)
+	one, err := broker.New(context.Background(), client, config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,9 +175,9 @@ func (b *bundle) awaitLog(t *testing.T, text string) {
 func (b *bundle) key(name string) string { return b.engine.Prefix + name }
 
 // publish publishes a task of a job.
-func (b *bundle) publish(t *testing.T, job string) {
+func (b *bundle) publish(t *testing.T, id string) {
 	t.Helper()
-	if _, err := b.queue.Publish(b.ctx, &argusv1.PublishRequest{Task: &argusv1.Task{JobId: job}}); err != nil {
+	if _, err := b.queue.Publish(b.ctx, &argusv1.PublishRequest{Task: &argusv1.Task{JobId: id}}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/stats"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 	"github.com/hikmaai-io/argus-queue/server"
 	"github.com/hikmaai-io/argus-queue/server/internal/guard"
@@ -90,7 +90,7 @@ func (s *blockedCalls) add(n int) {
 func TestRapidResets(t *testing.T) {
 	t.Parallel()
 	calls := &blockedCalls{method: getField, end: make(chan struct{}), full: make(chan struct{}), enough: guard.MaxStreams}
-	b := setupServer(t, redistest.Embedded(t), redis.BrokerConfig{}, func(c *server.Config) { c.SetStats(calls) })
+	b := setupServer(t, redistest.Embedded(t), job.Settings{}, func(c *server.Config) { c.SetStats(calls) })
 	raw := b.dialRaw(t).readFrames()
 	const all = 3 * guard.MaxStreams
 	flooded := make(chan error, 1)

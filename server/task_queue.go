@@ -4,7 +4,8 @@ import (
 	"context"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/queue"
+	"github.com/hikmaai-io/argus-queue/redis/watch"
 )
 
 // TaskStore is what the service TaskQueue needs from the store.
@@ -17,8 +18,8 @@ type TaskStore interface {
 
 // Canceller cancels jobs and finds the cancelled ones.
 type Canceller interface {
-	Cancel(ctx context.Context, jobID, reason string) (redis.Cancelled, error)
-	Cancellations() *redis.Cancellations
+	Cancel(ctx context.Context, jobID, reason string) (queue.Cancelled, error)
+	Cancellations() *watch.Cancellations
 	CancelledAmong(ctx context.Context, jobs []string) ([]string, error)
 }
 

@@ -14,8 +14,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
+	"github.com/hikmaai-io/argus-queue/redis/state"
 	"github.com/hikmaai-io/argus-queue/server"
 	"github.com/hikmaai-io/argus-queue/server/internal/guard"
 )
@@ -74,11 +75,11 @@ func TestStreamsThatAreNotRead(t *testing.T) {
 	b := setupWithoutTimeouts(t, func(c *server.Config) { c.SendTimeout = time.Second })
 	half := strings.Repeat("x", 1<<19)
 	for i := range 4 {
-		job := fmt.Sprint("job-", i)
-		if _, err := b.queue.Publish(b.ctx, &argusv1.PublishRequest{Task: &argusv1.Task{JobId: job, Attributes: map[string]string{"x": half}}}); err != nil {
+		id := fmt.Sprint("job-", i)
+		if _, err := b.queue.Publish(b.ctx, &argusv1.PublishRequest{Task: &argusv1.Task{JobId: id, Attributes: map[string]string{"x": half}}}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := b.done.Publish(b.ctx, &argusv1.CompletionPublishRequest{JobId: job, Status: completed, Fields: map[string]string{"x": half}}); err != nil {
+		if _, err := b.done.Publish(b.ctx, &argusv1.CompletionPublishRequest{JobId: id, Status: completed, Fields: map[string]string{"x": half}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -120,7 +121,7 @@ func TestStreamsThatAreNotRead(t *testing.T) {
 func TestSlowReaderIsDisconnected(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, e redistest.Engine) {
-		b := setupServer(t, e, redis.BrokerConfig{}, func(c *server.Config) { c.SendTimeout = 2 * time.Second })
+		b := setupServer(t, e, job.Settings{}, func(c *server.Config) { c.SendTimeout = 2 * time.Second })
 		half := strings.Repeat("x", 1<<19)
 		for range 8 {
 			if err := b.raw.XAdd(b.ctx, &goredis.XAddArgs{Stream: b.key("argus_completion:job"), Values: []any{"status", "running", "x", half}}).Err(); err != nil {
@@ -159,10 +160,10 @@ type blockedStates struct {
 	begun, proceed chan struct{}
 }
 
-func (b blockedStates) State(ctx context.Context, job string, names []string) (redis.JobState, error) {
+func (b blockedStates) State(ctx context.Context, id string, names []string) (state.JobState, error) {
 	b.begun <- struct{}{}
 	<-b.proceed
-	return b.Broker.State(ctx, job, names)
+	return b.Broker.State(ctx, id, names)
 }
 
 // Of many concurrent calls with large responses, only as many run as have room for them.

@@ -7,7 +7,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
 // waitPolicy bounds the times that clients ask for.
@@ -44,7 +44,7 @@ func (p *waitPolicy) wait(ctx context.Context, asked *durationpb.Duration) (time
 	case asked == nil:
 		wait = defaultWait
 	case wait < 0 || wait > maxAskedWait:
-		return 0, &redis.ArgumentError{Field: "wait", Problem: fmt.Sprintf("is %s, want 0s to 24h; 0s does not wait", wait)}
+		return 0, &job.ArgumentError{Field: "wait", Problem: fmt.Sprintf("is %s, want 0s to 24h; 0s does not wait", wait)}
 	}
 	wait = min(wait, p.maxWait)
 	if deadline, ok := ctx.Deadline(); ok {
@@ -62,7 +62,7 @@ func (p *waitPolicy) heartbeat(asked *durationpb.Duration) (time.Duration, error
 	}
 	interval, err := fromDuration("heartbeat_interval", asked)
 	if err == nil && (interval < p.minHeartbeat || interval > maxHeartbeat) {
-		err = &redis.ArgumentError{Field: "heartbeat_interval", Problem: fmt.Sprintf("is %s, want %s to %s", interval, p.minHeartbeat, maxHeartbeat)}
+		err = &job.ArgumentError{Field: "heartbeat_interval", Problem: fmt.Sprintf("is %s, want %s to %s", interval, p.minHeartbeat, maxHeartbeat)}
 	}
 	return interval, err
 }

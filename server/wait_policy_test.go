@@ -9,7 +9,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
 // A client cannot make the server send heartbeats at an arbitrary rate.
@@ -19,7 +19,7 @@ func TestHeartbeatInterval(t *testing.T) {
 	p := waitPolicy{minHeartbeat: defaults.minHeartbeat}
 	for interval, ok := range map[time.Duration]bool{time.Second - 1: false, time.Second: true, time.Hour: true, time.Hour + 1: false} {
 		got, err := p.heartbeat(durationpb.New(interval))
-		if bad := (*redis.ArgumentError)(nil); errors.As(err, &bad) == ok || ok && got != interval {
+		if bad := (*job.ArgumentError)(nil); errors.As(err, &bad) == ok || ok && got != interval {
 			t.Errorf("heartbeat(%s) = %s, %v; want it accepted: %v", interval, got, err, ok)
 		}
 	}

@@ -7,7 +7,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
+	"github.com/hikmaai-io/argus-queue/redis/watch"
 	"github.com/hikmaai-io/argus-queue/server/internal/guard"
 )
 
@@ -20,19 +21,19 @@ func (c *completion) Watch(r *argusv1.WatchRequest, stream grpc.ServerStreamingS
 		return guard.ErrBusy
 	}
 	defer c.watchedJobs.remove(1)
-	watch, err := c.events.WatchFrames(r.GetJobId(), redis.WatchOptions{After: r.GetAfterCursor(), State: r.GetIncludeState()})
+	w, err := c.events.WatchFrames(r.GetJobId(), watch.Options{After: r.GetAfterCursor(), State: r.GetIncludeState()})
 	if err != nil {
 		return err
 	}
-	defer watch.Close()
+	defer w.Close()
 	cursor := r.GetAfterCursor()
 	for {
-		frame, err := watch.Next(stream.Context(), interval)
+		frame, err := w.Next(stream.Context(), interval)
 		switch {
 		case err != nil:
 			return err
 		case frame == nil: // nothing happened for the interval
-			frame = &redis.Frame{Cursor: cursor}
+			frame = &watch.Frame{Cursor: cursor}
 		case frame.Err != nil:
 			return frame.Err
 		}
@@ -43,7 +44,7 @@ func (c *completion) Watch(r *argusv1.WatchRequest, stream grpc.ServerStreamingS
 	}
 }
 
-func toWatchResponse(frame *redis.Frame) *argusv1.WatchResponse {
+func toWatchResponse(frame *watch.Frame) *argusv1.WatchResponse {
 	response := &argusv1.WatchResponse{Cursor: frame.Cursor}
 	switch {
 	case frame.Snapshot != nil:
@@ -58,14 +59,14 @@ func toWatchResponse(frame *redis.Frame) *argusv1.WatchResponse {
 	return response
 }
 
-func toSnapshot(frame *redis.Frame) *argusv1.JobSnapshot {
+func toSnapshot(frame *watch.Frame) *argusv1.JobSnapshot {
 	return &argusv1.JobSnapshot{JobId: frame.JobID, Known: frame.Snapshot.Known,
 		Status: toStatusEnum(frame.Snapshot.Status), StatusText: valid(string(frame.Snapshot.Status))}
 }
 
-func toStateChange(s *redis.StateChange) *argusv1.StateChange {
+func toStateChange(s *watch.StateChange) *argusv1.StateChange {
 	change := &argusv1.StateChange{}
-	change.Fields, change.BinaryFields = redis.SplitText(s.Fields)
+	change.Fields, change.BinaryFields = job.SplitText(s.Fields)
 	for _, name := range s.Removed {
 		change.Removed = append(change.Removed, valid(name))
 	}

@@ -6,7 +6,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 	"github.com/hikmaai-io/argus-queue/server"
 )
@@ -14,7 +14,7 @@ import (
 // The jobs that all streams watch are bounded. Jobs that are removed or done make room.
 func TestMaxWatchedJobs(t *testing.T) {
 	t.Parallel()
-	b := setupServer(t, redistest.Embedded(t), redis.BrokerConfig{}, func(c *server.Config) { c.MaxWatchedJobs = 3 })
+	b := setupServer(t, redistest.Embedded(t), job.Settings{}, func(c *server.Config) { c.MaxWatchedJobs = 3 })
 	one, err := b.done.WatchMany(b.ctx)
 	if err != nil {
 		t.Fatal(err)

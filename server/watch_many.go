@@ -11,7 +11,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
+	"github.com/hikmaai-io/argus-queue/redis/watch"
 	"github.com/hikmaai-io/argus-queue/server/internal/guard"
 )
 
@@ -26,7 +27,7 @@ const (
 type watchManyStream struct {
 	service  *completion
 	stream   grpc.BidiStreamingServer[argusv1.WatchManyRequest, argusv1.WatchManyResponse]
-	watches  *redis.Watches
+	watches  *watch.Watcher
 	interval time.Duration // between heartbeats
 	counted  int           // the stream's part of the watched jobs
 }
@@ -92,7 +93,7 @@ func (w *watchManyStream) sendHeartbeat() error {
 // apply changes the set of watched jobs. Removals come first, so that they make room.
 func (w *watchManyStream) apply(r *argusv1.WatchManyRequest) error {
 	if len(r.GetAdd()) > maxWatchAdd {
-		return &redis.ArgumentError{Field: "add", Problem: fmt.Sprintf("has %d entries, at most %d are allowed; send several requests", len(r.GetAdd()), maxWatchAdd)}
+		return &job.ArgumentError{Field: "add", Problem: fmt.Sprintf("has %d entries, at most %d are allowed; send several requests", len(r.GetAdd()), maxWatchAdd)}
 	}
 	if r.GetHeartbeatInterval() != nil {
 		var err error
@@ -100,16 +101,16 @@ func (w *watchManyStream) apply(r *argusv1.WatchManyRequest) error {
 			return err
 		}
 	}
-	for _, job := range r.GetRemove() {
-		w.watches.Remove(job)
+	for _, id := range r.GetRemove() {
+		w.watches.Remove(id)
 	}
 	w.uncountDone()
 	if !w.service.watchedJobs.add(len(r.GetAdd())) {
 		return guard.ErrBusy
 	}
 	w.counted += len(r.GetAdd())
-	for i, job := range r.GetAdd() {
-		err := w.watches.Add(job.GetJobId(), redis.WatchOptions{After: job.GetAfterCursor(), State: job.GetIncludeState()})
+	for i, id := range r.GetAdd() {
+		err := w.watches.Add(id.GetJobId(), watch.Options{After: id.GetAfterCursor(), State: id.GetIncludeState()})
 		if err != nil {
 			return prefixFields(fmt.Sprintf("add[%d].", i), err)
 		}
@@ -128,7 +129,7 @@ func (w *watchManyStream) uncountDone() {
 	}
 }
 
-func toManyFrame(frame *redis.Frame) *argusv1.WatchManyResponse {
+func toManyFrame(frame *watch.Frame) *argusv1.WatchManyResponse {
 	response := &argusv1.WatchManyResponse{JobId: frame.JobID, Cursor: frame.Cursor, Done: frame.Done || frame.Err != nil}
 	switch {
 	case frame.Snapshot != nil:
@@ -143,10 +144,10 @@ func toManyFrame(frame *redis.Frame) *argusv1.WatchManyResponse {
 	return response
 }
 
-func toWatchFailure(frame *redis.Frame) *argusv1.WatchFailure {
+func toWatchFailure(frame *watch.Frame) *argusv1.WatchFailure {
 	s := toStatus(frame.Err, subject{jobID: frame.JobID})
 	failure := &argusv1.WatchFailure{Message: status.Convert(s).Message(), Reason: reasonEnum(s)}
-	var expired *redis.CursorExpiredError
+	var expired *job.CursorExpiredError
 	if errors.As(frame.Err, &expired) {
 		failure.EarliestCursor = expired.Earliest
 	}

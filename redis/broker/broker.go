@@ -35,15 +35,15 @@ func New(ctx context.Context, client *redis.Client, settings job.Settings) (*Bro
 	if err != nil {
 		return nil, err
 	}
-	set := &shardSet{isNumbered: c.Config.Shards > 0}
-	b := &Broker{&Tasks{set}, &Jobs{set}, &Admin{set}, set}
+	if err := CheckShards(ctx, client); err != nil {
+		return nil, err
+	}
 	n := c.Config.Shards
+	set := &shardSet{isNumbered: n > 0}
+	b := &Broker{&Tasks{set}, &Jobs{set}, &Admin{set}, set}
 	if n == 0 {
 		set.shards = append(set.shards, newShard(c, settings, nil))
 		return b, nil
-	}
-	if err := CheckShards(ctx, client); err != nil {
-		return nil, err
 	}
 	for i := range n {
 		owns := func(jobID string) bool { return job.ShardOf(jobID, n) == i }

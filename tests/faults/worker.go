@@ -17,7 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	argusv1 "github.com/hikmaai-io/argus-queue/gen/argus/v1"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 	"github.com/hikmaai-io/argus-queue/tests/faults/history"
 )
 
@@ -86,7 +86,7 @@ func (r *role) consume(ctx context.Context, queue string, maxOutstanding int32, 
 			return err
 		}
 		for _, d := range response.GetDeliveries().GetDeliveries() {
-			parsed, err := redis.ParseLease(d.GetLeaseToken())
+			parsed, err := job.ParseLease(d.GetLeaseToken())
 			if err != nil {
 				log.Fatal(err)
 			}
@@ -102,23 +102,23 @@ func (r *role) consume(ctx context.Context, queue string, maxOutstanding int32, 
 func (r *role) handle(ctx context.Context, d *argusv1.Delivery, lease string, took time.Duration, progress, nack bool) {
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
-	job := d.GetTask().GetJobId()
+	id := d.GetTask().GetJobId()
 	if progress {
 		callCtx, cancel := context.WithTimeout(ctx, callTimeout)
-		_, _ = argusv1.NewCompletionClient(r.conn()).Publish(callCtx, &argusv1.CompletionPublishRequest{JobId: job, Status: argusv1.JobStatus_JOB_STATUS_RUNNING,
+		_, _ = argusv1.NewCompletionClient(r.conn()).Publish(callCtx, &argusv1.CompletionPublishRequest{JobId: id, Status: argusv1.JobStatus_JOB_STATUS_RUNNING,
 			Fields: map[string]string{"canary": d.GetTask().GetAttributes()["canary"]}})
 		cancel()
 	}
 	time.Sleep(took)
 	if nack {
-		r.log.Add(history.Event{Kind: history.Nack, Client: r.name, Job: job, Lease: lease, Start: time.Now()})
+		r.log.Add(history.Event{Kind: history.Nack, Client: r.name, Job: id, Lease: lease, Start: time.Now()})
 		_ = r.retry(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
 			_, err := argusv1.NewTaskQueueClient(conn).Nack(ctx, &argusv1.NackRequest{LeaseToken: d.GetLeaseToken(), Delay: durationOf(0)})
 			return err
 		})
 		return
 	}
-	e := history.Event{Kind: history.Complete, Client: r.name, Job: job, Lease: lease, Start: time.Now(), Outcome: history.Unknown}
+	e := history.Event{Kind: history.Complete, Client: r.name, Job: id, Lease: lease, Start: time.Now(), Outcome: history.Unknown}
 	err := r.retry(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
 		done, err := argusv1.NewTaskQueueClient(conn).Complete(ctx, &argusv1.CompleteRequest{LeaseToken: d.GetLeaseToken(), Status: argusv1.JobStatus_JOB_STATUS_COMPLETED,
 			Fields: map[string]string{"canary": d.GetTask().GetAttributes()["canary"]}})
@@ -135,7 +135,7 @@ func (r *role) handle(ctx context.Context, d *argusv1.Delivery, lease string, to
 	case codes.FailedPrecondition:
 		e.Outcome = history.LeaseLost
 	default:
-		log.Printf("%s: complete %s: %v", r.name, job, err)
+		log.Printf("%s: complete %s: %v", r.name, id, err)
 	}
 	r.log.Add(e)
 }

@@ -21,6 +21,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/broker"
+	"github.com/hikmaai-io/argus-queue/redis/job"
+	"github.com/hikmaai-io/argus-queue/redis/queue"
+	"github.com/hikmaai-io/argus-queue/redis/result"
 	"github.com/hikmaai-io/argus-queue/tests/bench/internal/rig"
 )
 
@@ -39,7 +43,7 @@ const (
 // deployment is a cluster, the shards on it, and the results of each round.
 type deployment struct {
 	cluster *rig.Cluster
-	shards  *redis.Shards
+	shards  *broker.Broker
 	rates   []float64
 	// busiest and total are the processor time of the busiest master and of all masters
 	// together, in µs per task.
@@ -101,7 +105,7 @@ func deploy(ctx context.Context, masters int) (*deployment, func(), error) {
 		cluster.Close()
 		return nil, nil, err
 	}
-	s, err := redis.NewShards(ctx, client, redis.BrokerConfig{Logger: slog.New(slog.DiscardHandler)})
+	s, err := broker.New(ctx, client, job.Settings{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		_ = client.Close()
 		cluster.Close()
@@ -153,7 +157,7 @@ func (d *deployment) lives(ctx context.Context, n int) error {
 
 func (d *deployment) publish(ctx context.Context, batches int) error {
 	for range batches {
-		_, _, err := d.shards.PublishBatch(ctx, redis.PublishBatchRequest{Tasks: make([]redis.Task, batch), State: &redis.InitialState{}})
+		_, _, err := d.shards.PublishBatch(ctx, queue.PublishBatchRequest{Tasks: make([]job.Task, batch), State: &job.InitialState{}})
 		if err != nil {
 			return err
 		}
@@ -164,16 +168,16 @@ func (d *deployment) publish(ctx context.Context, batches int) error {
 // work completes tasks until ctx ends, and reports the number of each batch.
 func (d *deployment) work(ctx context.Context, consumer string, completed func(int)) error {
 	for {
-		deliveries, err := d.shards.Read(ctx, redis.ReadRequest{Consumer: consumer, Max: batch, Wait: time.Minute})
+		deliveries, err := d.shards.Read(ctx, queue.ReadRequest{Consumer: consumer, Max: batch, Wait: time.Minute})
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		completions := make([]redis.Completion, len(deliveries))
+		completions := make([]result.Completion, len(deliveries))
 		for i, delivery := range deliveries {
-			completions[i] = redis.Completion{Token: delivery.Lease.Token(), Result: redis.Result{Status: redis.StatusCompleted}}
+			completions[i] = result.Completion{Token: delivery.Lease.Token(), Result: job.Result{Status: job.StatusCompleted}}
 		}
 		outcomes, err := d.shards.CompleteBatch(context.WithoutCancel(ctx), completions)
 		if err != nil {

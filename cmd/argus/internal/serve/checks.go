@@ -10,6 +10,8 @@ import (
 
 	"github.com/hikmaai-io/argus-queue/cmd/argus/internal/shell"
 	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/admin"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
 // checkRedis refuses a Redis whose ACL would make calls fail half-way, and warns of settings that
@@ -17,14 +19,14 @@ import (
 func checkRedis(ctx context.Context, client *redis.Client, c *config, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Redis.ReadTimeout)
 	defer cancel()
-	permissions, err := client.Permissions(ctx, c.Broker)
+	permissions, err := admin.CheckPermissions(ctx, client, c.Broker)
 	if err != nil {
 		log.Warn("could not check the permissions of the Redis user", "error", err)
 	}
 	if err := permissions.Err(); err != nil {
 		return shell.Usagef("redis.username: %w", err)
 	}
-	if err := client.CheckPrefix(ctx); errors.Is(err, redis.ErrInvalid) {
+	if err := admin.CheckPrefix(ctx, client); errors.Is(err, job.ErrInvalid) {
 		return c.redisError(err)
 	} else if err != nil {
 		log.Warn("could not check whether another prefix begins with this one", "error", err)
@@ -38,7 +40,7 @@ func checkRedis(ctx context.Context, client *redis.Client, c *config, log *slog.
 
 // warnOfEviction warns of a Redis that deletes keys when its memory is full.
 func warnOfEviction(ctx context.Context, client *redis.Client, log *slog.Logger) {
-	policy, err := client.EvictionPolicy(ctx)
+	policy, err := admin.EvictionPolicy(ctx, client)
 	switch {
 	case err != nil:
 		log.Debug("could not read the eviction policy of Redis", "error", err)

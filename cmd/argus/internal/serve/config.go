@@ -9,6 +9,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/cmd/argus/internal/settings"
 	"github.com/hikmaai-io/argus-queue/cmd/argus/internal/shell"
 	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
 // config has the settings of dev and serve.
@@ -23,7 +24,7 @@ type config struct {
 	LogLevel        string
 	LogFormat       string
 	Redis           redisConfig
-	Broker          redis.BrokerConfig
+	Broker          job.Settings
 	limits
 	encoding string
 	groups   settings.Names
@@ -58,8 +59,8 @@ func (c *config) load(env func(string) (string, bool)) error {
 	if err := c.settings.Resolve(env); err != nil {
 		return shell.UsageError(err)
 	}
-	c.Broker.Queue.Encoding = redis.Encoding(c.encoding)
-	c.Broker.Queue.Groups = redis.Groups(c.groups)
+	c.Broker.Queue.Encoding = job.Encoding(c.encoding)
+	c.Broker.Queue.Groups = job.Groups(c.groups)
 	secretsErr, checkErr := c.readSecrets(), c.check()
 	if err := errors.Join(secretsErr, checkErr, c.rename(c.Redis.Validate(), redisKey), c.rename(c.Broker.Validate(), brokerKey)); err != nil {
 		return shell.UsageError(err)
@@ -87,7 +88,7 @@ func (c *config) rename(err error, key func(field string) string) error {
 		}
 		return errors.Join(errs...)
 	}
-	var argument *redis.ArgumentError
+	var argument *job.ArgumentError
 	if !errors.As(err, &argument) {
 		return err
 	}
@@ -97,7 +98,7 @@ func (c *config) rename(err error, key func(field string) string) error {
 // redisKey is the setting of a field of redis.Config.
 func redisKey(field string) string { return "redis." + field }
 
-// brokerKey is the setting of a field of redis.BrokerConfig.
+// brokerKey is the setting of a field of job.Settings.
 func brokerKey(field string) string {
 	switch field {
 	case "default_queue", "default_group":

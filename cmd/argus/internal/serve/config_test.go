@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
 
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
 // load resolves settings as serve does.
@@ -73,7 +73,7 @@ queues:
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	queues := map[string]redis.QueueConfig{"json-peers": {Encoding: redis.EncodingJSON, Lease: 5 * time.Minute}}
+	queues := map[string]job.QueueSettings{"json-peers": {Encoding: job.EncodingJSON, Lease: 5 * time.Minute}}
 	if diff := cmp.Diff(queues, c.Broker.Queues); diff != "" {
 		t.Error(diff)
 	}

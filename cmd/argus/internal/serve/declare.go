@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/hikmaai-io/argus-queue/cmd/argus/internal/settings"
-	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
 // newConfig declares the settings. Each is written in this file, and nowhere else.
@@ -60,22 +60,22 @@ func (c *config) declareRedis() {
 // declareBroker declares the settings of queues, states and results.
 func (c *config) declareBroker() {
 	s, b := c.settings, &c.Broker
-	s.Text(&b.DefaultQueue, "queue", redis.DefaultQueue, "the queue of calls that name none")
-	s.Text(&b.DefaultGroup, "group", redis.DefaultGroup, "the consumer group of calls that name none")
+	s.Text(&b.DefaultQueue, "queue", job.DefaultQueue, "the queue of calls that name none")
+	s.Text(&b.DefaultGroup, "group", job.DefaultGroup, "the consumer group of calls that name none")
 	s.List(&c.groups, "groups", "consumer groups, beside group, for which tasks are kept and which may read, separated by commas; any: a reader creates the group that it names")
-	s.Text(&c.encoding, "encoding", string(redis.EncodingFields), "format of tasks in Redis: fields, or json for other programs that read one field, data")
-	s.Duration(&b.Queue.Lease, "lease", redis.DefaultLease, "time in which a worker must settle a task or extend its lease")
+	s.Text(&c.encoding, "encoding", string(job.EncodingFields), "format of tasks in Redis: fields, or json for other programs that read one field, data")
+	s.Duration(&b.Queue.Lease, "lease", job.DefaultLease, "time in which a worker must settle a task or extend its lease")
 	s.Number(&b.Queue.MaxAttempts, "max_attempts", 10, "number of attempts that are given back before a task is a dead letter")
 	s.Number(&b.Queue.MaxCrashes, "max_crashes", 10, "number of expired leases before a task is a dead letter")
 	s.Duration(&b.Queue.RetryMin, "retry_min", time.Second, "delay of a task that was given back once; doubles each time")
 	s.Duration(&b.Queue.RetryMax, "retry_max", 10*time.Minute, "maximum delay of a task that was given back")
 	s.Number(&b.Queue.MaxLength, "max_length", 0, "maximum number of tasks in a queue, waiting, delayed and leased; 0 means no limit")
-	s.Number(&b.MaxQueues, "max_queues", redis.DefaultMaxQueues, "maximum number of queues; those that the settings name are not refused")
+	s.Number(&b.MaxQueues, "max_queues", job.DefaultMaxQueues, "maximum number of queues; those that the settings name are not refused")
 	s.Number(&b.Queue.WaitReplicas, "wait_replicas", 0, "replicas that must confirm a publish or a result before it is acknowledged; 0 disables")
 	s.Duration(&b.Queue.WaitTimeout, "wait_timeout", time.Second, "maximum time to wait for them, at most half of redis.read_timeout; then the call fails; repeat it")
-	s.Duration(&b.StateTTL, "state_ttl", redis.DefaultStateTTL, "how long a job's state is kept")
-	s.Duration(&b.CompletionTTL, "completion_ttl", redis.DefaultStateTTL, "how long a job's completion events are kept")
-	s.Number(&b.EventBytes, "event_bytes", redis.DefaultEventBytes, "maximum size in bytes of a job's events before its terminal one")
+	s.Duration(&b.StateTTL, "state_ttl", job.DefaultStateTTL, "how long a job's state is kept")
+	s.Duration(&b.CompletionTTL, "completion_ttl", job.DefaultStateTTL, "how long a job's completion events are kept")
+	s.Number(&b.EventBytes, "event_bytes", job.DefaultEventBytes, "maximum size in bytes of a job's events before its terminal one")
 	s.Duration(&b.RequestWindow, "request_window", 24*time.Hour, "how long a request_id is remembered after the last call with it")
 	s.Duration(&b.DeadLetterTTL, "dead_letter_ttl", 30*24*time.Hour, "how long dead letters are kept")
 }

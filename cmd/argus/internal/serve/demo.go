@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/broker"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 	"github.com/hikmaai-io/argus-queue/server"
 )
 
@@ -24,13 +26,13 @@ func StartDemo() (addr string, stop func(), err error) {
 		return "", nil, err
 	}
 	log := slog.New(slog.DiscardHandler)
-	broker, err := redis.NewBroker(store.client, redis.BrokerConfig{Logger: log})
+	b, err := broker.New(context.Background(), store.client, job.Settings{Logger: log})
 	if err != nil {
 		_ = listener.Close()
 		store.close()
 		return "", nil, err
 	}
-	s := server.New(server.Config{Broker: broker, Logger: log})
+	s := server.New(server.Config{Broker: b, Logger: log})
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = s.Serve(listener) })
 	return listener.Addr().String(), func() {
@@ -38,7 +40,7 @@ func StartDemo() (addr string, stop func(), err error) {
 		defer cancel()
 		s.Shutdown(grace)
 		serving.Wait()
-		broker.Close()
+		b.Close()
 		store.close()
 	}, nil
 }

@@ -13,11 +13,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/hikmaai-io/argus-queue/cmd/argus/internal/shell"
+	"github.com/hikmaai-io/argus-queue/redis/broker"
 )
 
 // serveHTTP serves /metrics and /healthz, and with http_pprof profiles, until the returned function
 // is called. With an empty address it serves nothing.
-func (c *config) serveHTTP(broker broker, log *slog.Logger) (stop func(), err error) {
+func (c *config) serveHTTP(b *broker.Broker, log *slog.Logger) (stop func(), err error) {
 	if c.HTTPAddr == "" {
 		return func() {}, nil
 	}
@@ -25,7 +26,7 @@ func (c *config) serveHTTP(broker broker, log *slog.Logger) (stop func(), err er
 	if err != nil {
 		return nil, err
 	}
-	s := httpServer(c.httpHandler(broker, log))
+	s := httpServer(c.httpHandler(b, log))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -54,13 +55,13 @@ func (c *config) listenHTTP(log *slog.Logger) (net.Listener, error) {
 	return listener, nil
 }
 
-func (c *config) httpHandler(broker broker, log *slog.Logger) http.Handler {
+func (c *config) httpHandler(b *broker.Broker, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(brokerMetrics(broker), promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(brokerMetrics(b), promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), healthTimeout)
 		defer cancel()
-		if err := broker.Ping(ctx); err != nil {
+		if err := b.Ping(ctx); err != nil {
 			http.Error(w, "Redis is away", http.StatusServiceUnavailable)
 			return
 		}

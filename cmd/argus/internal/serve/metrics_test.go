@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net"
@@ -12,7 +13,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/broker"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
+	"github.com/hikmaai-io/argus-queue/redis/watch"
 )
 
 func TestMetrics(t *testing.T) {
@@ -24,21 +28,21 @@ func TestMetrics(t *testing.T) {
 	}
 	defer client.Close()
 	log := slog.New(slog.DiscardHandler)
-	broker, err := redis.NewBroker(client, redis.BrokerConfig{Logger: log})
+	b, err := broker.New(context.Background(), client, job.Settings{Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer broker.Close()
-	problems, err := testutil.GatherAndLint(brokerMetrics(broker))
+	defer b.Close()
+	problems, err := testutil.GatherAndLint(brokerMetrics(b))
 	if err != nil || len(problems) > 0 {
 		t.Error(problems, err)
 	}
-	w := broker.Watches()
+	w := b.Watches()
 	defer w.Close()
-	if err := w.Add("job", redis.WatchOptions{}); err != nil {
+	if err := w.Add("job", watch.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := testutil.GatherAndCompare(brokerMetrics(broker), strings.NewReader(`# HELP argus_watched_keys Completion streams and states that are watched.
+	if err := testutil.GatherAndCompare(brokerMetrics(b), strings.NewReader(`# HELP argus_watched_keys Completion streams and states that are watched.
 # TYPE argus_watched_keys gauge
 argus_watched_keys 1
 `), "argus_watched_keys"); err != nil {
@@ -53,11 +57,11 @@ argus_watched_keys 1
 	flags := pflag.NewFlagSet("argus", pflag.ContinueOnError)
 	c := newConfig(flags)
 	c.HTTPAddr = addr
-	if _, err := c.serveHTTP(broker, log); err == nil || !strings.Contains(err.Error(), "--http-addr") {
+	if _, err := c.serveHTTP(b, log); err == nil || !strings.Contains(err.Error(), "--http-addr") {
 		t.Error("an address that is taken:", err)
 	}
 	_ = l.Close()
-	stop, err := c.serveHTTP(broker, log)
+	stop, err := c.serveHTTP(b, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/hikmaai-io/argus-queue/cmd/argus/internal/shell"
 	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/broker"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 	"github.com/hikmaai-io/argus-queue/server"
 )
 
@@ -41,23 +43,23 @@ func run(ctx context.Context, p *shell.Process, c *config, started func(addr str
 		return err
 	}
 	defer store.close()
-	broker, err := openBroker(ctx, store.client, c, log)
+	b, err := openBroker(ctx, store.client, c, log)
 	if err != nil {
 		return err
 	}
-	defer broker.Close()
-	stopHTTP, err := c.serveHTTP(broker, log)
+	defer b.Close()
+	stopHTTP, err := c.serveHTTP(b, log)
 	if err != nil {
 		return err
 	}
 	defer stopHTTP()
 	go adjustGC(ctx)
-	return c.serveGRPC(ctx, listener, broker, log, func() { started(displayAddr(c.GRPCAddr, listener.Addr()), store) })
+	return c.serveGRPC(ctx, listener, b, log, func() { started(displayAddr(c.GRPCAddr, listener.Addr()), store) })
 }
 
 // serveGRPC serves until ctx ends, and then lets calls finish within the shutdown time-out.
-func (c *config) serveGRPC(ctx context.Context, listener net.Listener, broker broker, log *slog.Logger, started func()) (err error) {
-	s := server.New(server.Config{Broker: broker, Logger: log, MaxWait: c.MaxWait,
+func (c *config) serveGRPC(ctx context.Context, listener net.Listener, b *broker.Broker, log *slog.Logger, started func()) (err error) {
+	s := server.New(server.Config{Broker: b, Logger: log, MaxWait: c.MaxWait,
 		MaxConnections: c.MaxConnections, MaxConnectionsPerPeer: c.MaxConnectionsPerPeer, MaxCalls: c.MaxCalls, MaxWatchedJobs: c.MaxWatchedJobs})
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
@@ -96,15 +98,8 @@ func exitWithin(ctx context.Context, d time.Duration, log *slog.Logger) (stop fu
 	return func() { close(returned) }
 }
 
-// broker is what the server and the metrics use: one broker, or several shards.
-type broker interface {
-	server.Broker
-	WaitStats() redis.WaitStats
-	Close()
-}
-
-// openBroker checks the Redis, if it is one, and starts a broker, or one for each shard.
-func openBroker(ctx context.Context, client *redis.Client, c *config, log *slog.Logger) (broker, error) {
+// openBroker checks the Redis, if it is one, and starts a broker.
+func openBroker(ctx context.Context, client *redis.Client, c *config, log *slog.Logger) (*broker.Broker, error) {
 	c.Broker.Logger = log
 	if c.useRedis() {
 		if err := checkRedis(ctx, client, c, log); err != nil {
@@ -113,19 +108,13 @@ func openBroker(ctx context.Context, client *redis.Client, c *config, log *slog.
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.Redis.ReadTimeout)
 	defer cancel()
-	if c.Redis.Shards > 0 {
-		shards, err := redis.NewShards(ctx, client, c.Broker)
-		return shards, c.redisError(err)
-	}
-	if err := client.CheckShards(ctx); err != nil {
-		return nil, c.redisError(err)
-	}
-	return redis.NewBroker(client, c.Broker)
+	b, err := broker.New(ctx, client, c.Broker)
+	return b, c.redisError(err)
 }
 
 // redisError makes an error of Redis name the setting that it is about.
 func (c *config) redisError(err error) error {
-	if errors.Is(err, redis.ErrInvalid) {
+	if errors.Is(err, job.ErrInvalid) {
 		return shell.UsageError(c.rename(err, redisKey))
 	}
 	return err

@@ -6,6 +6,7 @@ import (
 
 	"github.com/hikmaai-io/argus-queue/cmd/argus/internal/shell"
 	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
 // store is a Redis, or the embedded store.
@@ -58,7 +59,7 @@ func newClient(config redis.Config) (*redis.Client, error) {
 // rootCause is the message of Redis or the network, without the wrapping errors.
 func rootCause(err error) string {
 	text := strings.TrimSuffix(err.Error(), ".")
-	if _, cause, ok := strings.Cut(text, redis.ErrUnavailable.Error()+": "); ok {
+	if _, cause, ok := strings.Cut(text, job.ErrUnavailable.Error()+": "); ok {
 		return cause
 	}
 	return text
