@@ -12,7 +12,7 @@ type shardSet struct {
 	shards []*shard
 	// isNumbered: the settings say how many shards there are, and names that lists give carry theirs.
 	isNumbered bool
-	next   atomic.Uint32 // which shard is read first, and gets what may lie anywhere
+	next       atomic.Uint32 // which shard is read first, and gets what may lie anywhere
 }
 
 // index is the number of a job's shard, of the shard itself.
