@@ -107,8 +107,8 @@ func (e *CursorExpiredError) Error() string {
 	return "events after the cursor are gone; the earliest cursor is " + e.Earliest
 }
 
-// LeaseError is why a script did not act under a lease.
-func LeaseError(word string) error {
+// NewLeaseError is why a script did not act under a lease.
+func NewLeaseError(word string) error {
 	switch word {
 	case "OTHER_JOB":
 		return fmt.Errorf("%w: it is for another job", ErrLeaseToken)

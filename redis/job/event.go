@@ -21,8 +21,8 @@ const (
 
 var completionFields = []string{FieldJobID, FieldStatus, FieldCompletedAt, FieldError, FieldPart, FieldData, FieldResults}
 
-// MaxErrorBytes is how long the error message of a completion may be.
-const MaxErrorBytes = 64 << 10
+// maxErrorBytes is how long the error message of a completion may be.
+const maxErrorBytes = 64 << 10
 
 // Event is one completion event of a job.
 type Event struct {
@@ -50,11 +50,11 @@ func (r Result) Check() error {
 	if !r.Status.Known() {
 		return Invalid("status", "is missing or unknown; use one of the job statuses")
 	}
-	if len(r.Error) > MaxErrorBytes {
-		return Invalid("error_message", "has %d bytes, at most %d are allowed", len(r.Error), MaxErrorBytes)
+	if len(r.Error) > maxErrorBytes {
+		return Invalid("error_message", "has %d bytes, at most %d are allowed", len(r.Error), maxErrorBytes)
 	}
 	if r.Part != "" {
-		if err := CheckPart("part", r.Part); err != nil {
+		if err := checkPart("part", r.Part); err != nil {
 			return err
 		}
 	}
@@ -119,7 +119,7 @@ func (e *Event) set(name, value string) {
 			return
 		}
 	case FieldPart:
-		if CheckPart(name, value) == nil {
+		if checkPart(name, value) == nil {
 			e.Part = value
 			return
 		}
@@ -134,9 +134,9 @@ func (e *Event) set(name, value string) {
 
 func (e *Event) keep(name, value string) { keep(&e.Fields, &e.BinaryFields, name, value) }
 
-// SmallResult is up to how many bytes a result's fields go into the job's state however large
+// SmallResultBytes is up to how many bytes a result's fields go into the job's state however large
 // that is.
-const SmallResult = 8 << 10
+const SmallResultBytes = 8 << 10
 
 // Size is how many bytes the result puts into the job's state.
 func (result *Result) Size() int {
@@ -147,8 +147,8 @@ func (result *Result) Size() int {
 	return bytes
 }
 
-// Whole appends the result of a whole job, whose state and event have the same fields.
-func (result *Result) Whole(args resp.Command, now time.Time) resp.Command {
+// AppendTo appends the result of a whole job, whose state and event have the same fields.
+func (result *Result) AppendTo(args resp.Command, now time.Time) resp.Command {
 	at := len(args)
 	args.Add("", FieldStatus, string(result.Status), FieldCompletedAt, strconv.FormatInt(now.Unix(), 10))
 	if result.Error != "" {

@@ -3,16 +3,16 @@ package job
 // FairByOrganization is what QueueConfig.FairBy can be, beside "".
 const FairByOrganization = fieldOrganizationID
 
-// OrEmpty makes a map an object in JSON in any case.
-func OrEmpty[V any](m map[string]V) map[string]V {
+// NonNilMap makes a map an object in JSON in any case.
+func NonNilMap[V any](m map[string]V) map[string]V {
 	if m == nil {
 		return map[string]V{}
 	}
 	return m
 }
 
-// HasFlightLimit is true when it matters when a task is settled.
-func (c QueueSettings) HasFlightLimit() bool {
+// HasInFlightLimit is true when it matters when a task is settled.
+func (c QueueSettings) HasInFlightLimit() bool {
 	return c.FairBy != "" && (c.FairMaxInFlight > 0 || len(c.FairMaxInFlightOf) > 0)
 }
 

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// Distinct tells names apart that stand in an entry twice, which only a raw peer can have
+// distinct tells names apart that stand in an entry twice, which only a raw peer can have
 // written: "name", "name.2", …
-func Distinct(list []string) []string {
+func distinct(list []string) []string {
 	isTwice := func(i int) bool {
 		for j := 0; j < i; j += 2 {
 			if list[j] == list[i] {
@@ -56,7 +56,7 @@ func EntryFields(list []string) map[string]string {
 	return fields
 }
 
-func Integer(cell any) int64 {
+func ParseCell(cell any) int64 {
 	text, _ := cell.(string)
 	n, _ := strconv.ParseInt(text, 10, 64)
 	return n
@@ -93,7 +93,7 @@ func TextFields(values map[string]any) map[string]string {
 	return fields
 }
 
-func FieldBytes(fields map[string]string) (bytes int) {
+func FieldsSize(fields map[string]string) (bytes int) {
 	for name, value := range fields {
 		bytes += len(name) + len(value)
 	}

@@ -49,9 +49,9 @@ func (g Groups) validate(field string) error {
 
 func (g Groups) IsAny() bool { return len(g) == 1 && g[0] == AnyGroup }
 
-// Ensure is the argument by which the publish script sees to it that a queue is known and has
+// ScriptArg is the argument by which the publish script sees to it that a queue is known and has
 // its groups; unless it is due, only where the queue has no stream.
-func (g Groups) Ensure(isDue bool) string {
+func (g Groups) ScriptArg(isDue bool) string {
 	argument := "begin"
 	if isDue {
 		argument = "ensure"

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -108,21 +109,21 @@ func (c QueueSettings) WithDefaults(defaults QueueSettings) QueueSettings {
 	if c.Groups == nil {
 		c.Groups = defaults.Groups
 	}
-	c.Lease = OrDefault(c.Lease, defaults.Lease)
-	c.MaxAttempts = OrDefault(c.MaxAttempts, defaults.MaxAttempts)
-	c.MaxCrashes = OrDefault(c.MaxCrashes, defaults.MaxCrashes)
-	c.RetryMin = OrDefault(c.RetryMin, defaults.RetryMin)
-	c.RetryMax = OrDefault(c.RetryMax, defaults.RetryMax)
-	c.MaxLength = OrDefault(c.MaxLength, defaults.MaxLength)
-	c.WaitReplicas = OrDefault(c.WaitReplicas, defaults.WaitReplicas)
-	c.WaitTimeout = OrDefault(c.WaitTimeout, defaults.WaitTimeout)
+	c.Lease = cmp.Or(c.Lease, defaults.Lease)
+	c.MaxAttempts = cmp.Or(c.MaxAttempts, defaults.MaxAttempts)
+	c.MaxCrashes = cmp.Or(c.MaxCrashes, defaults.MaxCrashes)
+	c.RetryMin = cmp.Or(c.RetryMin, defaults.RetryMin)
+	c.RetryMax = cmp.Or(c.RetryMax, defaults.RetryMax)
+	c.MaxLength = cmp.Or(c.MaxLength, defaults.MaxLength)
+	c.WaitReplicas = cmp.Or(c.WaitReplicas, defaults.WaitReplicas)
+	c.WaitTimeout = cmp.Or(c.WaitTimeout, defaults.WaitTimeout)
 	c.UniqueJobs = c.UniqueJobs || defaults.UniqueJobs
 	if c.FairBy == "" && defaults.FairBy != "" {
 		c.FairBy, c.FairWeights, c.FairAhead = defaults.FairBy, defaults.FairWeights, defaults.FairAhead
 		c.FairMaxInFlight, c.FairMaxInFlightOf = defaults.FairMaxInFlight, defaults.FairMaxInFlightOf
 	}
 	if c.FairBy != "" {
-		c.FairAhead = OrDefault(c.FairAhead, 1)
+		c.FairAhead = cmp.Or(c.FairAhead, 1)
 	}
 	return c
 }
@@ -173,11 +174,11 @@ func (c Settings) WithDefaults() (Settings, error) {
 			return c, Invalid(field, "is %s, want 1ms to %s", d, maxTTL)
 		}
 	}
-	c.EventBytes = OrDefault(c.EventBytes, DefaultEventBytes)
+	c.EventBytes = cmp.Or(c.EventBytes, DefaultEventBytes)
 	if c.EventBytes < 0 || c.EventBytes > maxCount {
 		return c, Invalid("event_bytes", "is %d, want 1 to %d", c.EventBytes, maxCount)
 	}
-	c.MaxQueues = OrDefault(c.MaxQueues, DefaultMaxQueues)
+	c.MaxQueues = cmp.Or(c.MaxQueues, DefaultMaxQueues)
 	if c.MaxQueues < 0 || c.MaxQueues > maxCount {
 		return c, Invalid("max_queues", "is %d, want 1 to %d", c.MaxQueues, maxCount)
 	}
@@ -224,9 +225,9 @@ const DefaultEventBytes = 8 << 20
 // DefaultMaxQueues is how many queues there may be.
 const DefaultMaxQueues = 10_000
 
-// MostQueues is how many queues there may be for this one to be a new one, as the scripts take
+// QueueLimit is how many queues there may be for this one to be a new one, as the scripts take
 // it: any number for those that the settings name.
-func (c Settings) MostQueues(queue string) string {
+func (c Settings) QueueLimit(queue string) string {
 	if c.IsNamed(queue) {
 		return ""
 	}
@@ -257,10 +258,10 @@ const DefaultStateTTL = 7 * 24 * time.Hour
 // the way of a publish is looked into where there is a reason to: when the job has got a result
 // since, or, now and then, when the mark is old.
 const (
-	// UnfinishedTTL is how long what is known of a job that is not over is kept at least: its
+	// MinUnfinishedTTL is how long what is known of a job that is not over is kept at least: its
 	// mark, and the record of its parts. Usually these go with the job; this bounds what raw
 	// workers leave behind.
-	UnfinishedTTL = 90 * 24 * time.Hour
+	MinUnfinishedTTL = 90 * 24 * time.Hour
 )
 
-func (c Settings) UnfinishedTTL() time.Duration { return max(c.StateTTL, UnfinishedTTL) }
+func (c Settings) UnfinishedTTL() time.Duration { return max(c.StateTTL, MinUnfinishedTTL) }

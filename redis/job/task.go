@@ -52,16 +52,9 @@ const (
 	EncodingJSON Encoding = "json"
 )
 
-// Check checks a task that is to be published; field is its place in the request.
-func (t *Task) Check(field string) error {
-	if err := t.Validate(); err != nil {
-		return Named(err, field)
-	}
-	return nil
-}
-
-// Validate is Check with the names of fields within the task.
-func (t *Task) Validate() error {
+// Check reports what is wrong with a task that is to be published. The error names the field within the
+// task, such as ".job_id"; PrefixField adds the place of the task in the request.
+func (t *Task) Check() error {
 	if err := CheckID(".job_id", t.JobID); err != nil {
 		return err
 	}
@@ -88,7 +81,7 @@ func (t *Task) Validate() error {
 		return Invalid(".created_at", "is not a time in the years 1 to 9999; are these milliseconds?")
 	}
 	if t.Part != "" {
-		if err := CheckPart(".part", t.Part); err != nil {
+		if err := checkPart(".part", t.Part); err != nil {
 			return err
 		}
 	}

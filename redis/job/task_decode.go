@@ -12,8 +12,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/internal/resp"
 )
 
-// meta is what this package keeps in an entry beside the task.
-type meta struct {
+// EntryMeta is what this package keeps in an entry beside the task.
+type EntryMeta struct {
 	Attempts    int       // deliveries of earlier entries of the same task
 	Failures    int       // of those, how many a worker gave back
 	PublishedAt time.Time // zero when the entry itself is the first
@@ -33,18 +33,19 @@ func DecodeTask(fields map[string]string) (Task, error) {
 
 // DecodeEntry is DecodeTask, with what else an entry holds. The task beside an error has
 // its job id, if that much is known.
-func DecodeEntry(fields map[string]string) (Task, meta, error) {
+func DecodeEntry(fields map[string]string) (Task, EntryMeta, error) {
 	list := make([]string, 0, 2*len(fields))
 	for name, value := range fields {
 		list = append(list, name, value)
 	}
-	return DecodeList(list)
+	return DecodePairs(list)
 }
 
-// DecodeList is decodeEntry for fields in a list, no name twice.
-func DecodeList(list []string) (Task, meta, error) {
+// DecodePairs is decodeEntry for fields in a list, no name twice.
+func DecodePairs(list []string) (Task, EntryMeta, error) {
+	list = distinct(list)
 	var t Task
-	var m meta
+	var m EntryMeta
 	badName := false
 	data, isJSON := lookUp(list, FieldData)
 	_, isFlat := lookUp(list, FieldJobID)
@@ -98,7 +99,7 @@ func lookUp(list []string, name string) (string, bool) {
 	return "", false
 }
 
-func (m *meta) set(name, value string) {
+func (m *EntryMeta) set(name, value string) {
 	if name == "argus_for_group" {
 		m.ForGroup = value
 		return
@@ -146,7 +147,7 @@ func (t *Task) parse(name, value string) bool {
 		}
 		t.Scanners = list
 	case FieldPart:
-		if value != "" && CheckPart(FieldPart, value) != nil {
+		if value != "" && checkPart(FieldPart, value) != nil {
 			return false
 		}
 		t.Part = value

@@ -78,7 +78,7 @@ func FuzzTaskRoundTrip(f *testing.F) {
 		if !utf8.Valid(binary) {
 			task.BinaryAttributes = map[string][]byte{name + "2": binary}
 		}
-		if task.Check("task") != nil || !utf8.ValidString(value) {
+		if task.Check() != nil || !utf8.ValidString(value) {
 			return
 		}
 		for _, encoding := range []Encoding{EncodingFields, EncodingJSON} {

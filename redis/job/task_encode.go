@@ -14,7 +14,7 @@ import (
 // case, are written as numbers where their value is one.
 func EncodeTask(t Task, encoding Encoding, numbers ...string) []string {
 	if encoding == EncodingJSON {
-		return withBinary([]string{FieldData, string(encodeJSON(t, numbers))}, t)
+		return withBinary([]string{FieldData, string(encodeTaskJSON(t, numbers))}, t)
 	}
 	created := ""
 	if !t.CreatedAt.IsZero() {
@@ -44,7 +44,7 @@ func scannersText(list []string) string {
 	size := 2
 	for _, s := range list {
 		if !isPlain(s) {
-			return string(Marshal(list))
+			return string(EncodeJSON(list))
 		}
 		size += len(s) + 3
 	}
@@ -80,7 +80,7 @@ func withBinary(entry []string, t Task) []string {
 // numericAttributes are attributes that existing workers parse as numbers.
 var numericAttributes = []string{"retry_count", "ttl_seconds"}
 
-func encodeJSON(t Task, numbers []string) []byte {
+func encodeTaskJSON(t Task, numbers []string) []byte {
 	object := make(map[string]any, len(taskFields)+len(t.Attributes))
 	for name, value := range t.Attributes {
 		if (slices.Contains(numericAttributes, name) || slices.Contains(numbers, name)) && isJSONNumber(value) {
@@ -101,7 +101,7 @@ func encodeJSON(t Task, numbers []string) []byte {
 	if !t.CreatedAt.IsZero() {
 		object[fieldCreatedAt] = t.CreatedAt.UTC().Truncate(time.Second).Format(time.RFC3339)
 	}
-	return Marshal(object)
+	return EncodeJSON(object)
 }
 
 // isJSONNumber is true of text that is a number in JSON, as it is.
@@ -109,8 +109,8 @@ func isJSONNumber(text string) bool {
 	return text != "" && (text[0] == '-' || text[0] >= '0' && text[0] <= '9') && json.Valid([]byte(text)) && !strings.ContainsAny(text, " \t\r\n")
 }
 
-// Marshal writes JSON without escaping <, > and &: people read it.
-func Marshal(v any) []byte {
+// EncodeJSON writes JSON without escaping <, > and &: people read it.
+func EncodeJSON(v any) []byte {
 	var b strings.Builder
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)

@@ -16,11 +16,11 @@ func keep(text *map[string]string, binary *map[string][]byte, name, value string
 	switch {
 	case !utf8.ValidString(name):
 		quoted := strconv.QuoteToASCII(name) // "\xff…": distinct names stay distinct
-		Set(binary, quoted[1:len(quoted)-1], []byte(value))
+		SetLazily(binary, quoted[1:len(quoted)-1], []byte(value))
 	case !utf8.ValidString(value):
-		Set(binary, name, []byte(value))
+		SetLazily(binary, name, []byte(value))
 	default:
-		Set(text, name, value)
+		SetLazily(text, name, value)
 	}
 }
 
@@ -32,7 +32,7 @@ func SplitText(fields map[string]string) (text map[string]string, binary map[str
 	return text, binary
 }
 
-func Set[V any](m *map[string]V, name string, value V) {
+func SetLazily[V any](m *map[string]V, name string, value V) {
 	if *m == nil {
 		*m = make(map[string]V)
 	}

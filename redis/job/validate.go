@@ -30,7 +30,7 @@ func checkText(field, name string) error {
 	if i := strings.IndexFunc(name, unicode.IsControl); i >= 0 {
 		return Invalid(field, "must not contain control characters (there is one at byte %d)", i)
 	}
-	if i := strings.IndexFunc(name, IsInvisible); i >= 0 {
+	if i := strings.IndexFunc(name, isInvisible); i >= 0 {
 		r, _ := utf8.DecodeRuneInString(name[i:])
 		return Invalid(field, "must not contain characters that can't be seen or change the direction of text (%U at byte %d)", r, i)
 	}
@@ -40,10 +40,10 @@ func checkText(field, name string) error {
 	return nil
 }
 
-// IsInvisible is true of a character by which a name looks like another one: formatting, such as
+// isInvisible is true of a character by which a name looks like another one: formatting, such as
 // the direction of text and joiners of no width, separators of lines, and letters without a glyph.
 // Control characters are not among them.
-func IsInvisible(r rune) bool {
+func isInvisible(r rune) bool {
 	switch r {
 	case '\u034f', '\u115f', '\u1160', '\u17b4', '\u17b5', '\u3164', '\uffa0':
 		return true
@@ -81,16 +81,16 @@ func CheckQueue(field, queue string) error {
 	return nil
 }
 
-// Released is the consumer that has what was given back (lua/release.lua). It is no id, so that
+// ReleasedConsumer is the consumer that has what was given back (lua/release.lua). It is no id, so that
 // no worker can be called so; that of servers of an earlier version is one.
 const (
-	Released       = "{argus-released}"
-	FormerReleased = "argus-released"
+	ReleasedConsumer       = "{argus-released}"
+	FormerReleasedConsumer = "argus-released"
 )
 
 // CheckConsumer checks the name of a consumer: an id that is not the service's own.
 func CheckConsumer(field, consumer string) error {
-	if consumer == FormerReleased {
+	if consumer == FormerReleasedConsumer {
 		return Invalid(field, "%q is the service's own; choose another", consumer)
 	}
 	return CheckID(field, consumer)
@@ -99,8 +99,8 @@ func CheckConsumer(field, consumer string) error {
 // MaxParts is how many parts a job may have.
 const MaxParts = 64
 
-// CheckPart checks the name of a part of a job: an id without spaces and "=".
-func CheckPart(field, part string) error {
+// checkPart checks the name of a part of a job: an id without spaces and "=".
+func checkPart(field, part string) error {
 	if err := CheckID(field, part); err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func CheckParts(field string, parts []string) error {
 	}
 	for i, part := range parts {
 		at := fmt.Sprintf("%s[%d]", field, i)
-		if err := CheckPart(at, part); err != nil {
+		if err := checkPart(at, part); err != nil {
 			return err
 		}
 		if slices.Contains(parts[:i], part) {
@@ -180,7 +180,7 @@ func CheckFields[V string | []byte](field string, fields map[string]V, reserved 
 			err = CheckSize("", len(value))
 		}
 		if err != nil {
-			return Named(err, fmt.Sprintf("%s[%q]", field, Clip(name)))
+			return PrefixField(err, fmt.Sprintf("%s[%q]", field, Clip(name)))
 		}
 		total += len(name) + len(value)
 	}
@@ -191,7 +191,7 @@ func CheckFields[V string | []byte](field string, fields map[string]V, reserved 
 }
 
 // Named gives the error of a check its field, whose name takes time to write.
-func Named(err error, field string) error {
+func PrefixField(err error, field string) error {
 	if e, ok := err.(*ArgumentError); ok {
 		e.Field = field + e.Field
 	}
