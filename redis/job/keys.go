@@ -67,10 +67,10 @@ func (k Keys) Request(queue, id string) string {
 // Claim returns the key that holds which request the id stands for in all shards.
 func (k Keys) Claim(queue, id string) string { return k.Prefix + "argus_claim:" + scoped(queue, id) }
 
-// OldRequest returns the key of Request as earlier versions build it.
+// OldRequest returns the key that earlier versions use instead of Request.
 func (k Keys) OldRequest(id string) string { return k.Prefix + "argus_request:" + id }
 
-// OldClaim returns the key of Claim as earlier versions build it.
+// OldClaim returns the key that earlier versions use instead of Claim.
 func (k Keys) OldClaim(id string) string { return k.Prefix + "argus_claim:" + id }
 
 // Shards returns the key that holds the number of shards.
