@@ -1,4 +1,4 @@
-// Package redis is the documented Go API of Argus Queue on plain Redis commands: it needs no server.
+// Package redis is the documented Go API of Argus Queue on plain Redis commands, without an Argus server.
 //
 // [Client] is a connection pool with a key prefix, [StreamConsumer] reads and publishes as a plain member of
 // a consumer group, without leases, and [StateManager] keeps job states. Their signatures are stable.

@@ -10,7 +10,7 @@ import (
 // Settling a task looks at every group, so the number bounds its cost.
 const MaxGroups = 16
 
-// AnyGroup, as the only entry of Groups, lets a reader create the group that it names.
+// AnyGroup is the only entry of Groups that let a reader create the group that it names.
 const AnyGroup = "any"
 
 // Groups lists names of consumer groups, or AnyGroup alone.

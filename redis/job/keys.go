@@ -148,10 +148,15 @@ const AnyName = "*"
 
 // Families returns a key for each family that the service uses, with AnyName, for ACL rules.
 func (k Keys) Families(config Settings) []string {
-	families := []string{k.State(AnyName), k.Completion(AnyName), k.Scan(AnyName), k.Delayed(AnyName), k.Backlog(AnyName),
-		k.FairReady(AnyName), k.FairParked(AnyName), k.FairTags(AnyName), k.FairHeld(AnyName), k.DeadLetters(AnyName), k.Parts(AnyName),
-		k.OldRequest(AnyName), k.OldClaim(AnyName), k.Uncounted(AnyName), k.GroupBegins(AnyName), k.CreatedGroups(AnyName), k.Paused(AnyName), k.Active(AnyName),
-		k.Queues(), k.EmptyQueues(), k.DelayedQueues(), k.Janitor(), k.Shards(), k.CancelledJobs(), k.Tasks(config.DefaultQueue)}
+	families := []string{
+		k.State(AnyName), k.Completion(AnyName), k.Scan(AnyName), k.Parts(AnyName), k.Active(AnyName),
+		k.Delayed(AnyName), k.Backlog(AnyName), k.DeadLetters(AnyName), k.Paused(AnyName), k.Uncounted(AnyName),
+		k.FairReady(AnyName), k.FairParked(AnyName), k.FairTags(AnyName), k.FairHeld(AnyName),
+		k.GroupBegins(AnyName), k.CreatedGroups(AnyName),
+		k.OldRequest(AnyName), k.OldClaim(AnyName), // as ACL rules they cover Request and Claim
+		k.Queues(), k.EmptyQueues(), k.DelayedQueues(), k.Janitor(), k.Shards(), k.CancelledJobs(),
+		k.Tasks(config.DefaultQueue),
+	}
 	for queue := range config.Queues {
 		families = append(families, k.Tasks(queue))
 	}

@@ -102,13 +102,14 @@ func (c QueueSettings) Validate(field string) error {
 	if c.Lease != 0 && (c.Lease < time.Millisecond || c.Lease > 24*time.Hour) {
 		return Invalid(field+".lease", "is %s, want 1ms to 24h", c.Lease)
 	}
-	for name, n := range map[string]int{"max_attempts": c.MaxAttempts, "max_crashes": c.MaxCrashes, "max_length": c.MaxLength,
-		"fair_max_in_flight": c.FairMaxInFlight, "wait_replicas": c.WaitReplicas} {
+	for name, n := range map[string]int{"max_attempts": c.MaxAttempts, "max_crashes": c.MaxCrashes,
+		"max_length": c.MaxLength, "fair_max_in_flight": c.FairMaxInFlight, "wait_replicas": c.WaitReplicas} {
 		if n < 0 || n > maxCount {
 			return Invalid(field+"."+name, "is %d, want 1 to %d, or 0 for the default", n, maxCount)
 		}
 	}
-	for name, d := range map[string]time.Duration{"retry_min": c.RetryMin, "retry_max": c.RetryMax, "wait_timeout": c.WaitTimeout} {
+	for name, d := range map[string]time.Duration{
+		"retry_min": c.RetryMin, "retry_max": c.RetryMax, "wait_timeout": c.WaitTimeout} {
 		if d != 0 && (d < time.Millisecond || d > MaxDelay) {
 			return Invalid(field+"."+name, "is %s, want 1ms to %s", d, MaxDelay)
 		}
