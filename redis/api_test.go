@@ -13,8 +13,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// The documented signatures. A program written against them compiles when only its import
-// path changes, so none of them may change.
+// The documented signatures. A program written against them must compile when only its import path changes.
 var (
 	_ func(redis.Config) (*redis.Client, error) = redis.NewClient
 	_ interface {
@@ -57,7 +56,7 @@ var (
 	} = (*redis.StateManager)(nil)
 )
 
-func TestNewStreamConsumerNeedsItsNames(t *testing.T) {
+func TestNewStreamConsumerRequiresNames(t *testing.T) {
 	t.Parallel()
 	client := connect(t, redistest.Embedded(t))
 	whole := redis.StreamConsumerConfig{Stream: "s", ConsumerGroup: "g", ConsumerName: "c"}
@@ -106,7 +105,7 @@ func TestStreamConsumer(t *testing.T) {
 		}
 		for range 2 {
 			if err := consumer.EnsureGroup(ctx); err != nil {
-				t.Fatal("the group is made once, and that it is there is no error:", err)
+				t.Fatal("an existing group is not an error:", err)
 			}
 		}
 		secondID, err := consumer.Publish(ctx, map[string]any{"text": "later"})
@@ -117,7 +116,7 @@ func TestStreamConsumer(t *testing.T) {
 		want := map[string]string{"text": "a", "bytes": "b", "int": "60", "float": "0.5", "true": "1", "false": "0",
 			"time": "2026-01-02T03:04:05Z", "duration": "1000000000", "nil": ""}
 		if err != nil || len(messages) != 1 || messages[0].ID != first || !maps.Equal(messages[0].Values, want) {
-			t.Fatalf("what was published before the group existed is read first: %v %v", messages, err)
+			t.Fatalf("messages published before the group existed come first: %v %v", messages, err)
 		}
 		if messages, err = consumer.Read(ctx, 10); err != nil || len(messages) != 1 || messages[0].ID != secondID {
 			t.Fatal(messages, err)
@@ -129,13 +128,13 @@ func TestStreamConsumer(t *testing.T) {
 			t.Error("pending entries of another consumer:", messages, err)
 		}
 		if messages, err = consumer.Read(ctx, 10); err != nil || len(messages) != 0 {
-			t.Error("nothing new:", messages, err)
+			t.Error("a read without new messages:", messages, err)
 		}
 		if err := errors.Join(consumer.Ack(ctx, first), consumer.Ack(ctx, first), consumer.AckMany(ctx), consumer.AckMany(ctx, first, secondID)); err != nil {
 			t.Error(err)
 		}
 		if messages, err = own.Read(ctx, 10); err != nil || len(messages) != 0 {
-			t.Error("nothing is pending after the acknowledgement:", messages, err)
+			t.Error("pending after the acknowledgement:", messages, err)
 		}
 	})
 }
@@ -171,7 +170,7 @@ func TestStateManager(t *testing.T) {
 			}
 		}
 
-		// Of a job without a state.
+		// A job without a state.
 		fields(map[string]string{})
 		exists(false)
 		must(states.SetTTL(ctx, "job", time.Minute), states.Delete(ctx, "job"), states.SetFields(ctx, "job", nil))
@@ -191,9 +190,9 @@ func TestStateManager(t *testing.T) {
 			t.Error("a missing field as JSON:", err)
 		}
 		must(states.SetTTL(ctx, "job", time.Minute), states.SetField(ctx, "job", "argus_status", "scanning"))
-		ttl(time.Second, time.Minute) // a write leaves it alone
+		ttl(time.Second, time.Minute) // a write keeps the TTL
 		must(states.InitState(ctx, "job", map[string]string{"status": "running"}))
-		ttl(2*time.Minute, time.Hour) // a new beginning
+		ttl(2*time.Minute, time.Hour) // InitState starts it again
 		must(states.SetFields(ctx, "job", map[string]string{"progress": "50"}), states.SetFields(ctx, "job", map[string]string{}),
 			states.SetJSON(ctx, "job", "summary", map[string]int{"high": 1}))
 		fields(map[string]string{"status": "running", "scanners": "2", "argus_status": "scanning", "progress": "50", "summary": `{"high":1}`})

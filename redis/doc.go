@@ -1,9 +1,22 @@
-// Package redis is Argus Queue's Redis layer: task streams with leases, job state,
-// completion events, all under one key prefix. It can be used without gRPC.
+// Package redis is the documented Go API of Argus Queue on plain Redis commands, without an Argus server.
 //
-// [Client], [StreamConsumer] and [StateManager] are thin: one Redis command a
-// method. [Broker] is what the gRPC service is made of: leased reads, fenced
-// settling, exactly one terminal result per job, watches.
+// [Client] is a connection pool with a key prefix, [StreamConsumer] reads and publishes as a plain member of
+// a consumer group, without leases, and [StateManager] keeps job states. Their signatures are stable.
+//
+// The packages below hold the engine of the gRPC service, and may change with any version:
+//
+//   - job: what lies in Redis, with its codecs, keys, settings and errors
+//   - result: exactly one terminal result per job
+//   - state: job states
+//   - watch: waiting for results, events and states
+//   - queue: publishing, leased reads, settling, scheduling
+//   - admin: looking into queues, and cleaning up
+//   - broker: assembles all of these into the queue engine of one tenant; start there
+//   - internal/conn, internal/resp, internal/notify: connections and scripts, the protocol, notifications
+//   - redistest: servers for tests
+//
+// Imports go one way. This package imports state, internal/conn and job; admin and broker import it for its
+// Client. A test holds the order.
 //
 // Import it beside the driver as
 //

@@ -2,7 +2,7 @@ package redis
 
 import "github.com/hikmaai-io/argus-queue/redis/job"
 
-// What the methods of this package can fail with; test with errors.Is. Package job documents them.
+// The sentinels of this package; test with errors.Is. Package job documents them.
 var (
 	ErrUnavailable    = job.ErrUnavailable
 	ErrOutcomeUnknown = job.ErrOutcomeUnknown
@@ -14,10 +14,10 @@ var (
 	ErrInvalid        = job.ErrInvalid
 )
 
-// ArgumentError is a bad argument. It is an ErrInvalid.
+// ArgumentError describes a bad argument. It is an ErrInvalid.
 type ArgumentError = job.ArgumentError
 
-// Names and times that programs use where they choose none themselves.
+// Defaults of the service, for programs that use the same queue, group and TTL.
 const (
 	DefaultQueue    = job.DefaultQueue
 	DefaultGroup    = job.DefaultGroup

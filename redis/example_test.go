@@ -11,7 +11,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis"
 )
 
-// store starts a store for the examples; in earnest Addr is a Redis.
+// store starts an in-memory store for the examples; in production Addr is that of a Redis.
 func store() (*redis.Client, func()) {
 	server, err := miniredis.Run()
 	if err != nil {

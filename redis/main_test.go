@@ -12,7 +12,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goredis.SetLogger(silent{}) // tests end servers; the driver need not say so
+	goredis.SetLogger(silent{}) // tests kill servers, and the driver logs it
 	os.Exit(redistest.Main(m))
 }
 
@@ -20,7 +20,7 @@ type silent struct{}
 
 func (silent) Printf(context.Context, string, ...any) {}
 
-// connect opens a client that waits for a store that a busy machine does not run.
+// connect opens a client with long timeouts, so that a busy machine does not fail a test.
 func connect(t *testing.T, e redistest.Engine) *redis.Client {
 	t.Helper()
 	client, err := redis.NewClient(redis.Config{Addr: e.Addr, Username: e.Username, Password: e.Password, Prefix: e.Prefix,

@@ -15,30 +15,29 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/state"
 )
 
-// StateManagerConfig says where states are and how long they live.
+// StateManagerConfig says where states are and how long they are kept.
 type StateManagerConfig struct {
-	// KeyPrefix stands between the client's prefix and the job's id, as it is given; empty
-	// means "job_state:".
+	// KeyPrefix stands between the client's prefix and the job's id, as it is; empty means "job_state:".
 	KeyPrefix string
-	// DefaultTTL is the life of a state that a write creates; default 7 days.
+	// DefaultTTL is how long a state is kept that a write creates; default 7 days.
 	DefaultTTL time.Duration
 }
 
-// StateManager keeps job states: one hash of string fields for each job. It is safe
-// for concurrent use. All writes may be repeated.
+// StateManager keeps job states: one hash of string fields per job. It is safe for concurrent use. All writes
+// can be repeated after an error.
 //
-// A state has at most MaxStateFields fields and MaxStateBytes bytes: a write that would
-// exceed that is refused as ErrInvalid, and writes nothing.
+// A state has at most state.MaxStateFields fields and state.MaxStateBytes bytes: a write that would exceed that
+// fails with ErrInvalid and writes nothing.
 //
-// A write that creates a state gives it DefaultTTL, so that nothing is left to stay
-// for ever; a write to an existing state leaves its TTL alone.
+// A write that creates a state gives it DefaultTTL, so that no state stays forever; a write to an existing
+// state keeps its TTL.
 type StateManager struct {
 	client    *Client
 	keyPrefix string
 	ttl       time.Duration
 }
 
-// NewStateManager makes a manager. Nothing is sent to Redis.
+// NewStateManager returns a manager. It sends nothing to Redis.
 func NewStateManager(client *Client, config StateManagerConfig) *StateManager {
 	if config.KeyPrefix == "" {
 		config.KeyPrefix = job.StateFamily + ":"
@@ -49,11 +48,11 @@ func NewStateManager(client *Client, config StateManagerConfig) *StateManager {
 	return &StateManager{client: client, keyPrefix: config.KeyPrefix, ttl: config.DefaultTTL}
 }
 
-// JobKey is the key of a job's state as it stands in Redis.
+// JobKey returns the key of a job's state as it stands in Redis.
 func (s *StateManager) JobKey(jobID string) string { return s.client.PrefixedKey(s.keyPrefix + jobID) }
 
-// InitState creates a job's state. Over a state that exists it writes the fields and keeps
-// the others; in both cases the state lives for DefaultTTL from now.
+// InitState creates a job's state. If the state exists, InitState writes the given fields and keeps the
+// others. In both cases the state is kept for DefaultTTL from now.
 func (s *StateManager) InitState(ctx context.Context, jobID string, fields map[string]string) error {
 	_, err := state.WriteState(ctx, s.client.conn, s.JobKey(jobID), state.StateWrite{JobID: jobID, Mode: state.InitMerge, Fields: job.Pairs(fields), DefaultTTL: s.ttl})
 	return err
@@ -64,7 +63,7 @@ func (s *StateManager) SetField(ctx context.Context, jobID, field, value string)
 	return s.SetFields(ctx, jobID, map[string]string{field: value})
 }
 
-// SetFields writes several fields in one step; without fields it does nothing.
+// SetFields writes several fields atomically. Without fields it does nothing.
 func (s *StateManager) SetFields(ctx context.Context, jobID string, fields map[string]string) error {
 	if len(fields) == 0 {
 		return nil
@@ -73,7 +72,7 @@ func (s *StateManager) SetFields(ctx context.Context, jobID string, fields map[s
 	return err
 }
 
-// SetJSON writes a value as JSON.
+// SetJSON writes a value as JSON. A value without a JSON form is an *ArgumentError.
 func (s *StateManager) SetJSON(ctx context.Context, jobID, field string, value any) error {
 	text, err := json.Marshal(value)
 	if err != nil {
@@ -82,8 +81,8 @@ func (s *StateManager) SetJSON(ctx context.Context, jobID, field string, value a
 	return s.SetField(ctx, jobID, field, string(text))
 }
 
-// GetField reads one field. Where it is missing the error is goredis.Nil, as the driver's
-// would be, and says which of the two is: ErrJobNotFound or ErrFieldNotFound.
+// GetField returns one field. If it is missing, the error is both goredis.Nil, as the driver's, and
+// ErrJobNotFound or ErrFieldNotFound, which says what is missing.
 func (s *StateManager) GetField(ctx context.Context, jobID, field string) (string, error) {
 	if err := job.CheckID("job_id", jobID); err != nil {
 		return "", err
@@ -104,7 +103,7 @@ func (s *StateManager) GetField(ctx context.Context, jobID, field string) (strin
 	return "", fmt.Errorf("%w: %w", job.ErrFieldNotFound, goredis.Nil)
 }
 
-// GetJSON reads a field that holds JSON into dest; a missing field is as for GetField.
+// GetJSON decodes a field that holds JSON into dest. A missing field is an error as for GetField.
 func (s *StateManager) GetJSON(ctx context.Context, jobID, field string, dest any) error {
 	text, err := s.GetField(ctx, jobID, field)
 	if err != nil {
@@ -116,7 +115,7 @@ func (s *StateManager) GetJSON(ctx context.Context, jobID, field string, dest an
 	return nil
 }
 
-// GetAllFields reads a job's state; an empty map when there is none.
+// GetAllFields returns a job's state, an empty map when it has none.
 func (s *StateManager) GetAllFields(ctx context.Context, jobID string) (map[string]string, error) {
 	if err := job.CheckID("job_id", jobID); err != nil {
 		return nil, err
@@ -129,18 +128,18 @@ func (s *StateManager) GetAllFields(ctx context.Context, jobID string) (map[stri
 	return fields, nil
 }
 
-// SetTTL changes how long a state is kept. That there is none is no error.
+// SetTTL sets how long a state is kept from now. A missing state is not an error.
 func (s *StateManager) SetTTL(ctx context.Context, jobID string, ttl time.Duration) error {
 	if err := job.CheckID("job_id", jobID); err != nil {
 		return err
 	}
 	if ttl <= 0 {
-		return job.Invalid("ttl", "is %s, want more than 0; Delete removes a state", ttl)
+		return job.Invalid("ttl", "is %s, want more than 0; use Delete to remove a state", ttl)
 	}
 	return conn.Translate("set ttl", s.client.conn.Commands.PExpire(ctx, s.JobKey(jobID), ttl).Err(), conn.Repeatable)
 }
 
-// Delete removes a state. That there is none is no error.
+// Delete removes a state. A missing state is not an error.
 func (s *StateManager) Delete(ctx context.Context, jobID string) error {
 	if err := job.CheckID("job_id", jobID); err != nil {
 		return err
@@ -148,7 +147,7 @@ func (s *StateManager) Delete(ctx context.Context, jobID string) error {
 	return conn.Translate("delete state", s.client.conn.Commands.Del(ctx, s.JobKey(jobID)).Err(), conn.Repeatable)
 }
 
-// Exists says whether a job has a state.
+// Exists reports whether a job has a state.
 func (s *StateManager) Exists(ctx context.Context, jobID string) (bool, error) {
 	if err := job.CheckID("job_id", jobID); err != nil {
 		return false, err

@@ -17,24 +17,21 @@ import (
 
 // StreamConsumerConfig says what a StreamConsumer reads.
 type StreamConsumerConfig struct {
-	// Stream is the stream's name without the client's prefix, such as DefaultQueue.
-	// Required.
+	// Stream is the stream's name without the client's prefix, such as DefaultQueue. Required.
 	Stream string
 	// ConsumerGroup is the group, such as DefaultGroup. Required.
 	ConsumerGroup string
 	// ConsumerName is this consumer's name within the group. Required.
 	ConsumerName string
-	// BlockTimeout is how long Read waits for messages; 0 means until there is one or
-	// the context ends.
+	// BlockTimeout is how long Read waits for messages; 0 means until a message arrives or the context ends.
 	BlockTimeout time.Duration
-	// StartID is ">" for new messages (the default), "0" for the pending entries of this
-	// consumer: those that it was given before and has not acknowledged. A Read of pending
-	// entries returns at once.
+	// StartID is ">" for new messages (the default), or "0" for the pending entries of this consumer: those
+	// that it has received and not acknowledged. A Read of pending entries does not wait.
 	StartID string
 }
 
-// StreamConsumer reads a stream as a plain consumer group member, without leases. It
-// is safe for concurrent use. For leased work use Broker.
+// StreamConsumer reads a stream as a plain member of a consumer group, without leases. It is safe for
+// concurrent use. For leased tasks use package broker.
 type StreamConsumer struct {
 	client *Client
 	config StreamConsumerConfig
@@ -46,16 +43,15 @@ type StreamMessage struct {
 	Values map[string]string
 }
 
-// blockStep is how long one blocking command waits: a context that ends does not
-// interrupt it.
+// blockStep is how long one blocking command waits. The end of the context does not interrupt the command,
+// so it bounds how late Read returns.
 const blockStep = time.Second
 
-// NewStreamConsumer makes a consumer. Nothing is sent to Redis yet. It fails with an
-// *ArgumentError when the client is nil, or the stream, the group or the consumer has no
-// name.
+// NewStreamConsumer returns a consumer. It sends nothing to Redis. It fails with an *ArgumentError when the
+// client is nil or a required name is empty.
 func NewStreamConsumer(client *Client, config StreamConsumerConfig) (*StreamConsumer, error) {
 	if client == nil {
-		return nil, job.Invalid("client", "must not be nil; make one with NewClient")
+		return nil, job.Invalid("client", "must not be nil; create one with NewClient")
 	}
 	for _, required := range [][2]string{{"stream", config.Stream}, {"consumer_group", config.ConsumerGroup}, {"consumer_name", config.ConsumerName}} {
 		if required[1] == "" {
@@ -68,12 +64,11 @@ func NewStreamConsumer(client *Client, config StreamConsumerConfig) (*StreamCons
 	return &StreamConsumer{client: client, config: config}, nil
 }
 
-// StreamKey is the stream's key as it stands in Redis.
+// StreamKey returns the stream's key as it stands in Redis.
 func (s *StreamConsumer) StreamKey() string { return s.client.PrefixedKey(s.config.Stream) }
 
-// EnsureGroup creates the group, and the stream, where they are missing; a group that exists
-// stays as it is. The group starts at the stream's beginning, never at its end: messages that
-// were published before are read.
+// EnsureGroup creates the group and the stream if they are missing; an existing group stays as it is. The
+// group starts at the beginning of the stream, so it reads messages that were published before.
 func (s *StreamConsumer) EnsureGroup(ctx context.Context) error {
 	err := s.client.conn.Commands.XGroupCreateMkStream(ctx, s.StreamKey(), s.config.ConsumerGroup, "0").Err()
 	if err != nil && strings.HasPrefix(err.Error(), "BUSYGROUP") {
@@ -82,9 +77,9 @@ func (s *StreamConsumer) EnsureGroup(ctx context.Context) error {
 	return conn.Translate("create group", err, conn.Repeatable)
 }
 
-// Read returns up to count messages; none, and no error, when BlockTimeout passes. A
-// group that is missing is created. When the context ends while it waits, it returns
-// the context's error within a second; messages that it was given are always returned.
+// Read returns up to count messages, and none without an error after BlockTimeout. It creates a missing
+// group. If the context ends, Read returns its error within a second; it always returns messages that Redis
+// has delivered.
 func (s *StreamConsumer) Read(ctx context.Context, count int64) ([]StreamMessage, error) {
 	var deadline time.Time
 	if s.config.BlockTimeout > 0 {
@@ -101,7 +96,7 @@ func (s *StreamConsumer) Read(ctx context.Context, count int64) ([]StreamMessage
 		if until, ok := ctx.Deadline(); ok {
 			block = min(block, time.Until(until))
 		}
-		// Less than a millisecond would mean forever.
+		// The driver truncates less than a millisecond to 0, which blocks forever.
 		messages, err := s.readOnce(ctx, count, max(block, time.Millisecond))
 		if err != nil || len(messages) > 0 || s.config.StartID != ">" {
 			return messages, err
@@ -112,8 +107,8 @@ func (s *StreamConsumer) Read(ctx context.Context, count int64) ([]StreamMessage
 	}
 }
 
-// readOnce is one blocking read. The context's end must not cut off its answer: the
-// messages in it are delivered already.
+// readOnce sends one blocking read. It ignores the end of the context, because the messages of a reply that
+// is not read are already delivered, and so lost to the group until claimed.
 func (s *StreamConsumer) readOnce(ctx context.Context, count int64, block time.Duration) ([]StreamMessage, error) {
 	streams, err := s.client.conn.Blocking.XReadGroup(context.WithoutCancel(ctx), &goredis.XReadGroupArgs{
 		Group:    s.config.ConsumerGroup,
@@ -139,12 +134,12 @@ func (s *StreamConsumer) readOnce(ctx context.Context, count int64, block time.D
 	return messages, nil
 }
 
-// Ack acknowledges a message. One that is not pending is no error.
+// Ack acknowledges a message. A message that is not pending is not an error.
 func (s *StreamConsumer) Ack(ctx context.Context, id string) error {
 	return s.AckMany(ctx, id)
 }
 
-// AckMany acknowledges messages in one step; without ids it does nothing.
+// AckMany acknowledges messages with one command. Without ids it does nothing.
 func (s *StreamConsumer) AckMany(ctx context.Context, ids ...string) error {
 	if len(ids) == 0 {
 		return nil
@@ -152,11 +147,10 @@ func (s *StreamConsumer) AckMany(ctx context.Context, ids ...string) error {
 	return conn.Translate("ack", s.client.conn.Commands.XAck(ctx, s.StreamKey(), s.config.ConsumerGroup, ids...).Err(), conn.Repeatable)
 }
 
-// Publish appends a message and returns its id. Values are written as the driver writes
-// them: text and bytes as they are, numbers in decimal, true and false as 1 and 0, a time in
-// RFC 3339, a duration in nanoseconds, and whatever has a MarshalBinary by that. Publish is not
-// repeated when the connection breaks: ErrOutcomeUnknown means that the message may be
-// there.
+// Publish appends a message and returns its id. It writes values as the driver does: text and bytes as they
+// are, numbers in decimal, true and false as 1 and 0, a time in RFC 3339, a duration in nanoseconds, and an
+// encoding.BinaryMarshaler in its own form. Publish does not retry when the connection breaks:
+// ErrOutcomeUnknown means that the message may have been appended.
 func (s *StreamConsumer) Publish(ctx context.Context, values map[string]any) (string, error) {
 	if len(values) == 0 {
 		return "", job.Invalid("values", "must not be empty")
@@ -178,8 +172,8 @@ func (s *StreamConsumer) Publish(ctx context.Context, values map[string]any) (st
 	return id, nil
 }
 
-// plainText is a value as the driver writes it. It is checked here, because the driver would
-// fail all commands of the pipeline that the value is in.
+// plainText returns a value as the driver writes it. The driver itself would fail every command of the
+// pipeline that contains a value without such a form, so the check comes first.
 func plainText(value any) (string, error) {
 	switch v := value.(type) {
 	case nil:
@@ -207,5 +201,5 @@ func plainText(value any) (string, error) {
 		text, err := v.MarshalBinary()
 		return string(text), err
 	}
-	return "", fmt.Errorf("a %T can't be written; encode it as text first", value)
+	return "", fmt.Errorf("a %T has no text form; encode it as text first", value)
 }

@@ -49,7 +49,7 @@ func (q *Queues) DeleteGroup(ctx context.Context, queue, group string, force boo
 // runGroup runs the script that creates and deletes groups.
 func (q *Queues) runGroup(ctx context.Context, queue, group, mode string) (string, error) {
 	keys := []string{q.Keys.Tasks(queue), q.Keys.CreatedGroups(queue), q.Keys.GroupBegins(queue), q.Keys.Queues()}
-	word, err := conn.GroupScript.Word(ctx, q.Conn, conn.Repeatable, keys, mode, group, queue, q.Settings.MostQueues(queue), q.Settings.DefaultGroup)
+	word, err := conn.GroupScript.Word(ctx, q.Conn, conn.Repeatable, keys, mode, group, queue, q.Settings.QueueLimit(queue), q.Settings.DefaultGroup)
 	if err != nil {
 		return "", err
 	}

@@ -54,7 +54,7 @@ func (q *Queues) Consumers(ctx context.Context, queue, group string) ([]Consumer
 			return nil, conn.Translate("list consumers", err, conn.Repeatable)
 		}
 		for _, c := range list {
-			if c.Name == job.Released || c.Name == job.FormerReleased {
+			if c.Name == job.ReleasedConsumer || c.Name == job.FormerReleasedConsumer {
 				continue // no worker
 			}
 			all = append(all, ConsumerInfo{Group: g.Name, Name: c.Name, Pending: c.Pending, Idle: max(0, c.Idle)})

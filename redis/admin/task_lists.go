@@ -228,7 +228,7 @@ func (l *TaskLists) listEntries(ctx context.Context, where queue.Where, stream, 
 	for _, entry := range entries {
 		fields := job.TextFields(entry.Values)
 		part.last = entry.ID
-		part.bytes += job.FieldBytes(fields)
+		part.bytes += job.FieldsSize(fields)
 		only := fields["argus_for_group"]
 		if group != "" && only != "" && only != group {
 			continue

@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// A cursor is the id of a stream's entry, "ms-seq": the events after it are yet to
-// come. firstCursor is before all entries.
+// FirstCursor is the cursor before all entries. A cursor is the id of a stream entry, "ms-seq", and stands
+// for the events after that entry.
 const FirstCursor = "0-0"
 
-// SplitCursor reads a cursor in its canonical form.
+// SplitCursor parses a cursor. It accepts only the canonical form, so that one cursor has one spelling.
 func SplitCursor(cursor string) (ms, seq uint64, ok bool) {
 	first, second, isPair := strings.Cut(cursor, "-")
 	ms, ok1 := decimal(first)
@@ -18,7 +18,7 @@ func SplitCursor(cursor string) (ms, seq uint64, ok bool) {
 	return ms, seq, isPair && ok1 && ok2
 }
 
-// decimal reads a number that is written as short as it can be.
+// decimal parses a number without a sign and without leading zeros.
 func decimal(s string) (uint64, bool) {
 	if s == "" || s[0] == '+' || s[0] == '0' && len(s) > 1 {
 		return 0, false
@@ -27,11 +27,13 @@ func decimal(s string) (uint64, bool) {
 	return n, err == nil
 }
 
+// JoinCursor returns the cursor with the given parts.
 func JoinCursor(ms, seq uint64) string {
 	return strconv.FormatUint(ms, 10) + "-" + strconv.FormatUint(seq, 10)
 }
 
-// CheckCursor checks a cursor from a caller; "" and "0" mean from the beginning.
+// CheckCursor checks a cursor from a caller and returns its canonical form; "" and "0" mean the beginning.
+// The error is an *ArgumentError for field.
 func CheckCursor(field, cursor string) (string, error) {
 	if cursor == "" || cursor == "0" {
 		return FirstCursor, nil
@@ -42,14 +44,14 @@ func CheckCursor(field, cursor string) (string, error) {
 	return cursor, nil
 }
 
-// CursorLess is true when a is before b.
+// CursorLess reports whether a is before b.
 func CursorLess(a, b string) bool {
 	ams, aseq, _ := SplitCursor(a)
 	bms, bseq, _ := SplitCursor(b)
 	return ams < bms || ams == bms && aseq < bseq
 }
 
-// CursorBefore is the cursor right before an entry: nothing lies between them.
+// CursorBefore returns the cursor right before an entry: no entry lies between them.
 func CursorBefore(id string) string {
 	ms, seq, ok := SplitCursor(id)
 	switch {
@@ -61,7 +63,7 @@ func CursorBefore(id string) string {
 	return JoinCursor(ms-1, math.MaxUint64)
 }
 
-// CursorAfter is the first id that can follow an entry's.
+// CursorAfter returns the lowest id that can follow the given one.
 func CursorAfter(id string) string {
 	ms, seq, _ := SplitCursor(id)
 	if seq == math.MaxUint64 {
@@ -70,11 +72,11 @@ func CursorAfter(id string) string {
 	return JoinCursor(ms, seq+1)
 }
 
-// ErrPageToken: a list's place that no list returned.
+// ErrPageToken is the *ArgumentError for a page token that the list did not return.
 var ErrPageToken = Invalid("page_token", "is not a token of this list; send the last next_page_token unchanged")
 
-// PageStart is where a page of a stream begins that follows an entry, "" for the first
-// page.
+// PageStart returns where XRANGE starts a page that follows the entry after; "" means the first page. It
+// fails with ErrPageToken.
 func PageStart(after string) (string, error) {
 	if after == "" {
 		return "-", nil

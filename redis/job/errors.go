@@ -5,69 +5,81 @@ import (
 	"fmt"
 )
 
-// What a call can fail with; test with errors.Is.
+// The sentinels of the engine; test with errors.Is.
 var (
-	// ErrUnavailable: Redis is away, loading, read-only or failing over. The command
-	// was not executed, or executing it twice does no harm.
+	// ErrUnavailable means that Redis is unreachable, loading, read-only or failing over. The command did
+	// not run, or running it again does no harm.
 	ErrUnavailable = errors.New("redis is unavailable")
-	// ErrOutcomeUnknown: the connection broke while a write was on its way. It may
-	// have been executed.
+	// ErrOutcomeUnknown means that the connection broke during a write, which may or may not have run.
 	ErrOutcomeUnknown = errors.New("the outcome of the write is unknown")
-	// ErrOutOfMemory: Redis refuses writes because its memory is full.
+	// ErrOutOfMemory means that Redis rejects writes because its memory is full.
 	ErrOutOfMemory = errors.New("redis is out of memory")
-	// ErrNotPermitted: the ACL of Redis denies the client's user a command, a key or a channel.
-	// A script may have done a part of its work by then.
+	// ErrNotPermitted means that the ACL of Redis denies the client's user a command, a key or a channel.
+	// A script may have run in part.
 	ErrNotPermitted = errors.New("the ACL of redis denies the client's user a permission")
-	// ErrKeyType: a key holds another type than this package keeps there.
-	ErrKeyType = errors.New("the key holds another type")
-	// ErrLeaseLost: the lease is someone else's by now, or the task is settled.
+	// ErrKeyType means that a key holds another type of value than this module keeps there.
+	ErrKeyType = errors.New("the key holds another type of value")
+	// ErrLeaseLost means that the task is settled or leased to another worker.
 	ErrLeaseLost = errors.New("the lease is lost")
-	// ErrLeaseToken: not a lease token of this service, tenant or job.
+	// ErrLeaseToken means that a token is not a lease token of this service, tenant or job.
 	ErrLeaseToken = errors.New("not a valid lease token")
-	// ErrJobNotFound: the job has no state.
-	ErrJobNotFound = errors.New("no state is known of the job")
-	// ErrStateTooLarge: a raw peer wrote a state that is too large to be read.
+	// ErrJobNotFound means that the job has no state.
+	ErrJobNotFound = errors.New("the job has no state")
+	// ErrStateTooLarge means that a raw peer wrote a state that exceeds the limit for reading.
 	ErrStateTooLarge = errors.New("the job's state is too large to be read")
-	// ErrFieldNotFound: the job's state lacks the field.
+	// ErrFieldNotFound means that the job's state lacks the field.
 	ErrFieldNotFound = errors.New("the job's state has no such field")
-	// ErrJobExists: the job has a state already.
-	ErrJobExists = errors.New("the job has a state already")
-	// ErrRequestIDConflict: the request id was used with another request.
+	// ErrJobExists means that the job already has a state.
+	ErrJobExists = errors.New("the job already has a state")
+	// ErrRequestIDConflict means that the request id was used with another request.
 	ErrRequestIDConflict = errors.New("the request id was used with another request")
-	// ErrJobActive: the queue wants one task of a job, and there is one.
-	ErrJobActive = errors.New("the job has an unfinished task already")
-	// ErrQueueFull: the queue holds as many tasks as it may.
+	// ErrJobActive means that the queue allows one task of a job at a time, and the job has one.
+	ErrJobActive = errors.New("the job already has an unfinished task")
+	// ErrQueueFull means that the queue holds its maximum number of tasks.
 	ErrQueueFull = errors.New("the queue is full")
-	// ErrQueueNotFound: there is no such queue.
+	// ErrQueueNotFound means that the queue does not exist.
 	ErrQueueNotFound = errors.New("no such queue")
-	// ErrGroupNotFound: the queue has no such consumer group; errors.As to *GroupError tells
-	// which.
+	// ErrGroupNotFound means that the queue lacks the consumer group. errors.As to *GroupError names both.
 	ErrGroupNotFound = errors.New("no such consumer group")
-	// ErrGroupInUse: workers hold tasks of the consumer group.
+	// ErrGroupInUse means that workers hold tasks of the consumer group.
 	ErrGroupInUse = errors.New("workers hold tasks of the consumer group")
-	// ErrTooManyGroups: the queue has as many consumer groups as it may.
+	// ErrTooManyGroups means that the queue has its maximum number of consumer groups.
 	ErrTooManyGroups = errors.New("the queue has too many consumer groups")
-	// ErrTooManyQueues: there are as many queues as there may be.
+	// ErrTooManyQueues means that the tenant has its maximum number of queues.
 	ErrTooManyQueues = errors.New("there are too many queues")
-	// ErrInvalid: a bad argument; errors.As to *ArgumentError tells which.
+	// ErrInvalid means a bad argument. errors.As to *ArgumentError names it.
 	ErrInvalid = errors.New("invalid argument")
-	// ErrTooManyEvents: the job has as many events as it may have before it completes, in
-	// number or in bytes.
+	// ErrTooManyEvents means that the job has its maximum number, or bytes, of events before the terminal one.
 	ErrTooManyEvents = errors.New("the job has too many events")
 )
 
-// ArgumentError is a bad argument. It is an ErrInvalid.
+// ArgumentError describes a bad argument. It is an ErrInvalid.
 type ArgumentError struct {
-	// Field is the argument's name, as in the contract ("job_id").
+	// Field is the name of the argument in the contract, such as "job_id".
 	Field string
-	// Problem says what is wrong and what would be right.
+	// Problem says what is wrong and what is accepted.
 	Problem string
 }
 
+// Error returns the field and the problem.
 func (e *ArgumentError) Error() string { return e.Field + ": " + e.Problem }
 
-// Unwrap makes errors.Is(err, ErrInvalid) true.
+// Unwrap returns ErrInvalid.
 func (e *ArgumentError) Unwrap() error { return ErrInvalid }
+
+// Invalid returns an *ArgumentError with a formatted problem.
+func Invalid(field, format string, args ...any) error {
+	return &ArgumentError{Field: field, Problem: fmt.Sprintf(format, args...)}
+}
+
+// PrefixField puts a prefix before the field of an *ArgumentError, in place, and returns err. A check that
+// passes does not pay for composing the name of its field.
+func PrefixField(err error, prefix string) error {
+	if e, ok := err.(*ArgumentError); ok {
+		e.Field = prefix + e.Field
+	}
+	return err
+}
 
 // GroupError is an error about a consumer group.
 type GroupError struct {
@@ -75,11 +87,12 @@ type GroupError struct {
 	Err          error
 }
 
+// Error returns the error with the names of the group and its queue.
 func (e *GroupError) Error() string {
 	return fmt.Sprintf("%s: group %q of queue %q", e.Err, e.Group, e.Queue)
 }
 
-// Unwrap is what is wrong with the group.
+// Unwrap returns what is wrong with the group.
 func (e *GroupError) Unwrap() error { return e.Err }
 
 // JobError is an error about one of the jobs of a call.
@@ -88,28 +101,27 @@ type JobError struct {
 	Err   error
 }
 
+// Error returns the error with the id of the job.
 func (e *JobError) Error() string { return e.Err.Error() + ": " + e.JobID }
 
-// Unwrap is what is wrong with the job.
+// Unwrap returns what is wrong with the job.
 func (e *JobError) Unwrap() error { return e.Err }
 
-func Invalid(field, format string, args ...any) error {
-	return &ArgumentError{Field: field, Problem: fmt.Sprintf(format, args...)}
-}
-
-// CursorExpiredError says that events after a cursor are gone.
+// CursorExpiredError says that Redis no longer has the events after a cursor.
 type CursorExpiredError struct {
-	// Earliest is the oldest cursor that a watch can still start after.
+	// Earliest is the oldest cursor that a watch can start after.
 	Earliest string
 }
 
+// Error names the earliest cursor.
 func (e *CursorExpiredError) Error() string {
-	return "events after the cursor are gone; the earliest cursor is " + e.Earliest
+	return "events after the cursor have expired; the earliest cursor is " + e.Earliest
 }
 
-// LeaseError is why a script did not act under a lease.
-func LeaseError(word string) error {
-	switch word {
+// NewLeaseError returns the error for the code with which a script reports that it did not act under a lease:
+// ErrLeaseToken, an *ArgumentError, or ErrLeaseLost for any other code.
+func NewLeaseError(code string) error {
+	switch code {
 	case "OTHER_JOB":
 		return fmt.Errorf("%w: it is for another job", ErrLeaseToken)
 	case "OTHER_PART":

@@ -2,15 +2,11 @@ package job
 
 import (
 	"encoding/json"
-	"strconv"
 	"time"
 	"unicode/utf8"
-
-	"github.com/hikmaai-io/argus-queue/redis/internal/resp"
 )
 
-// The names of the fields of a completion event and of a job's state that this
-// package writes itself.
+// The fields of a completion event and of a job's state that the service writes itself.
 const (
 	FieldStatus      = "status"
 	FieldCompletedAt = "completed_at"
@@ -19,57 +15,20 @@ const (
 	FieldLease       = "argus_lease"
 )
 
-var completionFields = []string{FieldJobID, FieldStatus, FieldCompletedAt, FieldError, FieldPart, FieldData, FieldResults}
-
-// MaxErrorBytes is how long the error message of a completion may be.
-const MaxErrorBytes = 64 << 10
-
 // Event is one completion event of a job.
 type Event struct {
 	JobID       string
 	Cursor      string
 	Status      Status
 	CompletedAt time.Time // zero when the event does not say
-	Part        string    // the part of the job whose result this is, "" for the whole job
-	// Fields are what else it carries; BinaryFields what of that is not UTF-8.
+	Part        string    // the part of the job that the result is of; "" means the whole job
+	// Fields are the other fields; BinaryFields are those of them that are not UTF-8.
 	Fields       map[string]string
 	BinaryFields map[string][]byte
 }
 
-// Result is what a worker reports.
-type Result struct {
-	Status Status
-	Fields map[string]string
-	// Error is the field "error_message"; "" for none.
-	Error string
-	// Part is the part of the job that this is the result of, "" for the whole job.
-	Part string
-}
-
-func (r Result) Check() error {
-	if !r.Status.Known() {
-		return Invalid("status", "is missing or unknown; use one of the job statuses")
-	}
-	if len(r.Error) > MaxErrorBytes {
-		return Invalid("error_message", "has %d bytes, at most %d are allowed", len(r.Error), MaxErrorBytes)
-	}
-	if r.Part != "" {
-		if err := CheckPart("part", r.Part); err != nil {
-			return err
-		}
-	}
-	return CheckFields("fields", r.Fields, completionFields...)
-}
-
-// Recorded is where a job's event stands.
-type Recorded struct {
-	Cursor string
-	// Already: the job had its terminal event before, and Cursor is that one's.
-	Already bool
-}
-
-// DecodeEvent reads an entry of a completion stream, in either form. Whatever is not
-// understood is in the fields under its own name.
+// DecodeEvent reads an entry of a completion stream, in either form. A value that does not parse is kept in
+// the fields under its own name.
 func DecodeEvent(jobID, id string, fields map[string]string) Event {
 	e := Event{JobID: jobID, Cursor: id}
 	data, isJSON := fields[FieldData]
@@ -84,11 +43,10 @@ func DecodeEvent(jobID, id string, fields map[string]string) Event {
 	return e
 }
 
-// decodeJSON takes the JSON form; false when it is none.
+// decodeJSON reads the JSON form and reports whether data is in it.
 func (e *Event) decodeJSON(data string) bool {
 	var object, results map[string]json.RawMessage
-	// A byte that is not UTF-8 becomes a replacement character, as the decoder does it:
-	// the status of such an event must count.
+	// The decoder replaces bytes that are not UTF-8, which is intended: the status of such an event counts.
 	if json.Unmarshal([]byte(data), &object) != nil || object == nil {
 		return false
 	}
@@ -107,6 +65,7 @@ func (e *Event) decodeJSON(data string) bool {
 	return true
 }
 
+// set stores a field where it belongs: a known one that parses in its own member, any other by its name.
 func (e *Event) set(name, value string) {
 	switch name {
 	case FieldJobID:
@@ -119,7 +78,7 @@ func (e *Event) set(name, value string) {
 			return
 		}
 	case FieldPart:
-		if CheckPart(name, value) == nil {
+		if checkPart(name, value) == nil {
 			e.Part = value
 			return
 		}
@@ -133,29 +92,3 @@ func (e *Event) set(name, value string) {
 }
 
 func (e *Event) keep(name, value string) { keep(&e.Fields, &e.BinaryFields, name, value) }
-
-// SmallResult is up to how many bytes a result's fields go into the job's state however large
-// that is.
-const SmallResult = 8 << 10
-
-// Size is how many bytes the result puts into the job's state.
-func (result *Result) Size() int {
-	bytes := len(result.Error)
-	for name, value := range result.Fields {
-		bytes += len(name) + len(value)
-	}
-	return bytes
-}
-
-// Whole appends the result of a whole job, whose state and event have the same fields.
-func (result *Result) Whole(args resp.Command, now time.Time) resp.Command {
-	at := len(args)
-	args.Add("", FieldStatus, string(result.Status), FieldCompletedAt, strconv.FormatInt(now.Unix(), 10))
-	if result.Error != "" {
-		args.Add(FieldError, result.Error)
-	}
-	args = appendPairs(args, result.Fields)
-	args[at] = strconv.Itoa(len(args) - at - 1)
-	args.Add("-1")
-	return args
-}

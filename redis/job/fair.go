@@ -1,18 +1,17 @@
 package job
 
-// FairByOrganization is what QueueConfig.FairBy can be, beside "".
+// FairByOrganization is the value of QueueSettings.FairBy for a fair queue; "" means first come, first
+// served.
 const FairByOrganization = fieldOrganizationID
 
-// OrEmpty makes a map an object in JSON in any case.
-func OrEmpty[V any](m map[string]V) map[string]V {
-	if m == nil {
-		return map[string]V{}
-	}
-	return m
+// IsPlain reports whether publishing to the queue needs no checks and no replicas, so that a plain XADD does.
+func (c QueueSettings) IsPlain() bool {
+	return c.FairBy == "" && !c.UniqueJobs && c.MaxLength == 0 && c.WaitReplicas == 0
 }
 
-// HasFlightLimit is true when it matters when a task is settled.
-func (c QueueSettings) HasFlightLimit() bool {
+// HasInFlightLimit reports whether the queue limits the tasks of an organization in flight. The scheduler
+// then needs to know when a task is settled.
+func (c QueueSettings) HasInFlightLimit() bool {
 	return c.FairBy != "" && (c.FairMaxInFlight > 0 || len(c.FairMaxInFlightOf) > 0)
 }
 
@@ -24,7 +23,7 @@ func (c QueueSettings) validateFairness(field string) error {
 		return Invalid(field+".fair_by", "is needed by the other settings that begin with fair; want %q", FairByOrganization)
 	}
 	for org, weight := range c.FairWeights {
-		if !(weight >= 0.001 && weight <= 1000) {
+		if !(weight >= 0.001 && weight <= 1000) { // false for NaN too
 			return Invalid(field+".fair_weights", "gives %q the weight %v, want 0.001 to 1000", Clip(org), weight)
 		}
 	}
@@ -37,10 +36,4 @@ func (c QueueSettings) validateFairness(field string) error {
 		return Invalid(field+".fair_ahead", "is %d, want 1 to %d, or 0 for the default", c.FairAhead, MaxBatch)
 	}
 	return nil
-}
-
-// IsPlain is true of a queue that checks nothing when a task is published, and does not wait
-// for replicas.
-func (c QueueSettings) IsPlain() bool {
-	return c.FairBy == "" && !c.UniqueJobs && c.MaxLength == 0 && c.WaitReplicas == 0
 }

@@ -3,118 +3,68 @@ package job
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 )
 
-// Distinct tells names apart that stand in an entry twice, which only a raw peer can have
-// written: "name", "name.2", …
-func Distinct(list []string) []string {
-	isTwice := func(i int) bool {
-		for j := 0; j < i; j += 2 {
-			if list[j] == list[i] {
-				return true
-			}
-		}
-		return false
-	}
-	if len(list) > 64 { // a map is faster, and any order will do
-		return distinctMany(list)
-	}
-	for i := 2; i+1 < len(list); i += 2 {
-		if isTwice(i) {
-			return distinctMany(list)
-		}
-	}
-	return list
+// TruncatedField replaces fields in a message that cannot hold them.
+const TruncatedField = "argus_truncated"
+
+const (
+	// metaPrefix begins the names of the fields and keys that are reserved for the service.
+	metaPrefix = "argus_"
+	// partPrefix begins the names of the fields of a state that record the reports of parts.
+	partPrefix = "argus_part:"
+)
+
+// ownFields are the fields that the service keeps in entries, dead letters, completion events and states;
+// lua/prelude.lua repeats those of entries. Other names that begin with "argus_" are ordinary: existing
+// workers write a field "argus_status".
+var ownFields = []string{
+	"argus_attempt", "argus_failures", "argus_published_at", "argus_for_group", "argus_reason", "argus_packed",
+	"argus_cause", "argus_source_id", "argus_group", "argus_dead_at", "argus_result",
+	FieldLease, fieldParts, TruncatedField,
 }
 
-func distinctMany(list []string) []string {
-	fields := EntryFields(list)
-	list = make([]string, 0, 2*len(fields))
+// IsOwnField reports whether the name of a field is reserved for the service.
+func IsOwnField(name string) bool {
+	return strings.HasPrefix(name, metaPrefix) && (strings.HasPrefix(name, partPrefix) || slices.Contains(ownFields, name))
+}
+
+// CheckFieldName checks the name of a field that a caller writes: 1 to 256 bytes of UTF-8 without control
+// and invisible characters, not only spaces, and not reserved for the service.
+func CheckFieldName(field, name string) error {
+	if err := checkText(field, name); err != nil {
+		return err
+	}
+	if IsOwnField(name) {
+		return Invalid(field, "%s is reserved for the service; choose another", Clip(name))
+	}
+	return nil
+}
+
+// CheckFields checks the fields that a caller writes: their number, names and values. The names in reserved
+// are rejected too.
+func CheckFields[V string | []byte](field string, fields map[string]V, reserved ...string) error {
+	if len(fields) > MaxFields {
+		return Invalid(field, "has %d entries, at most %d are allowed", len(fields), MaxFields)
+	}
+	total := 0
 	for name, value := range fields {
-		list = append(list, name, value)
-	}
-	return list
-}
-
-// EntryFields makes a map of an entry. A name that stands there twice, which only a raw
-// peer can have written, is told apart: "name", "name.2", …
-func EntryFields(list []string) map[string]string {
-	fields := make(map[string]string, len(list)/2)
-	for i := 0; i+1 < len(list); i += 2 {
-		name := list[i]
-		for n := 2; ; n++ {
-			if _, twice := fields[name]; !twice {
-				break
-			}
-			name = fmt.Sprintf("%s.%d", list[i], n)
+		err := CheckFieldName("", name)
+		switch {
+		case err != nil:
+		case slices.Contains(reserved, name):
+			err = Invalid("", "the name is reserved; choose another")
+		default:
+			err = CheckSize("", len(value))
 		}
-		fields[name] = list[i+1]
-	}
-	return fields
-}
-
-func Integer(cell any) int64 {
-	text, _ := cell.(string)
-	n, _ := strconv.ParseInt(text, 10, 64)
-	return n
-}
-
-// EntryTime is when an entry was appended, zero when its id doesn't say.
-func EntryTime(id string) time.Time {
-	ms, _, ok := SplitCursor(id)
-	if !ok || ms > maxTime*1000 {
-		return time.Time{}
-	}
-	return time.UnixMilli(int64(ms))
-}
-
-// Unpack reads what the scripts' pack wrote: "3:abc0:2:xy".
-func Unpack(s string) ([]string, bool) {
-	var list []string
-	for s != "" {
-		length, rest, ok := strings.Cut(s, ":")
-		n, err := strconv.Atoi(length)
-		if !ok || err != nil || n < 0 || n > len(rest) {
-			return nil, false
+		if err != nil {
+			return PrefixField(err, fmt.Sprintf("%s[%q]", field, Clip(name)))
 		}
-		list, s = append(list, rest[:n]), rest[n:]
+		total += len(name) + len(value)
 	}
-	return list, len(list) > 0
-}
-
-func TextFields(values map[string]any) map[string]string {
-	fields := make(map[string]string, len(values))
-	for name, value := range values {
-		fields[name], _ = value.(string)
+	if total > MaxTaskBytes {
+		return Invalid(field, "has %d bytes in all, at most %d are allowed", total, MaxTaskBytes)
 	}
-	return fields
-}
-
-func FieldBytes(fields map[string]string) (bytes int) {
-	for name, value := range fields {
-		bytes += len(name) + len(value)
-	}
-	return bytes
-}
-
-// Pairs lists a map as name, value, … in the order of the names.
-func Pairs(fields map[string]string) []string {
-	return appendPairs(make([]string, 0, 2*len(fields)), fields)
-}
-
-// appendPairs appends a map as name, value, … in the order of the names.
-func appendPairs(list []string, fields map[string]string) []string {
-	var space [16]string
-	names := space[:0]
-	for name := range fields {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		list = append(list, name, fields[name])
-	}
-	return list
+	return nil
 }

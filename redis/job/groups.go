@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// MaxGroups is how many consumer groups a queue may have, beyond those that raw peers create:
-// every settle looks at all of them.
+// MaxGroups is the maximum number of consumer groups of a queue, apart from those that raw peers create.
+// Settling a task looks at every group, so the number bounds its cost.
 const MaxGroups = 16
 
-// AnyGroup, as the only one of Groups, lets a reader create the group that it names.
+// AnyGroup is the only entry of Groups that let a reader create the group that it names.
 const AnyGroup = "any"
 
-// Groups are names of consumer groups, or AnyGroup.
+// Groups lists names of consumer groups, or AnyGroup alone.
 type Groups []string
 
-// UnmarshalYAML reads a list, or one name.
+// UnmarshalYAML reads a list or a single name.
 func (g *Groups) UnmarshalYAML(unmarshal func(any) error) error {
 	var list []string
 	if err := unmarshal(&list); err == nil {
@@ -47,11 +47,12 @@ func (g Groups) validate(field string) error {
 	return nil
 }
 
+// IsAny reports whether a reader may create any group.
 func (g Groups) IsAny() bool { return len(g) == 1 && g[0] == AnyGroup }
 
-// Ensure is the argument by which the publish script sees to it that a queue is known and has
-// its groups; unless it is due, only where the queue has no stream.
-func (g Groups) Ensure(isDue bool) string {
+// ScriptArg returns the argument with which the publish script registers a queue and creates its groups.
+// With isDue it always does so; otherwise only when the queue has no stream.
+func (g Groups) ScriptArg(isDue bool) string {
 	argument := "begin"
 	if isDue {
 		argument = "ensure"
@@ -62,17 +63,17 @@ func (g Groups) Ensure(isDue bool) string {
 	return argument + "\n" + strings.Join(g, "\n")
 }
 
-// GroupInfo is a consumer group.
+// GroupInfo describes a consumer group of a queue.
 type GroupInfo struct {
 	Name string
-	// Waiting is how many tasks it has not read.
+	// Waiting is the number of tasks that the group has not read.
 	Waiting       int64
 	Pending       int64
 	Consumers     int64
 	LastDelivered string
-	// Idle is how long ago one of its consumers last asked for work, negative when it has none.
-	// Unread: tasks have waited for it for unreadPeriod, and no consumer asked meanwhile. Only
-	// Queue tells these.
-	Idle   time.Duration
+	// Idle is the time since one of the group's consumers last asked for work; negative without consumers.
+	// Only a call about a single queue sets Idle and Unread.
+	Idle time.Duration
+	// Unread is true when tasks have waited for the group for a while and no consumer asked for work.
 	Unread bool
 }

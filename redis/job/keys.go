@@ -6,96 +6,130 @@ import (
 	"strings"
 )
 
-// DefaultQueue and DefaultGroup are used where a caller names none.
+// DefaultQueue and DefaultGroup apply where a caller names none.
 const (
 	DefaultQueue = "argus_task_queue"
 	DefaultGroup = "argus-workers"
 )
 
-// StateFamily is the first part of the key of a job's state.
+// StateFamily begins the key of a job's state, after the prefix.
 const StateFamily = "job_state"
 
-// Keys builds every key that this package uses; no other code joins strings to a key.
-// No two of them are ever equal for names that CheckID and CheckQueue accept: each
-// family has its own head, the variable part stands last, and a queue can't begin
-// with a family's head. A request and a claim of an earlier version (oldRequest, oldClaim) may
-// have the key of one of this version; their values tell which they are.
-type Keys struct{ Prefix string }
+// Keys builds every key of one tenant; no other code builds keys.
+//
+// For names that CheckID and CheckQueue accept, no two keys are equal: each family has its own head, the
+// variable part stands last, and a queue cannot begin with the head of a family. The exceptions are OldRequest
+// and OldClaim, which may equal a Request or a Claim; the scripts tell them apart by their values.
+type Keys struct {
+	// Prefix begins every key, as it is.
+	Prefix string
+}
 
+// Tasks returns the key of the stream of a queue's tasks. It has no head of its own: raw
+// peers see a stream with the name of the queue.
 func (k Keys) Tasks(queue string) string { return k.Prefix + queue }
 
+// State returns the key of the hash of a job's state.
 func (k Keys) State(job string) string { return k.Prefix + StateFamily + ":" + job }
 
+// Completion returns the key of the stream of a job's completion events.
 func (k Keys) Completion(job string) string { return k.Prefix + "argus_completion:" + job }
 
+// Scan returns the key that holds the last event up to which a job with many events has no result.
 func (k Keys) Scan(job string) string { return k.Prefix + "argus_scan:" + job }
 
+// Delayed returns the key of the sorted set of a queue's delayed tasks, by the time they are due.
 func (k Keys) Delayed(queue string) string { return k.Prefix + "argus_delayed:" + queue }
 
+// Backlog returns the key of the sorted set of a fair queue's backlog, by organization and arrival.
 func (k Keys) Backlog(queue string) string { return k.Prefix + "argus_fair:" + queue }
 
+// FairReady returns the key of the sorted set of the organizations with a backlog, by virtual time.
 func (k Keys) FairReady(queue string) string { return k.Prefix + "argus_fair_ready:" + queue }
 
+// FairParked returns the key of the sorted set of the organizations that have reached their limit of tasks in flight.
 func (k Keys) FairParked(queue string) string { return k.Prefix + "argus_fair_parked:" + queue }
 
+// FairTags returns the key of the sorted set of virtual times of organizations whose backlog became empty recently.
 func (k Keys) FairTags(queue string) string { return k.Prefix + "argus_fair_tags:" + queue }
 
+// FairHeld returns the key of the hash of tasks in flight per organization, the virtual time and the last sequence number.
 func (k Keys) FairHeld(queue string) string { return k.Prefix + "argus_fair_held:" + queue }
 
+// DeadLetters returns the key of the stream of a queue's dead letters.
 func (k Keys) DeadLetters(queue string) string { return k.Prefix + "argus_dead:" + queue }
 
+// Request returns the key that holds the response to the request with this id.
 func (k Keys) Request(queue, id string) string {
 	return k.Prefix + "argus_request:" + scoped(queue, id)
 }
 
+// Claim returns the key that holds which request the id stands for in all shards.
 func (k Keys) Claim(queue, id string) string { return k.Prefix + "argus_claim:" + scoped(queue, id) }
 
+// OldRequest returns the key that earlier versions use instead of Request.
 func (k Keys) OldRequest(id string) string { return k.Prefix + "argus_request:" + id }
 
+// OldClaim returns the key that earlier versions use instead of Claim.
 func (k Keys) OldClaim(id string) string { return k.Prefix + "argus_claim:" + id }
 
+// Shards returns the key that holds the number of shards.
 func (k Keys) Shards() string { return k.Prefix + "argus_queues:shards" }
 
+// DelayedQueues returns the key of the set of the queues with delayed tasks or a backlog.
 func (k Keys) DelayedQueues() string { return k.Prefix + "argus_queues:delayed" }
 
+// Queues returns the key of the set of the known queues: those that were published to or read from.
 func (k Keys) Queues() string { return k.Prefix + "argus_queues:known" }
 
+// EmptyQueues returns the key of the sorted set of the queues that are empty and not read from, by time.
 func (k Keys) EmptyQueues() string { return k.Prefix + "argus_queues:empty" }
 
+// Janitor returns the key that exists if a server has cleaned up recently.
 func (k Keys) Janitor() string { return k.Prefix + "argus_queues:janitor" }
 
+// Scratch returns the key of a stream that exists within a script only.
 func (k Keys) Scratch() string { return k.Prefix + "argus_queues:scratch" }
 
+// Uncounted returns the key of the hash of deliveries that were released untried.
 func (k Keys) Uncounted(queue string) string { return k.Prefix + "argus_uncounted:" + queue }
 
+// GroupBegins returns the key of the hash of the entries after which the consumer groups began.
 func (k Keys) GroupBegins(queue string) string { return k.Prefix + "argus_begins:" + queue }
 
+// CreatedGroups returns the key of the set of the consumer groups that Admin.CreateGroup created.
 func (k Keys) CreatedGroups(queue string) string { return k.Prefix + "argus_groups:" + queue }
 
+// Paused returns the key that exists while a queue is paused.
 func (k Keys) Paused(queue string) string { return k.Prefix + "argus_paused:" + queue }
 
+// CancelledJobs returns the key of the sorted set of the jobs for which Cancel was called, by time.
 func (k Keys) CancelledJobs() string { return k.Prefix + "argus_jobs:cancelled" }
 
+// Parts returns the key of the hash of a job's parts and what each has reported.
 func (k Keys) Parts(job string) string { return k.Prefix + "argus_parts:" + job }
 
+// Active returns the key that holds a job's last task in a queue of unique jobs.
 func (k Keys) Active(job string) string { return k.Prefix + "argus_active:" + job }
 
+// CancelChannel returns the channel that asks raw workers of a job to stop.
 func (k Keys) CancelChannel(job string) string { return k.Prefix + "argus_cancel:" + job }
 
+// StateJob returns the job whose state has the key, and false for any other key.
 func (k Keys) StateJob(key string) (string, bool) { return strings.CutPrefix(key, k.State("")) }
 
-// scoped names something of a queue. The length keeps names with colons apart.
+// scoped returns a name within a queue. The length keeps names with colons apart.
 func scoped(queue, name string) string { return strconv.Itoa(len(queue)) + ":" + queue + ":" + name }
 
-// StatePattern is a SCAN pattern for the states; the prefix is taken literally.
+// StatePattern returns a SCAN pattern for the states of all jobs; the prefix is matched literally.
 func (k Keys) StatePattern() string { return GlobEscape(k.State("")) + "*" }
 
+// GlobEscape returns a pattern that matches s literally.
 func GlobEscape(s string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`).Replace(s)
 }
 
-// HashTag is the part of a key that Redis Cluster computes the slot from, "" when
-// the whole key counts.
+// HashTag returns the part of a key from which Redis Cluster computes the slot, "" for the whole key.
 func HashTag(prefix string) string {
 	_, rest, ok := strings.Cut(prefix, "{")
 	if !ok {
@@ -108,26 +142,31 @@ func HashTag(prefix string) string {
 	return tag
 }
 
-// AnyName stands for a name in a key. It is none that CheckID accepts, so no caller's key is
-// meant; and the key is what an ACL rule for the whole family looks like.
+// AnyName stands for any name in a key: the key then has the form of an ACL rule for its family. CheckID
+// rejects it, so no key of a caller is equal.
 const AnyName = "*"
 
-// Families are keys that stand for all that the service uses, for ACL rules.
+// Families returns a key for each family that the service uses, with AnyName, for ACL rules.
 func (k Keys) Families(config Settings) []string {
-	families := []string{k.State(AnyName), k.Completion(AnyName), k.Scan(AnyName), k.Delayed(AnyName), k.Backlog(AnyName),
-		k.FairReady(AnyName), k.FairParked(AnyName), k.FairTags(AnyName), k.FairHeld(AnyName), k.DeadLetters(AnyName), k.Parts(AnyName),
-		k.OldRequest(AnyName), k.OldClaim(AnyName), k.Uncounted(AnyName), k.GroupBegins(AnyName), k.CreatedGroups(AnyName), k.Paused(AnyName), k.Active(AnyName),
-		k.Queues(), k.EmptyQueues(), k.DelayedQueues(), k.Janitor(), k.Shards(), k.CancelledJobs(), k.Tasks(config.DefaultQueue)}
+	families := []string{
+		k.State(AnyName), k.Completion(AnyName), k.Scan(AnyName), k.Parts(AnyName), k.Active(AnyName),
+		k.Delayed(AnyName), k.Backlog(AnyName), k.DeadLetters(AnyName), k.Paused(AnyName), k.Uncounted(AnyName),
+		k.FairReady(AnyName), k.FairParked(AnyName), k.FairTags(AnyName), k.FairHeld(AnyName),
+		k.GroupBegins(AnyName), k.CreatedGroups(AnyName),
+		k.OldRequest(AnyName), k.OldClaim(AnyName), // as ACL rules they cover Request and Claim
+		k.Queues(), k.EmptyQueues(), k.DelayedQueues(), k.Janitor(), k.Shards(), k.CancelledJobs(),
+		k.Tasks(config.DefaultQueue),
+	}
 	for queue := range config.Queues {
 		families = append(families, k.Tasks(queue))
 	}
 	return families
 }
 
-// InnerPattern is a SCAN pattern for the sets of known queues of prefixes that this one begins.
+// InnerPattern returns a SCAN pattern for the sets of known queues of tenants whose prefix begins with this one.
 func (k Keys) InnerPattern() string { return GlobEscape(k.Prefix) + "*" + GlobEscape(Keys{}.Queues()) }
 
-// InnerPrefixes are the prefixes of such sets, without this one.
+// InnerPrefixes returns the prefixes of the tenants that InnerPattern found, without this one.
 func (k Keys) InnerPrefixes(found []string) []string {
 	var inner []string
 	for _, key := range found {

@@ -9,9 +9,8 @@ import (
 	"strings"
 )
 
-// Lease names one delivery of one entry: what a fence compares. Its token is what a
-// worker shows. The token is no secret and proves no identity; its checksum only
-// keeps a mangled one from being taken for a lease that was lost.
+// Lease identifies one delivery of one entry. Scripts compare it with the pending entry before they act, so
+// that a worker cannot settle a task that went to another one. A worker presents it as a token.
 type Lease struct {
 	Prefix   string // the tenant
 	Queue    string
@@ -25,12 +24,16 @@ type Lease struct {
 // tokenVersion is the first byte of a token.
 const tokenVersion = 1
 
+// maxTokenBytes bounds a token: five names, an entry id and a prefix, as base64.
+const maxTokenBytes = 4096
+
+// StrictBase64 is base64url without padding, which rejects non-zero trailing bits.
 var StrictBase64 = base64.RawURLEncoding.Strict()
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Token encodes the lease: base64url of a version, the fields with their lengths, and
-// a CRC-32C.
+// Token encodes the lease: base64url of a version, the fields with their lengths, and a CRC-32C. A token is
+// not a secret and proves no identity; the checksum only keeps a damaged token from looking like a lost lease.
 func (l Lease) Token() string {
 	var space [256]byte
 	b := append(space[:0], tokenVersion)
@@ -44,58 +47,57 @@ func (l Lease) Token() string {
 	return string(base64.RawURLEncoding.AppendEncode(text[:0], b))
 }
 
-// maxTokenBytes bounds a token: five names, an entry id and a prefix, as base64.
-const maxTokenBytes = 4096
-
-// ParseLease reads a token. Every fault of it is an ErrLeaseToken.
+// ParseLease decodes a token. Every error is an ErrLeaseToken.
 func ParseLease(token string) (Lease, error) {
 	bad := func(problem string) (Lease, error) {
 		return Lease{}, fmt.Errorf("%w: %s", ErrLeaseToken, problem)
 	}
-	if token == "" {
+	const malformed = "it is malformed"
+	switch {
+	case token == "":
 		return bad("it is empty")
-	}
-	if len(token) > maxTokenBytes {
+	case len(token) > maxTokenBytes:
 		return bad("it is too long")
-	}
-	if strings.ContainsAny(token, "\r\n") { // the decoder would pass over them
-		return bad("it is not in the form of one")
+	case strings.ContainsAny(token, "\r\n"): // the decoder ignores line ends
+		return bad(malformed)
 	}
 	var space [512]byte
 	b, err := StrictBase64.AppendDecode(space[:0], []byte(token))
 	if err != nil || len(b) < 5 || b[0] != tokenVersion {
-		return bad("it is not in the form of one")
+		return bad(malformed)
 	}
 	body, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
 	if crc32.Checksum(body, castagnoli) != sum {
-		return bad("it was changed on its way")
+		return bad("its checksum is wrong")
 	}
+	l, ok := decodeLease(body[1:])
+	if !ok || !l.isValid() {
+		return bad(malformed)
+	}
+	return l, nil
+}
+
+// decodeLease decodes the body of a token: the fields with their lengths, and the count.
+func decodeLease(rest []byte) (Lease, bool) {
 	var l Lease
-	rest, text := body[1:], string(body[1:]) // the fields share one string
+	text := string(rest) // the fields share one string
 	for _, field := range [...]*string{&l.Prefix, &l.Queue, &l.Group, &l.EntryID, &l.Consumer, &l.JobID} {
 		size, n := shortUvarint(rest)
 		if n <= 0 || size > uint64(len(rest)-n) {
-			return bad("it is not in the form of one")
+			return Lease{}, false
 		}
 		*field = text[n : n+int(size)]
 		rest, text = rest[n+int(size):], text[n+int(size):]
 	}
 	count, n := shortUvarint(rest)
 	if n <= 0 || n != len(rest) || count > 1<<31-1 {
-		return bad("it is not in the form of one")
+		return Lease{}, false
 	}
 	l.Count = int(count)
-	_, _, isID := SplitCursor(l.EntryID)
-	if !isID ||
-		CheckQueue("queue", l.Queue) != nil || CheckID("group", l.Group) != nil ||
-		CheckConsumer("consumer", l.Consumer) != nil || CheckID("job_id", l.JobID) != nil {
-		return bad("it is not in the form of one")
-	}
-	return l, nil
+	return l, true
 }
 
-// shortUvarint is binary.Uvarint for a number that is written as short as it can be: a
-// lease has one token.
+// shortUvarint is binary.Uvarint, restricted to the shortest encoding so that a lease has one token only.
 func shortUvarint(b []byte) (uint64, int) {
 	value, n := binary.Uvarint(b)
 	if n > 1 && b[n-1] == 0 {
@@ -104,12 +106,19 @@ func shortUvarint(b []byte) (uint64, int) {
 	return value, n
 }
 
-// Args are the lease as the scripts take it.
+// isValid reports whether every name of the lease passes its check.
+func (l Lease) isValid() bool {
+	_, _, isID := SplitCursor(l.EntryID)
+	return isID && CheckQueue("queue", l.Queue) == nil && CheckID("group", l.Group) == nil &&
+		CheckConsumer("consumer", l.Consumer) == nil && CheckID("job_id", l.JobID) == nil
+}
+
+// Args returns the arguments with which the scripts identify a delivery.
 func (l Lease) Args() []any {
 	return []any{l.EntryID, l.Consumer, strconv.Itoa(l.Count)}
 }
 
-// Mark identifies the lease in the completion event that was recorded under it.
+// Mark returns the text that identifies the lease in the completion event recorded under it.
 func (l Lease) Mark() string {
 	return l.EntryID + " " + strconv.Itoa(l.Count) + " " + l.Consumer + " " + l.Group + " " + l.Queue
 }

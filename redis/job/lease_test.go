@@ -8,7 +8,7 @@ func FuzzLeaseToken(f *testing.F) {
 	f.Add(Lease{Prefix: "argus:", Queue: "q", Group: "g", EntryID: "1-0", Consumer: "c", Count: 1, JobID: "j"}.Token(), "p", "q", "c", 1)
 	f.Add("", "", "", "", 0)
 	f.Add("AQ", "{a}", "q:r", "ü", 1<<30)
-	f.Add("AQZh\rcmd1czoBcQFnAzEtMAFjAWoBnS0nrQ", "", "", "", 0) // base64 passes over line ends
+	f.Add("AQZh\rcmd1czoBcQFnAzEtMAFjAWoBnS0nrQ", "", "", "", 0) // base64 ignores line ends
 	f.Fuzz(func(t *testing.T, token, prefix, queue, consumer string, count int) {
 		if lease, err := ParseLease(token); err == nil && lease.Token() != token {
 			t.Fatalf("two tokens for one lease: %q and %q", token, lease.Token())
@@ -25,7 +25,7 @@ func FuzzLeaseToken(f *testing.F) {
 		changed := []byte(token)
 		changed[count%len(changed)] ^= 1
 		if got, err := ParseLease(string(changed)); err == nil && got == lease {
-			t.Fatalf("a changed token is taken for the same lease")
+			t.Fatalf("a changed token parses as the same lease")
 		}
 	})
 }

@@ -1,7 +1,7 @@
 package job
 
-// Status is where a job is in its life: the word in the state's and the events' field
-// "status". Raw peers may write any other word.
+// Status is the position of a job in its life, as the field "status" of its state and of its events says.
+// Raw peers may write any other word.
 type Status string
 
 // The statuses. The last four are terminal.
@@ -14,7 +14,7 @@ const (
 	StatusCancelled Status = "cancelled"
 )
 
-// Terminal is true of a status that no other follows.
+// Terminal reports whether no other status follows this one.
 func (s Status) Terminal() bool {
 	switch s {
 	case StatusCompleted, StatusPartial, StatusFailed, StatusCancelled:
@@ -23,7 +23,7 @@ func (s Status) Terminal() bool {
 	return false
 }
 
-// Known is true of the statuses above.
+// Known reports whether the status is one of the constants.
 func (s Status) Known() bool {
 	return s == StatusPending || s == StatusRunning || s.Terminal()
 }

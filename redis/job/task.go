@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// Task is one piece of work.
+// Task is one piece of work of a job.
 type Task struct {
 	JobID          string
 	ReportID       string
@@ -14,17 +14,17 @@ type Task struct {
 	GCSURI         string
 	Scanners       []string
 	TimeoutSeconds int32
-	// Part is the part of its job that the task is, "" for the whole job.
+	// Part is the part of its job that the task is; "" means the whole job.
 	Part      string
 	CreatedAt time.Time // kept to the second; zero when unknown
-	// Attributes are further fields; also, verbatim under their own name, values of
-	// the fields above that did not parse.
+	// Attributes are further fields. They also hold values of the fields above that do not parse, verbatim
+	// and under their own names.
 	Attributes map[string]string
 	// BinaryAttributes are further fields whose value is not UTF-8.
 	BinaryAttributes map[string][]byte
 }
 
-// The names of a task's fields, in an entry and in its JSON form.
+// The fields of a task, in an entry and in the JSON form.
 const (
 	FieldJobID          = "job_id"
 	fieldReportID       = "report_id"
@@ -34,37 +34,49 @@ const (
 	fieldTimeout        = "timeout_seconds"
 	fieldCreatedAt      = "created_at"
 	FieldPart           = "part"
-	// FieldData is the one field of the JSON form.
+	// FieldData is the only field of the JSON form.
 	FieldData = "data"
 )
 
-// taskFields are the names that an attribute can't have.
+// taskFields are the names that an attribute must not have.
 var taskFields = []string{FieldJobID, fieldReportID, fieldOrganizationID, fieldGCSURI,
 	fieldScanners, fieldTimeout, fieldCreatedAt, FieldPart, FieldData}
 
-// Encoding is how a queue's tasks are written. Both forms are read always.
+// Encoding is the form in which a queue's tasks and completions are written. Both forms are always read.
 type Encoding string
 
 const (
 	// EncodingFields writes flat string fields.
 	EncodingFields Encoding = "fields"
-	// EncodingJSON writes one field, data, with the task as a JSON object.
+	// EncodingJSON writes one field, data, that holds a JSON object.
 	EncodingJSON Encoding = "json"
 )
 
-// Check checks a task that is to be published; field is its place in the request.
-func (t *Task) Check(field string) error {
-	if err := t.Validate(); err != nil {
-		return Named(err, field)
-	}
-	return nil
-}
-
-// Validate is Check with the names of fields within the task.
-func (t *Task) Validate() error {
+// Check reports what is wrong with a task before it is published, as an *ArgumentError. The field of the
+// error is relative to the task, such as ".job_id"; PrefixField adds the task's place in the request.
+func (t *Task) Check() error {
 	if err := CheckID(".job_id", t.JobID); err != nil {
 		return err
 	}
+	if err := t.checkText(); err != nil {
+		return err
+	}
+	if !IsProtoTime(t.CreatedAt) {
+		return Invalid(".created_at", "is not a time in the years 1 to 9999; are these milliseconds?")
+	}
+	if t.Part != "" {
+		if err := checkPart(".part", t.Part); err != nil {
+			return err
+		}
+	}
+	if t.TimeoutSeconds < 0 {
+		return Invalid(".timeout_seconds", "must not be negative")
+	}
+	return t.checkAttributes()
+}
+
+// checkText checks the fields that hold arbitrary text.
+func (t *Task) checkText() error {
 	if err := checkValue(".report_id", t.ReportID); err != nil {
 		return err
 	}
@@ -81,20 +93,10 @@ func (t *Task) Validate() error {
 		}
 		total += len(scanner) + 1
 	}
-	if err := CheckSize(".scanners", max(0, total-1)); err != nil {
-		return err
-	}
-	if !IsProtoTime(t.CreatedAt) {
-		return Invalid(".created_at", "is not a time in the years 1 to 9999; are these milliseconds?")
-	}
-	if t.Part != "" {
-		if err := CheckPart(".part", t.Part); err != nil {
-			return err
-		}
-	}
-	if t.TimeoutSeconds < 0 {
-		return Invalid(".timeout_seconds", "must not be negative")
-	}
+	return CheckSize(".scanners", max(0, total-1))
+}
+
+func (t *Task) checkAttributes() error {
 	if err := CheckFields(".attributes", t.Attributes, taskFields...); err != nil {
 		return err
 	}
@@ -116,18 +118,3 @@ func checkValue(field, value string) error {
 	}
 	return CheckSize(field, len(value))
 }
-
-// EntrySize is what an entry counts: its names and values and what a message needs to
-// hold them. The service's own fields are not counted, they come and go.
-func EntrySize(entry []string) int {
-	size := 0
-	for i := 0; i+1 < len(entry); i += 2 {
-		if !IsOwnField(entry[i]) {
-			size += len(entry[i]) + len(entry[i+1]) + FieldOverhead
-		}
-	}
-	return size
-}
-
-// FieldOverhead is what a message needs to hold a field beside its name and value.
-const FieldOverhead = 8

@@ -51,13 +51,13 @@ func TestDecodeTaskIsLenient(t *testing.T) {
 	}
 }
 
-// entry is an encoded task as a peer reads it.
+// entry returns an encoded task as a peer reads it.
 func entry(t *testing.T, pairs []string) map[string]string {
 	t.Helper()
 	m := make(map[string]string)
 	for i := 0; i < len(pairs); i += 2 {
 		if _, twice := m[pairs[i]]; twice {
-			t.Errorf("the field %q is there twice", pairs[i])
+			t.Errorf("the field %q is a duplicate", pairs[i])
 		}
 		m[pairs[i]] = pairs[i+1]
 	}
@@ -78,7 +78,7 @@ func FuzzTaskRoundTrip(f *testing.F) {
 		if !utf8.Valid(binary) {
 			task.BinaryAttributes = map[string][]byte{name + "2": binary}
 		}
-		if task.Check("task") != nil || !utf8.ValidString(value) {
+		if task.Check() != nil || !utf8.ValidString(value) {
 			return
 		}
 		for _, encoding := range []Encoding{EncodingFields, EncodingJSON} {
@@ -103,7 +103,7 @@ func FuzzDecodeEntry(f *testing.F) {
 		if CheckID("job_id", task.JobID) != nil || m.Attempts < 0 {
 			t.Fatalf("%+v %+v", task, m)
 		}
-		// What goes into a protobuf string must be UTF-8, and nothing may be lost.
+		// Protobuf strings must be UTF-8, and no field may be lost.
 		texts := append([]string{task.JobID, task.ReportID, task.OrganizationID, task.GCSURI}, task.Scanners...)
 		for name, value := range task.Attributes {
 			texts = append(texts, name, value)
@@ -121,7 +121,7 @@ func FuzzDecodeEntry(f *testing.F) {
 			for _, field := range taskFields {
 				known = known || name == field
 			}
-			known = known || strings.Contains(name, ".") // may stand for a name that is there twice
+			known = known || strings.Contains(name, ".") // may stand for a duplicate name
 			if !known && task.Attributes[name] != value && !holds(task.BinaryAttributes, value) {
 				t.Fatalf("the field %q was lost: %+v", name, task)
 			}

@@ -34,7 +34,7 @@ func (s *settledTasks) isCountDue(queue string) bool {
 	if now.Before(s.next[queue]) {
 		return false
 	}
-	job.Set(&s.next, queue, now.Add(countPeriod))
+	job.SetLazily(&s.next, queue, now.Add(countPeriod))
 	return true
 }
 
@@ -42,12 +42,12 @@ func (s *settledTasks) isCountDue(queue string) bool {
 func (s *settledTasks) counted(queue string, took time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	job.Set(&s.next, queue, time.Now().Add(max(countPeriod, countShare*took)))
+	job.SetLazily(&s.next, queue, time.Now().Add(max(countPeriod, countShare*took)))
 }
 
 // Settled notes that a task is not in flight any more.
 func (scheduler *Scheduler) Settled(lease job.Lease) {
-	if lease.EntryID == "" || !scheduler.QueueSettings(lease.Queue).HasFlightLimit() {
+	if lease.EntryID == "" || !scheduler.QueueSettings(lease.Queue).HasInFlightLimit() {
 		return
 	}
 	s := &scheduler.inFlight

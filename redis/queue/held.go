@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -42,7 +43,7 @@ func (r *Reader) Held(ctx context.Context, queue, group, consumer string) (Holdi
 	lease := r.QueueSettings(queue).Lease
 	for start := "-"; ; {
 		list, err := r.Commands.XPendingExt(ctx, &goredis.XPendingExtArgs{Stream: r.Keys.Tasks(queue),
-			Group: job.OrDefault(group, r.Settings.DefaultGroup), Start: start, End: "+", Count: job.MaxBatch, Consumer: consumer}).Result()
+			Group: cmp.Or(group, r.Settings.DefaultGroup), Start: start, End: "+", Count: job.MaxBatch, Consumer: consumer}).Result()
 		if conn.IsNoKey(err) || errors.Is(err, goredis.Nil) {
 			return held, nil
 		}

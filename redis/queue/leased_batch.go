@@ -41,14 +41,14 @@ func (p *leasedBatch) add(row any, lease job.Lease, config job.QueueSettings) er
 		return fmt.Errorf("read: %w", err)
 	}
 	lease.EntryID, _ = cells[0].(string)
-	lease.Count = int(job.Integer(cells[1]))
-	p.addEntry(lease, list, cells[3] != "", int(job.Integer(cells[4])), config)
+	lease.Count = int(job.ParseCell(cells[1]))
+	p.addEntry(lease, list, cells[3] != "", int(job.ParseCell(cells[4])), config)
 	return nil
 }
 
 // addEntry takes a leased entry.
 func (p *leasedBatch) addEntry(lease job.Lease, list []string, isCancelled bool, uncounted int, config job.QueueSettings) {
-	task, m, err := job.DecodeList(job.Distinct(list))
+	task, m, err := job.DecodePairs(list)
 	if size := job.EntrySize(list); err == nil && size > job.MaxTaskBytes {
 		err = fmt.Errorf("%d bytes are more than a delivery can hold", size)
 	}

@@ -127,7 +127,7 @@ func (s *Settler) requeue(ctx context.Context, lease job.Lease, g requeueRequest
 	case "CANCELLED":
 		return Nacked{Outcome: NackCancelled}, nil
 	}
-	return Nacked{}, job.LeaseError(reply[0])
+	return Nacked{}, job.NewLeaseError(reply[0])
 }
 
 // failureMessage is the error message of a job whose task dies.

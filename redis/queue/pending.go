@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -32,7 +33,7 @@ func (l *Locator) Pending(ctx context.Context, queue, group, after string, count
 		return nil, err
 	}
 	key := l.Keys.Tasks(queue)
-	list, err := l.Commands.XPendingExt(ctx, &goredis.XPendingExtArgs{Stream: key, Group: job.OrDefault(group, l.Settings.DefaultGroup),
+	list, err := l.Commands.XPendingExt(ctx, &goredis.XPendingExtArgs{Stream: key, Group: cmp.Or(group, l.Settings.DefaultGroup),
 		Start: start, End: "+", Count: int64(count)}).Result()
 	if conn.IsNoKey(err) {
 		return nil, nil
@@ -42,7 +43,7 @@ func (l *Locator) Pending(ctx context.Context, queue, group, after string, count
 	}
 	var pending []PendingInfo
 	for chunk := range slices.Chunk(list, pendingChunk) {
-		infos, err := l.pendingInfos(ctx, queue, job.OrDefault(group, l.Settings.DefaultGroup), chunk)
+		infos, err := l.pendingInfos(ctx, queue, cmp.Or(group, l.Settings.DefaultGroup), chunk)
 		if err != nil {
 			return nil, err
 		}

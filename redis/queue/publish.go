@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -179,7 +180,7 @@ func (pub *Publisher) publish(ctx context.Context, p Publication, field func(int
 	}
 	fairKeys, fairness := pub.Fair(queue)
 	keys = append(keys, fairKeys...)
-	reply, err := pub.runPublish(ctx, config, unknown, keys, p.args(pub.Settings, config, queue, digest, fairness, config.Groups.Ensure(isDue)), entries)
+	reply, err := pub.runPublish(ctx, config, unknown, keys, p.args(pub.Settings, config, queue, digest, fairness, config.Groups.ScriptArg(isDue)), entries)
 	if err != nil || reply[0] != "OK" { // nothing was looked at
 		pub.registry.Known.Grouped.Forget(queue)
 	}
@@ -262,7 +263,7 @@ func (p *Publisher) runPublish(ctx context.Context, config job.QueueSettings, e 
 			if !isStale || stale[jobID] == mark {
 				return nil, &job.JobError{JobID: jobID, Err: job.ErrJobActive}
 			}
-			job.Set(&stale, jobID, mark)
+			job.SetLazily(&stale, jobID, mark)
 		}
 	}
 }
@@ -286,7 +287,7 @@ func (p Publication) args(config job.Settings, q job.QueueSettings, queue, diges
 	var state []string
 	if p.State != nil {
 		parts = strings.Join(p.State.Parts, " ")
-		ttl = fmt.Sprint(job.OrDefault(p.State.TTL, config.StateTTL).Milliseconds())
+		ttl = fmt.Sprint(cmp.Or(p.State.TTL, config.StateTTL).Milliseconds())
 		state = p.State.Flat()
 	}
 	named := ""
@@ -294,7 +295,7 @@ func (p Publication) args(config job.Settings, q job.QueueSettings, queue, diges
 		named = "named"
 	}
 	args := resp.Command{digest, fmt.Sprint(config.RequestWindow.Milliseconds()), delay, runAt, queue, most, uniqueTTL, ttl, fairness, named,
-		config.DefaultGroup, ensure, config.MostQueues(queue), parts, strconv.FormatInt(partsTTL.Milliseconds(), 10)}
+		config.DefaultGroup, ensure, config.QueueLimit(queue), parts, strconv.FormatInt(partsTTL.Milliseconds(), 10)}
 	args.Counted(state...)
 	return args
 }
@@ -318,8 +319,8 @@ func (p *Publisher) Entries(tasks []job.Task, q job.QueueSettings, hasState bool
 		if task.CreatedAt.IsZero() {
 			task.CreatedAt = now
 		}
-		if err := task.Validate(); err != nil {
-			return nil, job.Named(err, field(i))
+		if err := task.Check(); err != nil {
+			return nil, job.PrefixField(err, field(i))
 		}
 		if q.UniqueJobs || hasState {
 			if jobs[task.JobID] {

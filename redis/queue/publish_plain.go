@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -86,7 +87,7 @@ func (p *Publisher) publishPlain(ctx context.Context, queue string, entries []ne
 func (p *Publisher) publishShared(ctx context.Context, queue string, entry newEntry, state *job.InitialState) (published []Published, hasStream bool, err error) {
 	fields := state.Flat()
 	args := make(resp.Command, 0, 3+len(fields)+len(entry.fields))
-	args.Number(job.OrDefault(state.TTL, p.Settings.StateTTL).Milliseconds())
+	args.Number(cmp.Or(state.TTL, p.Settings.StateTTL).Milliseconds())
 	args.Counted(fields...)
 	args.Counted(entry.fields...)
 	key := p.Keys.Tasks(queue)

@@ -217,7 +217,7 @@ func (rd *Reader) lease(ctx context.Context, r ReadRequest) (leasedBatch, error)
 	if !ok || len(rows) < 4 {
 		return leasedBatch{}, fmt.Errorf("read: unexpected reply %T", reply)
 	}
-	now, p := job.Integer(rows[0]), leasedBatch{gone: int(job.Integer(rows[1]))}
+	now, p := job.ParseCell(rows[0]), leasedBatch{gone: int(job.ParseCell(rows[1]))}
 	rd.registry.sizes.setPaused(r.Queue, rows[2] == "PAUSED")
 	if p.gone > 0 {
 		rd.Log.Warn("entries were deleted while they were leased", "queue", r.Queue, "group", r.Group, "entries", p.gone)

@@ -88,7 +88,7 @@ func (r *Registry) Note(ctx context.Context, queue string) {
 
 // Add makes a queue known; ErrTooManyQueues when it would be one too many.
 func (r *Registry) Add(ctx context.Context, queue string) error {
-	word, err := conn.KnowScript.Word(ctx, r.Conn, conn.Repeatable, []string{r.Keys.Queues()}, queue, r.Settings.MostQueues(queue))
+	word, err := conn.KnowScript.Word(ctx, r.Conn, conn.Repeatable, []string{r.Keys.Queues()}, queue, r.Settings.QueueLimit(queue))
 	if word == "QUEUES" {
 		err = job.ErrTooManyQueues
 	}

@@ -122,7 +122,7 @@ func (s *Scheduler) moveQueue(ctx context.Context, queue string, settled []strin
 	config := s.QueueSettings(queue)
 	for {
 		count := ""
-		if config.HasFlightLimit() && s.inFlight.isCountDue(queue) {
+		if config.HasInFlightLimit() && s.inFlight.isCountDue(queue) {
 			count = "count"
 		}
 		start := time.Now()

@@ -145,7 +145,7 @@ func (s *Settler) Extend(ctx context.Context, token string, fields map[string]st
 	case "FULL":
 		return Extended{}, state.StateFull("progress_fields", job.Pairs(fields))
 	default:
-		return Extended{}, job.LeaseError(reply[0])
+		return Extended{}, job.NewLeaseError(reply[0])
 	}
 	if len(fields) > 0 {
 		s.watches.StateWritten(lease.JobID)

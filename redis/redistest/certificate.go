@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// Certificate makes a certificate for 127.0.0.1 that is its own authority: the files with
-// it and its key, and a pool that trusts it.
+// Certificate creates a self-signed certificate for 127.0.0.1. It returns the files with the certificate and
+// the key, in PEM, and a pool that trusts it.
 func Certificate(t testing.TB) (certFile, keyFile string, pool *x509.CertPool) {
 	t.Helper()
 	must := func(err error) {

@@ -9,8 +9,8 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// OwnCluster starts a Redis Cluster of some masters, without replicas, for one test, which
-// may kill them. The masters have the slots in their order, in equal parts.
+// OwnCluster starts a Redis Cluster of masters without replicas for one test, which may kill them. The slots
+// are divided equally, in the order of the masters.
 func OwnCluster(t testing.TB, masters int) []*Server {
 	t.Helper()
 	servers := make([]*Server, masters)
@@ -43,7 +43,7 @@ func OwnCluster(t testing.TB, masters int) []*Server {
 			select {
 			case <-tick.C:
 			case <-ctx.Done():
-				t.Fatal("the cluster did not get ready:\n" + info)
+				t.Fatal("the cluster is not ready:\n" + info)
 			}
 		}
 	}

@@ -247,5 +247,5 @@ func (r *Recorder) completed(lease *job.Lease, word, more string) (job.Recorded,
 	case "ERROR":
 		return job.Recorded{}, conn.Translate("complete", resp.ReplyError(more), conn.Repeatable)
 	}
-	return job.Recorded{}, job.LeaseError(word)
+	return job.Recorded{}, job.NewLeaseError(word)
 }

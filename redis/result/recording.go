@@ -95,12 +95,12 @@ func (r *ResultWrite) args(args resp.Command, now time.Time) resp.Command {
 	for i := range r.Results {
 		result := &r.Results[i]
 		large := ""
-		if result.Size() > job.SmallResult {
+		if result.Size() > job.SmallResultBytes {
 			large = " large"
 		}
 		if r.Part == "" && r.Queue.Encoding == job.EncodingFields && result.Status.Terminal() {
 			args.Add("final"+large, string(result.Status))
-			args = result.Whole(args, now)
+			args = result.AppendTo(args, now)
 			continue
 		}
 		w := r.write(*result, now)
@@ -215,7 +215,7 @@ func (w writtenResult) event(jobID string, encoding job.Encoding, now time.Time)
 				object[name] = value
 			}
 		}
-		return []string{job.FieldData, string(job.Marshal(object))}
+		return []string{job.FieldData, string(job.EncodeJSON(object))}
 	}
 	event := []string{job.FieldJobID, jobID, job.FieldStatus, string(w.status), job.FieldCompletedAt, strconv.FormatInt(now.Unix(), 10)}
 	if w.part != "" {

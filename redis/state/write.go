@@ -48,7 +48,7 @@ func WriteState(ctx context.Context, c *conn.Conn, key string, w StateWrite) (cr
 	} else {
 		args = append(args, "", "", "", "", "")
 	}
-	args = append(args, strings.Join(w.parts, " "), max(w.DefaultTTL, job.UnfinishedTTL).Milliseconds())
+	args = append(args, strings.Join(w.parts, " "), max(w.DefaultTTL, job.MinUnfinishedTTL).Milliseconds())
 	code, err := conn.StateScript.Word(ctx, c, conn.Repeatable, keys, conn.AppendStrings(args, w.Fields)...)
 	if err != nil {
 		return false, err
@@ -62,7 +62,7 @@ func WriteState(ctx context.Context, c *conn.Conn, key string, w StateWrite) (cr
 	case "FULL":
 		return false, StateFull("fields", w.Fields)
 	case "NOT_PENDING", "LEASE_LOST", "OTHER_JOB":
-		return false, job.LeaseError(code)
+		return false, job.NewLeaseError(code)
 	}
 	return code == "CREATED", nil
 }

@@ -41,8 +41,8 @@ func (s *Shard) Fairness(queue string) string {
 	if c.FairBy == "" {
 		return ""
 	}
-	return string(job.Marshal(map[string]any{"queue": queue, "group": s.Settings.DefaultGroup, "ahead": c.FairAhead,
-		"weights": job.OrEmpty(c.FairWeights), "limit": c.FairMaxInFlight, "limits": job.OrEmpty(c.FairMaxInFlightOf)}))
+	return string(job.EncodeJSON(map[string]any{"queue": queue, "group": s.Settings.DefaultGroup, "ahead": c.FairAhead,
+		"weights": job.NonNilMap(c.FairWeights), "limit": c.FairMaxInFlight, "limits": job.NonNilMap(c.FairMaxInFlightOf)}))
 }
 
 // FairKeys are the keys that lua/fair.lua takes.

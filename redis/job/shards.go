@@ -6,16 +6,16 @@ import (
 	"strings"
 )
 
-// MaxShards is how many shards there may be.
+// MaxShards is the maximum number of shards.
 const MaxShards = 64
 
-// ShardOf is the shard of a name: raw peers can compute it too.
+// ShardOf returns the shard of a name: its CRC-32 (IEEE) modulo the number of shards, which raw peers can
+// compute too.
 func ShardOf(name string, shards int) int {
 	return int(crc32.ChecksumIEEE([]byte(name)) % uint32(shards))
 }
 
-// ShardBase is what a prefix and its shards have in common: "argus" of "argus:" and of
-// "{argus}:".
+// ShardBase returns what the prefixes of all shards have in common: "argus" for "argus:" and for "{argus}:".
 func ShardBase(prefix string) string {
 	base := strings.TrimSuffix(prefix, ":")
 	if inner, ok := strings.CutPrefix(base, "{"); ok && strings.HasSuffix(inner, "}") {
@@ -24,7 +24,7 @@ func ShardBase(prefix string) string {
 	return base
 }
 
-// OfShard is how one of n shards treats its queues.
+// OfShard returns the settings of shard i of n: limits of queues are divided, and logs name the shard.
 func (c Settings) OfShard(i, n int) Settings {
 	c.Logger = c.Logger.With("shard", i)
 	c.Queue = c.Queue.ofShard(n)
@@ -35,7 +35,7 @@ func (c Settings) OfShard(i, n int) Settings {
 	return c
 }
 
-// ofShard gives each of n shards its part of a queue's limits.
+// ofShard divides a queue's limits among n shards, rounded up.
 func (c QueueSettings) ofShard(n int) QueueSettings {
 	share := func(limit int) int { return (limit + n - 1) / n }
 	c.MaxLength, c.FairMaxInFlight = share(c.MaxLength), share(c.FairMaxInFlight)
