@@ -77,15 +77,15 @@ func (c *Cleaner) cleanQueues(ctx context.Context) error {
 	}
 	var errs []error
 	for _, queue := range queues {
-		errs = append(errs, c.trimmer.trim(ctx, queue), c.ForgetQueue(ctx, queue, queueIdle), c.Dismiss(ctx, queue, ConsumerIdle), c.warnUnread(ctx, queue), c.tidyUncounted(ctx, queue))
+		errs = append(errs, c.trimmer.trim(ctx, queue), c.ForgetQueue(ctx, queue, queueIdle), c.RemoveIdleConsumers(ctx, queue, ConsumerIdle), c.warnUnread(ctx, queue), c.tidyUncounted(ctx, queue))
 	}
 	old := strconv.FormatInt(time.Now().Add(-cancelledPeriod).UnixMilli(), 10)
 	err = c.Commands.ZRemRangeByScore(ctx, c.Keys.CancelledJobs(), "-inf", old).Err()
 	return errors.Join(append(errs, conn.Translate("forget cancelled jobs", err, conn.Repeatable))...)
 }
 
-// Dismiss removes consumers that hold nothing and have not been heard of for long.
-func (cleaner *Cleaner) Dismiss(ctx context.Context, queue string, idle time.Duration) error {
+// RemoveIdleConsumers removes consumers that hold nothing and have not been heard of for long.
+func (cleaner *Cleaner) RemoveIdleConsumers(ctx context.Context, queue string, idle time.Duration) error {
 	key := cleaner.Keys.Tasks(queue)
 	groups, err := cleaner.Groups(ctx, queue)
 	if err != nil {

@@ -45,7 +45,7 @@ type DeadLetter struct {
 
 // DeadLetters lists a page of a queue's dead letters, oldest first, after one or from the
 // first.
-func (d *DeadLetters) DeadLetters(ctx context.Context, queue, after string, count int) ([]DeadLetter, error) {
+func (d *DeadLetters) List(ctx context.Context, queue, after string, count int) ([]DeadLetter, error) {
 	queue, err := d.QueueName(queue)
 	if err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func (dead *DeadLetters) redrive(ctx context.Context, queue string, d DeadLetter
 
 // DeleteDeadLetters removes dead letters, all of them or those with the ids, and says how
 // many there were.
-func (dead *DeadLetters) DeleteDeadLetters(ctx context.Context, queue string, all bool, ids []string) (int, error) {
+func (dead *DeadLetters) Delete(ctx context.Context, queue string, all bool, ids []string) (int, error) {
 	return dead.eachDeadLetter(ctx, queue, all, ids, func(queue string, d DeadLetter) (bool, error) {
 		n, err := dead.Commands.XDel(ctx, dead.Keys.DeadLetters(queue), d.EntryID).Result()
 		return n > 0, conn.Translate("delete dead letter", err, conn.Repeatable)
@@ -134,7 +134,7 @@ func (d *DeadLetters) eachDeadLetter(ctx context.Context, queue string, all bool
 	if queue, err = d.QueueName(queue); err != nil {
 		return 0, err
 	}
-	if err := CheckLetters(all, ids); err != nil {
+	if err := CheckLetterIDs(all, ids); err != nil {
 		return 0, err
 	}
 	visit := func(entry goredis.XMessage) bool {
@@ -153,7 +153,7 @@ func (d *DeadLetters) eachDeadLetter(ctx context.Context, queue string, all bool
 	}
 	for _, id := range ids {
 		if _, _, ok := job.SplitCursor(id); !ok {
-			return 0, BadLetter(id)
+			return 0, InvalidLetterID(id)
 		}
 	}
 	for _, id := range slices.Compact(slices.Sorted(slices.Values(ids))) {
@@ -168,8 +168,8 @@ func (d *DeadLetters) eachDeadLetter(ctx context.Context, queue string, all bool
 	return n, err
 }
 
-// CheckLetters checks which dead letters are meant.
-func CheckLetters(all bool, ids []string) error {
+// CheckLetterIDs checks which dead letters are meant.
+func CheckLetterIDs(all bool, ids []string) error {
 	switch {
 	case all == (len(ids) > 0):
 		return job.Invalid("ids", "name dead letters, or set all; one of the two")
@@ -179,6 +179,6 @@ func CheckLetters(all bool, ids []string) error {
 	return nil
 }
 
-func BadLetter(id string) error {
+func InvalidLetterID(id string) error {
 	return job.Invalid("ids", "%q is not the id of a dead letter", job.Clip(id))
 }

@@ -34,7 +34,7 @@ type JobInfo struct {
 // Job finds out where a job is and why. It searches all that is leased, delayed, waiting
 // and dead, in this order, which takes about a second for a million tasks. ErrJobNotFound
 // when nothing is known of it.
-func (j *Jobs) Job(ctx context.Context, jobID string) (JobInfo, error) {
+func (j *Jobs) Get(ctx context.Context, jobID string) (JobInfo, error) {
 	if err := job.CheckID("job_id", jobID); err != nil {
 		return JobInfo{}, err
 	}

@@ -42,7 +42,7 @@ const (
 // Queues lists a page of the known queues in the order of their names: count of them behind
 // one, "" for the first, and the name to go on behind, "" at the end. Those whose keys hold
 // something else are left out.
-func (q *Queues) Queues(ctx context.Context, after string, count int) (queues []QueueInfo, next string, err error) {
+func (q *Queues) List(ctx context.Context, after string, count int) (queues []QueueInfo, next string, err error) {
 	names, err := q.QueueNames(ctx)
 	if err != nil {
 		return nil, "", err
@@ -51,7 +51,7 @@ func (q *Queues) Queues(ctx context.Context, after string, count int) (queues []
 	if err != nil {
 		return nil, "", err
 	}
-	queues, err = q.DescribeQueues(ctx, names)
+	queues, err = q.Describe(ctx, names)
 	return queues, next, err
 }
 
@@ -73,8 +73,8 @@ func PageOfNames(names []string, after string, count int) (page []string, next s
 	return names[:count], names[count-1], nil
 }
 
-// DescribeQueues describes queues; those whose keys hold something else are left out.
-func (qs *Queues) DescribeQueues(ctx context.Context, names []string) ([]QueueInfo, error) {
+// Describe describes queues; those whose keys hold something else are left out.
+func (qs *Queues) Describe(ctx context.Context, names []string) ([]QueueInfo, error) {
 	var queues []QueueInfo
 	for chunk := range slices.Chunk(names, describeChunk) {
 		looks, err := qs.lookAt(ctx, chunk)
@@ -100,7 +100,7 @@ func (qs *Queues) DescribeQueues(ctx context.Context, names []string) ([]QueueIn
 }
 
 // Queue describes a queue; "" is the default queue. ErrQueueNotFound when there is none.
-func (queues *Queues) Queue(ctx context.Context, name string) (QueueInfo, error) {
+func (queues *Queues) Get(ctx context.Context, name string) (QueueInfo, error) {
 	name, err := queues.existingQueue(ctx, name)
 	if err != nil {
 		return QueueInfo{}, err

@@ -18,20 +18,20 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/queue"
 )
 
-// TaskLists lists the tasks of queues.
-type TaskLists struct {
+// TaskLister lists the tasks of queues.
+type TaskLister struct {
 	*conn.Shard
 	queues  *Queues
 	locator *queue.Locator
 }
 
-// NewTaskLists returns one.
-func NewTaskLists(shard *conn.Shard, queues *Queues, locator *queue.Locator) *TaskLists {
-	return &TaskLists{shard, queues, locator}
+// NewTaskLister returns one.
+func NewTaskLister(shard *conn.Shard, queues *Queues, locator *queue.Locator) *TaskLister {
+	return &TaskLister{shard, queues, locator}
 }
 
-// TaskList asks for a page of a queue's tasks.
-type TaskList struct {
+// TaskQuery asks for a page of a queue's tasks.
+type TaskQuery struct {
 	Queue string // "" is the default queue
 	Where queue.Where
 	// Group limits WhereWaiting to what this group has not read, and WhereLeased to what
@@ -56,7 +56,7 @@ const (
 
 // Tasks lists a page of a queue's tasks, and the token to go on with, "" at the end. A page
 // may hold fewer tasks than asked for, or none. ErrQueueNotFound when there is no such queue.
-func (lists *TaskLists) Tasks(ctx context.Context, l TaskList) (tasks []ListedTask, next string, err error) {
+func (lists *TaskLister) Tasks(ctx context.Context, l TaskQuery) (tasks []ListedTask, next string, err error) {
 	if _, err := lists.queues.existingQueue(ctx, l.Queue); err != nil {
 		return nil, "", err
 	}
@@ -78,7 +78,7 @@ type taskPart struct {
 }
 
 // Page reads the sources of a list, one after the other.
-func (lists *TaskLists) Page(ctx context.Context, l TaskList) (tasks []ListedTask, next string, err error) {
+func (lists *TaskLister) Page(ctx context.Context, l TaskQuery) (tasks []ListedTask, next string, err error) {
 	queue, err := lists.QueueName(l.Queue)
 	if err != nil {
 		return nil, "", err
@@ -149,7 +149,7 @@ func findSource(sources []taskSource, token string) (i int, after string, err er
 }
 
 // taskSources are what a list reads, in the order of their names.
-func (lists *TaskLists) taskSources(ctx context.Context, name string, l TaskList) ([]taskSource, error) {
+func (lists *TaskLister) taskSources(ctx context.Context, name string, l TaskQuery) ([]taskSource, error) {
 	switch l.Where {
 	case queue.WhereWaiting:
 		return []taskSource{
@@ -174,7 +174,7 @@ func (lists *TaskLists) taskSources(ctx context.Context, name string, l TaskList
 	return nil, job.Invalid("place", "must be WAITING, LEASED, DELAYED or DEAD")
 }
 
-func (l *TaskLists) leaseSources(ctx context.Context, queue, group string) ([]taskSource, error) {
+func (l *TaskLister) leaseSources(ctx context.Context, queue, group string) ([]taskSource, error) {
 	groups, err := l.Groups(ctx, queue)
 	if err != nil {
 		return nil, err
@@ -193,7 +193,7 @@ func (l *TaskLists) leaseSources(ctx context.Context, queue, group string) ([]ta
 }
 
 // listUnread lists what a group has not read, "" for the group that is furthest behind.
-func (l *TaskLists) listUnread(ctx context.Context, name, group, after string, count int64) (taskPart, error) {
+func (l *TaskLister) listUnread(ctx context.Context, name, group, after string, count int64) (taskPart, error) {
 	groups, err := l.Groups(ctx, name)
 	if err != nil {
 		return taskPart{}, err
@@ -215,7 +215,7 @@ func (l *TaskLists) listUnread(ctx context.Context, name, group, after string, c
 
 // listEntries lists entries of a stream. With a group, those that only other groups get are
 // left out.
-func (l *TaskLists) listEntries(ctx context.Context, where queue.Where, stream, after string, count int64, group string) (taskPart, error) {
+func (l *TaskLister) listEntries(ctx context.Context, where queue.Where, stream, after string, count int64, group string) (taskPart, error) {
 	from, err := job.PageStart(after)
 	if err != nil {
 		return taskPart{}, err
@@ -242,7 +242,7 @@ func (l *TaskLists) listEntries(ctx context.Context, where queue.Where, stream, 
 	return part, nil
 }
 
-func (l *TaskLists) listLeases(ctx context.Context, queue, group, after string, count int64) (taskPart, error) {
+func (l *TaskLister) listLeases(ctx context.Context, queue, group, after string, count int64) (taskPart, error) {
 	pending, err := l.locator.Pending(ctx, queue, group, after, int(count))
 	part := taskPart{last: after, end: int64(len(pending)) < count}
 	for _, p := range pending {
@@ -254,7 +254,7 @@ func (l *TaskLists) listLeases(ctx context.Context, queue, group, after string, 
 
 // listBacklog lists the backlog of a fair queue. Its cursor is a member's head, which says
 // whose turn it is and in which order it came; the task itself could be large.
-func (l *TaskLists) listBacklog(ctx context.Context, name, after string, count int64) (taskPart, error) {
+func (l *TaskLister) listBacklog(ctx context.Context, name, after string, count int64) (taskPart, error) {
 	from := "-"
 	if after != "" {
 		from = "(" + after + "\xff"
@@ -275,7 +275,7 @@ func (l *TaskLists) listBacklog(ctx context.Context, name, after string, count i
 
 // listDelayed lists delayed tasks by the time they are due. Its cursor is that time, and how
 // many of the tasks that are due then were listed.
-func (l *TaskLists) listDelayed(ctx context.Context, name, after string, count int64) (taskPart, error) {
+func (l *TaskLister) listDelayed(ctx context.Context, name, after string, count int64) (taskPart, error) {
 	due, listed, err := parseDue(after)
 	if err != nil {
 		return taskPart{}, err

@@ -64,7 +64,7 @@ func CheckCompletions(all []Completion) error {
 
 // completing is a result on its way.
 type completing struct {
-	ResultWrite
+	Write
 	lease   job.Lease
 	outcome *Outcome
 }
@@ -84,7 +84,7 @@ func (r *Recorder) CompleteAll(ctx context.Context, all []Completion) []Outcome 
 			outcomes[i].Err = err
 			continue
 		}
-		queued = append(queued, completing{lease: lease, outcome: &outcomes[i], ResultWrite: ResultWrite{
+		queued = append(queued, completing{lease: lease, outcome: &outcomes[i], Write: Write{
 			JobID: lease.JobID, Part: c.Result.Part, mark: lease.Mark(), Queue: r.QueueSettings(lease.Queue), Results: []job.Result{c.Result}}})
 	}
 	for len(queued) > 0 {
@@ -125,7 +125,7 @@ func (r *Recorder) Report(ctx context.Context, jobID string, result job.Result) 
 	}
 	var outcome Outcome
 	queue := r.Settings.DefaultQueue
-	r.complete(ctx, []completing{{lease: job.Lease{Queue: queue, JobID: jobID}, outcome: &outcome, ResultWrite: ResultWrite{
+	r.complete(ctx, []completing{{lease: job.Lease{Queue: queue, JobID: jobID}, outcome: &outcome, Write: Write{
 		JobID: jobID, Part: result.Part, Queue: r.QueueSettings(queue), Results: []job.Result{result}}}}, unknown, most)
 	return outcome.Recorded, outcome.Err
 }

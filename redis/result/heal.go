@@ -16,8 +16,8 @@ import (
 // next one that sees it.
 const healQueue = 1024
 
-// Heal has a job's stored status corrected, in the background.
-func (l *Lookup) Heal(jobID string) {
+// HealLater has a job's stored status corrected, in the background.
+func (l *Lookup) HealLater(jobID string) {
 	select {
 	case l.stale <- jobID:
 	default:
@@ -29,7 +29,7 @@ func (l *Lookup) Run(ctx context.Context) {
 	for {
 		select {
 		case job := <-l.stale:
-			if err := l.Correct(ctx, job); err != nil && ctx.Err() == nil {
+			if err := l.Heal(ctx, job); err != nil && ctx.Err() == nil {
 				l.Log.Debug("could not correct a job's status", "job_id", job, "error", err)
 			}
 		case <-ctx.Done():
@@ -38,9 +38,9 @@ func (l *Lookup) Run(ctx context.Context) {
 	}
 }
 
-// Correct corrects the state of a job that has a result. Which one that is is looked up: what was
+// Heal corrects the state of a job that has a result. Which one that is is looked up: what was
 // seen may be a later terminal event, of which there should be none, or be withdrawn by now.
-func (l *Lookup) Correct(ctx context.Context, jobID string) error {
+func (l *Lookup) Heal(ctx context.Context, jobID string) error {
 	result, err := l.Find(ctx, jobID)
 	if err != nil || result == nil {
 		return err

@@ -58,8 +58,8 @@ func (l *Lookup) Find(ctx context.Context, jobID string) (*job.Event, error) {
 	return found, err
 }
 
-// HasResultAfter is true of a job with a terminal event after a cursor.
-func (l *Lookup) HasResultAfter(ctx context.Context, jobID, cursor string) (bool, error) {
+// ExistsAfter is true of a job with a terminal event after a cursor.
+func (l *Lookup) ExistsAfter(ctx context.Context, jobID, cursor string) (bool, error) {
 	found := false
 	err := l.EachEntry(ctx, l.Keys.Completion(jobID), job.CursorAfter(cursor), func(entry goredis.XMessage) bool {
 		found = job.DecodeEvent(jobID, entry.ID, job.TextFields(entry.Values)).Status.Terminal()

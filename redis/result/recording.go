@@ -14,9 +14,9 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
-// ResultWrite is what may be recorded of a job, as lua/record.lua takes it, and the answers
+// Write is what may be recorded of a job, as lua/record.lua takes it, and the answers
 // to that script's questions.
-type ResultWrite struct {
+type Write struct {
 	JobID string
 	Part  string // the part of the job that this is a result of, "" for the whole job
 	mark  string // of the lease, "" for none
@@ -34,7 +34,7 @@ type ResultWrite struct {
 const maxQuestions = 20 + job.MaxParts
 
 // Record runs a script that may record a result, until it has no more questions.
-func (rec *Recorder) Record(ctx context.Context, s *conn.Script, e conn.Effect, r ResultWrite, keys []string, head []any) ([]string, error) {
+func (rec *Recorder) Record(ctx context.Context, s *conn.Script, e conn.Effect, r Write, keys []string, head []any) ([]string, error) {
 	keys = append([]string{rec.Keys.State(r.JobID), rec.Keys.Completion(r.JobID), rec.Keys.Scratch(), rec.Keys.Active(r.JobID), rec.Keys.Scan(r.JobID), rec.Keys.Parts(r.JobID)}, keys...)
 	head = append(head, rec.Settings.StateTTL.Milliseconds(), rec.Settings.CompletionTTL.Milliseconds())
 	now := time.Now()
@@ -60,7 +60,7 @@ func errContended(s *conn.Script) error {
 }
 
 // answer takes a script's question; false when it is none.
-func (r *ResultWrite) answer(reply []string) bool {
+func (r *Write) answer(reply []string) bool {
 	r.asked++
 	switch reply[0] {
 	case "JUDGE":
@@ -88,7 +88,7 @@ func classifyEvents(jobID string, events []string) []string {
 }
 
 // args appends the recording to a script's arguments.
-func (r *ResultWrite) args(args resp.Command, now time.Time) resp.Command {
+func (r *Write) args(args resp.Command, now time.Time) resp.Command {
 	args.Add(r.JobID)
 	args.Counted(r.judgements...)
 	args.Add(r.mark, r.Part, r.parts)
@@ -129,7 +129,7 @@ type writtenResult struct {
 }
 
 // write works out what a result means for the job.
-func (r *ResultWrite) write(result job.Result, now time.Time) writtenResult {
+func (r *Write) write(result job.Result, now time.Time) writtenResult {
 	w := writtenResult{status: result.Status, fields: result.Fields, err: result.Error, part: r.Part}
 	switch {
 	case r.Part != "":
@@ -156,7 +156,7 @@ func (r *ResultWrite) write(result job.Result, now time.Time) writtenResult {
 }
 
 // writePart is write for a result of one part: the job's status follows from all parts.
-func (r *ResultWrite) writePart(w *writtenResult, result job.Result) {
+func (r *Write) writePart(w *writtenResult, result job.Result) {
 	w.fields, w.state = maps.Clone(result.Fields), maps.Clone(result.Fields)
 	if w.fields == nil {
 		w.fields, w.state = make(map[string]string), make(map[string]string)

@@ -12,16 +12,16 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
-// JobSummary is a job in a list.
-type JobSummary struct {
+// Summary is a job in a list.
+type Summary struct {
 	JobID       string
 	Status      job.Status
 	CompletedAt time.Time // zero before it has its result
 }
 
-// ListJobs lists jobs that have a state, in no order: about count of them after a token,
+// List lists jobs that have a state, in no order: about count of them after a token,
 // "" for the first, and the token to go on with, "" at the end. A page may be empty.
-func (s *Store) ListJobs(ctx context.Context, after string, count int) (jobs []JobSummary, next string, err error) {
+func (s *Store) List(ctx context.Context, after string, count int) (jobs []Summary, next string, err error) {
 	var cursor uint64
 	if after != "" {
 		if cursor, err = strconv.ParseUint(after, 10, 64); err != nil || cursor == 0 {
@@ -40,7 +40,7 @@ func (s *Store) ListJobs(ctx context.Context, after string, count int) (jobs []J
 		}
 		for _, key := range found {
 			if job, ok := s.Keys.StateJob(key); ok {
-				jobs = append(jobs, JobSummary{JobID: job})
+				jobs = append(jobs, Summary{JobID: job})
 			}
 		}
 		if cursor == 0 || len(jobs) >= count {
@@ -55,14 +55,14 @@ func (s *Store) ListJobs(ctx context.Context, after string, count int) (jobs []J
 
 // readStatuses fills in the jobs' statuses, and when they got their results: first what is
 // stored, then, of jobs that by this are not over, what their results say.
-func (s *Store) readStatuses(ctx context.Context, jobs []JobSummary) error {
+func (s *Store) readStatuses(ctx context.Context, jobs []Summary) error {
 	if len(jobs) == 0 {
 		return nil
 	}
 	if err := s.readStoredStatuses(ctx, jobs); err != nil {
 		return err
 	}
-	var open []*JobSummary
+	var open []*Summary
 	for i := range jobs {
 		if !jobs[i].Status.Terminal() {
 			open = append(open, &jobs[i])
@@ -81,7 +81,7 @@ func (s *Store) readStatuses(ctx context.Context, jobs []JobSummary) error {
 					continue
 				}
 				if result, err := s.results.Find(ctx, jobID.JobID); err == nil && result != nil {
-					s.results.Heal(jobID.JobID)
+					s.results.HealLater(jobID.JobID)
 					jobID.Status, jobID.CompletedAt = result.Status, result.CompletedAt
 				}
 			}
@@ -93,7 +93,7 @@ func (s *Store) readStatuses(ctx context.Context, jobs []JobSummary) error {
 // resultPage is how many jobs' newest events are read at once: they may be large.
 const resultPage = 50
 
-func (s *Store) readStoredStatuses(ctx context.Context, jobs []JobSummary) error {
+func (s *Store) readStoredStatuses(ctx context.Context, jobs []Summary) error {
 	pipe := s.Commands.Pipeline()
 	states := make([]*goredis.SliceCmd, len(jobs))
 	for i, jobID := range jobs {

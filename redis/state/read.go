@@ -13,24 +13,24 @@ import (
 // The bounds of a job's state, names and values together: what one answer can carry. The
 // scripts hold them (lua/limits.lua).
 const (
-	MaxStateFields = 4096
-	MaxStateBytes  = 3 << 20
+	MaxFields = 4096
+	MaxBytes  = 3 << 20
 )
 
 const (
-	// SmallState is up to how many bytes a state is read together with others; larger ones
+	// SmallBytes is up to how many bytes a state is read together with others; larger ones
 	// are read over connections of their own.
-	SmallState = 32 << 10
-	// ReadableState is up to how many bytes a state is read at all. It is more than
-	// MaxStateBytes, because small writes and results are not refused.
-	ReadableState = 4 << 20
+	SmallBytes = 32 << 10
+	// ReadableBytes is up to how many bytes a state is read at all. It is more than
+	// MaxBytes, because small writes and results are not refused.
+	ReadableBytes = 4 << 20
 	// LargeReads is how many large states are read at a time.
 	LargeReads = 4
 )
 
-// StateFull is the error of a write of field, value, … that would make a state too large. It
+// FullError is the error of a write of field, value, … that would make a state too large. It
 // names the largest of the fields.
-func StateFull(field string, fields []string) error {
+func FullError(field string, fields []string) error {
 	at := 0
 	for i := 0; i+1 < len(fields); i += 2 {
 		if len(fields[i+1]) > len(fields[at+1]) {
@@ -39,19 +39,19 @@ func StateFull(field string, fields []string) error {
 	}
 	return job.Invalid(fmt.Sprintf("%s[%q]", field, job.Clip(fields[at])),
 		"would make the job's state larger than %d fields or %d bytes; nothing was written: keep large values elsewhere and write where they are, or replace the state",
-		MaxStateFields, MaxStateBytes)
+		MaxFields, MaxBytes)
 }
 
 // What the get script says of a state.
 const (
-	stateThere    = "STATE"
-	StateLarge    = "LARGE"
-	StateTooLarge = "TOO_LARGE"
-	stateNone     = "NONE"
+	stateThere = "STATE"
+	Large      = "LARGE"
+	TooLarge   = "TOO_LARGE"
+	stateNone  = "NONE"
 )
 
-// StateRead is what was found of a job's state.
-type StateRead struct {
+// Stored is what was found of a job's state.
+type Stored struct {
 	Verdict string
 	Fields  map[string]string
 	status  job.Status
@@ -60,13 +60,13 @@ type StateRead struct {
 	hasEvents bool
 }
 
-// StateArgs are the get script's arguments.
-func StateArgs(names []string) []any {
-	return conn.AppendStrings([]any{SmallState, ReadableState}, names)
+// ReadArgs are the get script's arguments.
+func ReadArgs(names []string) []any {
+	return conn.AppendStrings([]any{SmallBytes, ReadableBytes}, names)
 }
 
-// ParseState reads the get script's reply.
-func ParseState(reply []string) (s StateRead, err error) {
+// ParseReply reads the get script's reply.
+func ParseReply(reply []string) (s Stored, err error) {
 	if len(reply) == 0 {
 		return s, fmt.Errorf("get state: an empty reply")
 	}
@@ -90,21 +90,21 @@ func ParseState(reply []string) (s StateRead, err error) {
 
 // readState reads a job's state: the named fields that are there, or all when none is named.
 // One that is too large is not read.
-func (store *Store) readState(ctx context.Context, jobID string, names []string) (StateRead, error) {
+func (store *Store) readState(ctx context.Context, jobID string, names []string) (Stored, error) {
 	key := store.Keys.State(jobID)
-	reply, err := conn.GetScript.Strings(ctx, store.Conn, conn.Repeatable, []string{key, store.Keys.Completion(jobID)}, StateArgs(names)...)
+	reply, err := conn.GetScript.Strings(ctx, store.Conn, conn.Repeatable, []string{key, store.Keys.Completion(jobID)}, ReadArgs(names)...)
 	if err != nil {
-		return StateRead{}, err
+		return Stored{}, err
 	}
-	s, err := ParseState(reply)
-	if err == nil && s.Verdict == StateLarge {
+	s, err := ParseReply(reply)
+	if err == nil && s.Verdict == Large {
 		s, err = store.ReadLarge(ctx, key, names, s)
 	}
 	return s, err
 }
 
 // ReadLarge reads the fields of a large state.
-func (store *Store) ReadLarge(ctx context.Context, key string, names []string, s StateRead) (StateRead, error) {
+func (store *Store) ReadLarge(ctx context.Context, key string, names []string, s Stored) (Stored, error) {
 	if len(names) == 0 {
 		fields, err := store.Large.HGetAll(ctx, key).Result()
 		s.Fields = fields

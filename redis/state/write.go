@@ -11,15 +11,15 @@ import (
 
 // What a stateWrite does; the words are the script's.
 const (
-	SetFields   = "set"
-	InitMerge   = "merge"
-	initFail    = "fail"
-	initKeep    = "keep"
-	initReplace = "replace"
+	ModeSet     = "set"
+	ModeMerge   = "merge"
+	modeFail    = "fail"
+	modeKeep    = "keep"
+	modeReplace = "replace"
 )
 
-// StateWrite is a write to a job's state.
-type StateWrite struct {
+// Write is a write to a job's state.
+type Write struct {
 	JobID string
 	Mode  string
 	ttl   time.Duration // of a state that it creates; 0 for the default
@@ -30,8 +30,8 @@ type StateWrite struct {
 	Fields     []string   // field, value, …
 }
 
-// WriteState runs a stateWrite to the state under a key, and says whether it created the state.
-func WriteState(ctx context.Context, c *conn.Conn, key string, w StateWrite) (created bool, err error) {
+// Apply runs a stateWrite to the state under a key, and says whether it created the state.
+func Apply(ctx context.Context, c *conn.Conn, key string, w Write) (created bool, err error) {
 	if err := job.CheckID("job_id", w.JobID); err != nil {
 		return false, err
 	}
@@ -55,12 +55,12 @@ func WriteState(ctx context.Context, c *conn.Conn, key string, w StateWrite) (cr
 	}
 	switch code {
 	case "EXISTS":
-		if w.Mode == initKeep {
+		if w.Mode == modeKeep {
 			return false, nil
 		}
 		return false, job.ErrJobExists
 	case "FULL":
-		return false, StateFull("fields", w.Fields)
+		return false, FullError("fields", w.Fields)
 	case "NOT_PENDING", "LEASE_LOST", "OTHER_JOB":
 		return false, job.LeaseError(code)
 	}
