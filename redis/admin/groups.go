@@ -70,9 +70,9 @@ func (q *Queues) runGroup(ctx context.Context, a groupArgs) (verdict string, err
 		return "", err
 	}
 	switch verdict {
-	case conn.VerdictGroups:
+	case conn.VerdictTooManyGroups:
 		err = &job.GroupError{Queue: a.Queue, Group: a.Group, Err: job.ErrTooManyGroups}
-	case conn.VerdictQueues:
+	case conn.VerdictTooManyQueues:
 		err = job.ErrTooManyQueues
 	case conn.VerdictNotFound:
 		err = &job.GroupError{Queue: a.Queue, Group: a.Group, Err: job.ErrGroupNotFound}

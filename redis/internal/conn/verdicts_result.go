@@ -34,11 +34,11 @@ const (
 	VerdictExists  = "EXISTS"  // it exists and was left alone
 	VerdictFull    = "FULL"    // it would become too large, or has too many events
 
-	VerdictDeleted  = "DELETED"
-	VerdictNotFound = "NOT_FOUND"
-	VerdictInUse    = "IN_USE" // consumers of the group hold tasks
-	VerdictGroups   = "GROUPS" // the queue has as many groups as it may have
-	VerdictQueues   = "QUEUES" // there are as many queues as there may be
+	VerdictDeleted       = "DELETED"
+	VerdictNotFound      = "NOT_FOUND"
+	VerdictInUse         = "IN_USE" // consumers of the group hold tasks
+	VerdictTooManyGroups = "GROUPS" // the queue has as many groups as it may have
+	VerdictTooManyQueues = "QUEUES" // there are as many queues as there may be
 
 	VerdictKept      = "KEPT"      // the queue is in use
 	VerdictEmpty     = "EMPTY"     // the queue is not empty for long enough
