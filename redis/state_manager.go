@@ -54,7 +54,7 @@ func (s *StateManager) JobKey(jobID string) string { return s.client.PrefixedKey
 // InitState creates a job's state. If the state exists, InitState writes the given fields and keeps the
 // others. In both cases the state is kept for DefaultTTL from now.
 func (s *StateManager) InitState(ctx context.Context, jobID string, fields map[string]string) error {
-	_, err := state.WriteState(ctx, s.client.conn, s.JobKey(jobID), state.StateWrite{JobID: jobID, Mode: state.InitMerge, Fields: job.Pairs(fields), DefaultTTL: s.ttl})
+	_, err := state.Apply(ctx, s.client.conn, s.JobKey(jobID), state.Write{JobID: jobID, Mode: state.ModeMerge, Fields: job.Pairs(fields), DefaultTTL: s.ttl})
 	return err
 }
 
@@ -68,7 +68,7 @@ func (s *StateManager) SetFields(ctx context.Context, jobID string, fields map[s
 	if len(fields) == 0 {
 		return nil
 	}
-	_, err := state.WriteState(ctx, s.client.conn, s.JobKey(jobID), state.StateWrite{JobID: jobID, Mode: state.SetFields, Fields: job.Pairs(fields), DefaultTTL: s.ttl})
+	_, err := state.Apply(ctx, s.client.conn, s.JobKey(jobID), state.Write{JobID: jobID, Mode: state.ModeSet, Fields: job.Pairs(fields), DefaultTTL: s.ttl})
 	return err
 }
 

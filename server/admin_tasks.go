@@ -14,7 +14,7 @@ import (
 // TaskAdmin finds tasks and jobs.
 type TaskAdmin interface {
 	Pending(ctx context.Context, queue, group, after string, count int) ([]queue.PendingInfo, error)
-	ListTasks(ctx context.Context, l admin.TaskList) (tasks []admin.ListedTask, next string, err error)
+	ListTasks(ctx context.Context, l admin.TaskQuery) (tasks []admin.ListedTask, next string, err error)
 	Job(ctx context.Context, jobID string) (admin.JobInfo, error)
 }
 
@@ -45,7 +45,7 @@ func (a *adminService) ListTasks(ctx context.Context, r *argusv1.ListTasksReques
 		return nil, err
 	}
 	where := queue.Where(strings.TrimPrefix(r.GetPlace().String(), "TASK_PLACE_"))
-	tasks, next, err := a.store.ListTasks(ctx, admin.TaskList{Queue: r.GetQueue(), Where: where, Group: r.GetGroup(), After: r.GetPageToken(), Count: size})
+	tasks, next, err := a.store.ListTasks(ctx, admin.TaskQuery{Queue: r.GetQueue(), Where: where, Group: r.GetGroup(), After: r.GetPageToken(), Count: size})
 	if err != nil {
 		return nil, err
 	}

@@ -20,10 +20,10 @@ import (
 type StateStore interface {
 	InitState(ctx context.Context, r state.InitRequest) (created bool, err error)
 	SetState(ctx context.Context, jobID string, fields map[string]string, token string) error
-	State(ctx context.Context, jobID string, names []string) (state.JobState, error)
+	State(ctx context.Context, jobID string, names []string) (state.State, error)
 	StateField(ctx context.Context, jobID, field string) (string, error)
 	DeleteState(ctx context.Context, jobID string) (bool, error)
-	ListJobs(ctx context.Context, after string, count int) (jobs []state.JobSummary, next string, err error)
+	ListJobs(ctx context.Context, after string, count int) (jobs []state.Summary, next string, err error)
 }
 
 // jobState is the service JobState.

@@ -160,7 +160,7 @@ type blockedStates struct {
 	begun, proceed chan struct{}
 }
 
-func (b blockedStates) State(ctx context.Context, id string, names []string) (state.JobState, error) {
+func (b blockedStates) State(ctx context.Context, id string, names []string) (state.State, error) {
 	b.begun <- struct{}{}
 	<-b.proceed
 	return b.Broker.State(ctx, id, names)

@@ -9,7 +9,7 @@ import (
 
 // CreateGroup creates a consumer group of a queue, and the queue where it is missing. The group
 // gets what the queue holds now and what is published from now on, and keeps it until workers
-// of the group have settled it. created is false when it was there. "" is the default queue.
+// of the group have settled it. created is false when it existed. "" is the default queue.
 // Errors: ErrTooManyGroups, ErrTooManyQueues.
 func (q *Queues) CreateGroup(ctx context.Context, queue, group string) (created bool, err error) {
 	queue, err = q.QueueName(queue)
@@ -19,12 +19,12 @@ func (q *Queues) CreateGroup(ctx context.Context, queue, group string) (created 
 	if err := job.CheckID("group", group); err != nil {
 		return false, err
 	}
-	word, err := q.runGroup(ctx, queue, group, "create")
-	return word == "CREATED", err
+	verdict, err := q.runGroup(ctx, groupArgs{Mode: groupCreate, Group: group, Queue: queue})
+	return verdict == conn.VerdictCreated, err
 }
 
-// DeleteGroup deletes a consumer group. What only it had still to settle is removed from the
-// queue by the cleaner. With force it goes although its workers hold tasks; they lose their
+// DeleteGroup deletes a consumer group. The cleaner removes from the queue what only this group had still to
+// settle. With force the group is deleted although its workers hold tasks; they lose their
 // leases. "" is the default queue. Errors: ErrGroupNotFound, ErrGroupInUse, ErrInvalid for a
 // group of the settings.
 func (q *Queues) DeleteGroup(ctx context.Context, queue, group string, force bool) error {
@@ -36,32 +36,48 @@ func (q *Queues) DeleteGroup(ctx context.Context, queue, group string, force boo
 		return err
 	}
 	if q.MayCreate(queue, group) == "named" {
-		return job.Invalid("group", "is named in the server's settings, which would create it again; take it out there first")
+		return job.Invalid("group", "is named in the server's settings, which would create it again; remove it there first")
 	}
-	mode := "delete"
+	mode := groupDelete
 	if force {
-		mode = "force"
+		mode = groupForce
 	}
-	_, err = q.runGroup(ctx, queue, group, mode)
+	_, err = q.runGroup(ctx, groupArgs{Mode: mode, Group: group, Queue: queue})
 	return err
 }
 
-// runGroup runs the script that creates and deletes groups.
-func (q *Queues) runGroup(ctx context.Context, queue, group, mode string) (string, error) {
-	keys := []string{q.Keys.Tasks(queue), q.Keys.CreatedGroups(queue), q.Keys.GroupBegins(queue), q.Keys.Queues()}
-	word, err := conn.GroupScript.Word(ctx, q.Conn, conn.Repeatable, keys, mode, group, queue, q.Settings.QueueLimit(queue), q.Settings.DefaultGroup)
+// What the group script does.
+const (
+	groupCreate = "create"
+	groupDelete = "delete"
+	groupForce  = "force" // delete, although consumers hold tasks
+)
+
+// groupArgs are the arguments of lua/group.lua, under the names that its header gives them. The others
+// follow from the settings.
+type groupArgs struct {
+	Mode  string
+	Group string
+	Queue string
+}
+
+// runGroup runs the group script, and returns its verdict; the refusals are errors.
+func (q *Queues) runGroup(ctx context.Context, a groupArgs) (verdict string, err error) {
+	keys := []string{q.Keys.Tasks(a.Queue), q.Keys.CreatedGroups(a.Queue), q.Keys.GroupBegins(a.Queue), q.Keys.Queues()}
+	verdict, err = conn.GroupScript.Word(ctx, q.Conn, conn.Repeatable, keys,
+		a.Mode, a.Group, a.Queue, q.Settings.QueueLimit(a.Queue), q.Settings.DefaultGroup)
 	if err != nil {
 		return "", err
 	}
-	switch word {
-	case "GROUPS":
-		err = &job.GroupError{Queue: queue, Group: group, Err: job.ErrTooManyGroups}
-	case "QUEUES":
+	switch verdict {
+	case conn.VerdictTooManyGroups:
+		err = &job.GroupError{Queue: a.Queue, Group: a.Group, Err: job.ErrTooManyGroups}
+	case conn.VerdictTooManyQueues:
 		err = job.ErrTooManyQueues
-	case "NOT_FOUND":
-		err = &job.GroupError{Queue: queue, Group: group, Err: job.ErrGroupNotFound}
-	case "IN_USE":
-		err = &job.GroupError{Queue: queue, Group: group, Err: job.ErrGroupInUse}
+	case conn.VerdictNotFound:
+		err = &job.GroupError{Queue: a.Queue, Group: a.Group, Err: job.ErrGroupNotFound}
+	case conn.VerdictInUse:
+		err = &job.GroupError{Queue: a.Queue, Group: a.Group, Err: job.ErrGroupInUse}
 	}
-	return word, err
+	return verdict, err
 }

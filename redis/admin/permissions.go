@@ -12,7 +12,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
-// EvictionPolicy is Redis's maxmemory-policy, "" when Redis does not tell. Under an allkeys
+// EvictionPolicy is Redis's maxmemory-policy, "" when Redis does not report one. Under an allkeys
 // policy a full Redis deletes whole queues; under a volatile one what has a TTL, such as
 // states, results, dead letters and request ids.
 func EvictionPolicy(ctx context.Context, client *redis.Client) (string, error) {
@@ -35,9 +35,9 @@ func EvictionPolicy(ctx context.Context, client *redis.Client) (string, error) {
 }
 
 // An ACL that lacks one command fails a script between two of its writes, which leaves a job's
-// state without its event. So what is needed is checked before anything is done, by queueing
-// each command in a transaction that is then dropped: Redis checks permissions when it queues,
-// and executes nothing.
+// state without its event. So the permissions are checked at start, by queueing
+// each command in a transaction that is then dropped: Redis checks permissions when it queues
+// a command, and executes nothing.
 
 // grant is a command as an ACL rule names it, and a form of it that can be queued, where K is a
 // key.
@@ -65,7 +65,7 @@ var required = []grant{
 	{"xgroup|create", "xgroup create K g 0"}, {"xgroup|destroy", "xgroup destroy K g"}, {"xgroup|createconsumer", "xgroup createconsumer K g c"}, {"xgroup|delconsumer", "xgroup delconsumer K g c"},
 }
 
-// optional are the commands that the service can do without, and what then lacks.
+// optional are the commands that the service can do without, and what is then missing.
 var optional = []struct {
 	grant
 	without string
@@ -77,17 +77,17 @@ var optional = []struct {
 	{grant{"info", "info memory"}, "an eviction policy that deletes queues or results is not warned of"},
 }
 
-// Permissions says what the ACL of Redis denies the client's user, as rules that would grant
+// Permissions are what the ACL of Redis denies to the client's user, as rules that would grant
 // it: "+xadd", "~argus:*", "&argus:argus_cancel:*".
 type Permissions struct {
-	// Missing are rules without which calls fail, perhaps half-way.
+	// Missing are rules without which calls fail, some after their first writes.
 	Missing []string
-	// Optional are rules that the service can do without, each with what then lacks.
+	// Optional are rules that the service can do without, each with what is then missing.
 	Optional map[string]string
 }
 
-// CheckPermissions finds out what the ACL of Redis denies the client's user that a broker of this
-// config needs. Nothing is executed. It fails when that can't be found out.
+// CheckPermissions finds out what a broker with this config needs and the ACL of Redis denies to the client's
+// user. It executes nothing. It fails when it can't find out.
 func CheckPermissions(ctx context.Context, client *redis.Client, config job.Settings) (Permissions, error) {
 	c := client.Conn()
 	config, err := config.WithDefaults()
@@ -113,43 +113,71 @@ func CheckPermissions(ctx context.Context, client *redis.Client, config job.Sett
 	return all, nil
 }
 
+// permissionsOf finds out what the ACL denies on the node of one prefix.
 func permissionsOf(ctx context.Context, c *conn.Conn, config job.Settings) (Permissions, error) {
-	fail := func(err error) (Permissions, error) {
-		return Permissions{}, conn.Translate("check permissions", err, conn.Repeatable)
-	}
+	p, err := queuedPermissions(ctx, c, config)
+	return p, conn.Translate("check permissions", err, conn.Repeatable)
+}
+
+// queuedPermissions queues the commands in a transaction that is dropped at the end.
+func queuedPermissions(ctx context.Context, c *conn.Conn, config job.Settings) (Permissions, error) {
+	p := Permissions{Optional: make(map[string]string)}
 	n, err := c.Connect(ctx)
 	if err != nil {
-		return fail(err)
+		return Permissions{}, err
 	}
 	defer n.Close() // drops the transaction
-	p := Permissions{Optional: make(map[string]string)}
 	if err := n.Must(ctx, resp.Command{"multi"}); isDenied(err) {
 		p.Missing = append(p.Missing, "+multi")
 		return p, nil // without a transaction the commands would be executed
 	} else if err != nil {
-		return fail(err)
+		return Permissions{}, err
 	}
-	key := c.Keys.Scratch()
+	needed, families := neededGrants(config), c.Keys.Families(config)
+	refusals, err := n.Send(ctx, permissionCommands(c.Keys, needed, families)...)
+	if err != nil {
+		return Permissions{}, err
+	}
+	p.addRequired(refusals[:len(needed)], needed, "~"+c.Keys.Prefix+"*")
+	refusals = refusals[len(needed):]
+	p.addOptional(refusals[:len(optional)], "&"+c.Keys.CancelChannel(job.AnyName))
+	if !slices.Contains(p.Missing, "~"+c.Keys.Prefix+"*") {
+		p.addFamilies(refusals[len(optional):], families)
+	}
+	denied, err := deniesExec(ctx, n)
+	if denied {
+		p.Missing = append(p.Missing, "+exec")
+	}
+	return p, err
+}
+
+// neededGrants are the required commands that can be queued.
+func neededGrants(config job.Settings) []grant {
 	needed := slices.DeleteFunc(slices.Clone(required), func(g grant) bool { return g.command == "" })
 	if config.WaitsForReplicas() {
 		needed = append(needed, grant{"wait", "wait 0 1"})
 	}
+	return needed
+}
+
+// permissionCommands are the commands to queue: one for each needed and each optional one, and two for each family
+// of keys, to read and to write.
+func permissionCommands(keys job.Keys, needed []grant, families []string) []resp.Command {
 	var commands []resp.Command
 	for _, g := range needed {
-		commands = append(commands, g.words(key, ""))
+		commands = append(commands, g.words(keys.Scratch(), ""))
 	}
 	for _, o := range optional {
-		commands = append(commands, o.words(key, c.Keys.CancelChannel(job.AnyName)))
+		commands = append(commands, o.words(keys.Scratch(), keys.CancelChannel(job.AnyName)))
 	}
-	families := c.Keys.Families(config)
 	for _, family := range families {
-		commands = append(commands, resp.Command{"get", family}, resp.Command{"del", family}) // to read and to write
+		commands = append(commands, resp.Command{"get", family}, resp.Command{"del", family})
 	}
-	refusals, err := n.Send(ctx, commands...)
-	if err != nil {
-		return fail(err)
-	}
-	pattern := "~" + c.Keys.Prefix + "*"
+	return commands
+}
+
+// addRequired adds the rules that needed commands lack. pattern is the rule for all keys of the prefix.
+func (p *Permissions) addRequired(refusals []error, needed []grant, pattern string) {
 	for i, g := range needed {
 		switch refused := refusals[i]; {
 		case isDenied(refused) && !isKeyDenial(refused):
@@ -158,33 +186,31 @@ func permissionsOf(ctx context.Context, c *conn.Conn, config job.Settings) (Perm
 			p.Missing = append(p.Missing, pattern)
 		}
 	}
-	refusals = refusals[len(needed):]
+}
+
+// addOptional adds the rules that optional commands lack. channel is the rule for the channels.
+func (p *Permissions) addOptional(refusals []error, channel string) {
 	for i, o := range optional {
 		switch refused := refusals[i]; {
 		case isDenied(refused) && isChannelDenial(refused):
-			p.Optional["&"+c.Keys.CancelChannel(job.AnyName)] = o.without
+			p.Optional[channel] = o.without
 		case isDenied(refused) && !isKeyDenial(refused):
 			p.Optional["+"+o.name] = o.without
 		}
 	}
-	refusals = refusals[len(optional):]
-	if !slices.Contains(p.Missing, pattern) {
-		for i, family := range families {
-			if isKeyDenial(refusals[2*i]) || isKeyDenial(refusals[2*i+1]) {
-				p.Missing = append(p.Missing, "~"+family)
-			}
-		}
-	}
-	if denied, err := deniesExec(ctx, n); err != nil {
-		return fail(err)
-	} else if denied {
-		p.Missing = append(p.Missing, "+exec")
-	}
-	return p, nil
 }
 
-// deniesExec finds out whether EXEC is denied. A command that can't be queued sees to it that
-// the transaction is dropped, not executed.
+// addFamilies adds the rules for families of keys that can't be read or written.
+func (p *Permissions) addFamilies(refusals []error, families []string) {
+	for i, family := range families {
+		if isKeyDenial(refusals[2*i]) || isKeyDenial(refusals[2*i+1]) {
+			p.Missing = append(p.Missing, "~"+family)
+		}
+	}
+}
+
+// deniesExec reports whether EXEC is denied. A command that can't be queued makes Redis drop
+// the transaction instead of executing it.
 func deniesExec(ctx context.Context, n *conn.Connection) (bool, error) {
 	refusals, err := n.Send(ctx, resp.Command{"get"}, resp.Command{"exec"})
 	if err != nil {
@@ -193,6 +219,7 @@ func deniesExec(ctx context.Context, n *conn.Connection) (bool, error) {
 	return isDenied(refusals[1]), nil
 }
 
+// words are a command to queue, on a key and a channel.
 func (g grant) words(key, channel string) resp.Command {
 	if g.name == "eval" || g.name == "evalsha" {
 		name, script, _ := strings.Cut(g.command, " ")
@@ -218,7 +245,7 @@ func isChannelDenial(err error) bool {
 	return isDenied(err) && strings.Contains(err.Error(), " channel")
 }
 
-// Err says which rules are missing, nil when none is.
+// Err is an ErrNotPermitted that lists the missing rules, nil when none is missing.
 func (p Permissions) Err() error {
 	if len(p.Missing) == 0 {
 		return nil

@@ -11,16 +11,16 @@ import (
 )
 
 // Under the prefix "prod:" a queue may be called "eu:nightly", and its stream is then the one of
-// the queue "nightly" under the prefix "prod:eu:". So no prefix may begin another one. That a
-// prefix is in use is seen by its set of known queues: a queue can't have that key, because
+// the queue "nightly" under the prefix "prod:eu:". So no prefix may begin another one. A
+// prefix is in use if its set of known queues exists: a queue can't have that key, because
 // CheckQueue reserves the names of our key families between colons.
 
-// prefixScans is how many pages of keys are looked at when a server starts.
+// prefixScans is how many pages of keys are read when a server starts.
 const prefixScans = 10
 
 // CheckPrefix fails with an *ArgumentError when the client's prefix, or one of its shards',
-// begins another one that is in use in this Redis, or is begun by one. It looks at a bounded
-// number of keys; a broker goes on looking, and logs what it finds.
+// begins another one that is in use in this Redis, or begins with one. It reads a bounded
+// number of keys; the cleaner continues the search, and logs what it finds.
 func CheckPrefix(ctx context.Context, client *redis.Client) error {
 	c := client.Conn()
 	if c.Config.Shards == 0 {
@@ -34,6 +34,7 @@ func CheckPrefix(ctx context.Context, client *redis.Client) error {
 	return nil
 }
 
+// checkPrefix checks one prefix.
 func checkPrefix(ctx context.Context, c *conn.Conn) error {
 	other, err := outerPrefix(ctx, c)
 	if err == nil && other == nil {
@@ -45,8 +46,8 @@ func checkPrefix(ctx context.Context, c *conn.Conn) error {
 	return job.Invalid("prefix", "is %q, and %q is in use in this Redis: queues of the one could be reached under the other; use a prefix that neither begins the other nor is begun by it, or another database", c.Keys.Prefix, *other)
 }
 
-// outerPrefix finds a prefix in use that begins this one, nil when there is none. What an ACL
-// does not let it see is kept apart by that ACL.
+// outerPrefix finds a prefix in use that begins this one, nil when there is none. A prefix that the ACL
+// denies is separated by that ACL.
 func outerPrefix(ctx context.Context, c *conn.Conn) (*string, error) {
 	pipe := c.Commands.Pipeline()
 	var inUse []*goredis.IntCmd
@@ -66,7 +67,7 @@ func outerPrefix(ctx context.Context, c *conn.Conn) (*string, error) {
 	return nil, nil
 }
 
-// innerPrefix looks for a prefix in use that this one begins, nil when none is found.
+// innerPrefix searches for a prefix in use that this one begins, nil when none is found.
 func innerPrefix(ctx context.Context, c *conn.Conn) (*string, error) {
 	node, err := c.Node(ctx)
 	if err != nil {

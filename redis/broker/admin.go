@@ -17,7 +17,7 @@ import (
 type Admin struct{ *shardSet }
 
 // ListTasks lists a page of all shards, one shard after the other: Broker.Tasks.
-func (a *Admin) ListTasks(ctx context.Context, l admin.TaskList) (tasks []admin.ListedTask, next string, err error) {
+func (a *Admin) ListTasks(ctx context.Context, l admin.TaskQuery) (tasks []admin.ListedTask, next string, err error) {
 	if _, err := a.Queue(ctx, l.Queue); err != nil {
 		return nil, "", err
 	}
@@ -45,7 +45,7 @@ func (a *Admin) Queues(ctx context.Context, after string, count int) ([]admin.Qu
 	}
 	parts := make([][]admin.QueueInfo, len(a.shards))
 	errs = a.all(func(i int, b *shard) (err error) {
-		parts[i], err = b.queues.DescribeQueues(ctx, names)
+		parts[i], err = b.queues.Describe(ctx, names)
 		return err
 	})
 	return merge(parts, func(q admin.QueueInfo) string { return q.Name }, addQueue), next, firstOf(errs)
@@ -55,7 +55,7 @@ func (a *Admin) Queues(ctx context.Context, after string, count int) ([]admin.Qu
 func (a *Admin) Queue(ctx context.Context, name string) (admin.QueueInfo, error) {
 	parts := make([][]admin.QueueInfo, len(a.shards))
 	errs := a.all(func(i int, b *shard) error {
-		q, err := b.queues.Queue(ctx, name)
+		q, err := b.queues.Get(ctx, name)
 		if err == nil {
 			parts[i] = []admin.QueueInfo{q}
 		}
@@ -209,7 +209,7 @@ func fullPage[T any](list []T, count int, cursor func(T) string) string {
 // first in each shard.
 func (a *Admin) DeadLetters(ctx context.Context, queue, after string, count int) ([]admin.DeadLetter, error) {
 	all, _, err := pages(a.shardSet, after, count, func(b *shard, after string, count int) ([]admin.DeadLetter, string, error) {
-		list, err := b.letters.DeadLetters(ctx, queue, after, count)
+		list, err := b.letters.List(ctx, queue, after, count)
 		return list, fullPage(list, count, func(d admin.DeadLetter) string { return d.ID }), err
 	}, func(d *admin.DeadLetter, i int) { d.ID = a.inShard(i, d.ID) })
 	return all, err
@@ -222,19 +222,19 @@ func (a *Admin) Redrive(ctx context.Context, queue string, all bool, ids []strin
 
 // DeleteDeadLetters removes dead letters: Broker.DeleteDeadLetters.
 func (a *Admin) DeleteDeadLetters(ctx context.Context, queue string, all bool, ids []string) (int, error) {
-	return a.deadLetters(all, ids, func(b *shard, ids []string) (int, error) { return b.letters.DeleteDeadLetters(ctx, queue, all, ids) })
+	return a.deadLetters(all, ids, func(b *shard, ids []string) (int, error) { return b.letters.Delete(ctx, queue, all, ids) })
 }
 
 // deadLetters does something with all dead letters, or with those of some ids.
 func (a *Admin) deadLetters(all bool, ids []string, do func(b *shard, ids []string) (int, error)) (int, error) {
-	if err := admin.CheckLetters(all, ids); err != nil {
+	if err := admin.CheckLetterIDs(all, ids); err != nil {
 		return 0, err
 	}
 	parts := make([][]string, len(a.shards))
 	for _, id := range ids {
 		i, inner, ok := a.parseInShard(id)
 		if _, _, isID := job.SplitCursor(inner); !ok || !isID {
-			return 0, admin.BadLetter(id)
+			return 0, admin.InvalidLetterID(id)
 		}
 		parts[i] = append(parts[i], inner)
 	}

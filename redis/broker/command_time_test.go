@@ -172,7 +172,7 @@ func TestNoCommandHoldsRedis(t *testing.T) {
 		},
 		"states": func(c *commands) {
 			c.must(c.broker.SetState(c.ctx, "large", large, ""))
-			for i := range state.MaxStateFields / job.MaxFields {
+			for i := range state.MaxFields / job.MaxFields {
 				fields := make(map[string]string)
 				for n := range job.MaxFields {
 					fields[fmt.Sprintf("field-%06d", i*job.MaxFields+n)] = strings.Repeat("x", 700)

@@ -14,7 +14,7 @@ func (b *Broker) MoveDue(ctx context.Context) error {
 
 // Dismiss removes consumers as Clean does, with another limit to how long they are idle.
 func (b *Broker) Dismiss(ctx context.Context, queue string, idle time.Duration) error {
-	return firstOf(b.set.all(func(_ int, s *shard) error { return s.cleaner.Dismiss(ctx, queue, idle) }))
+	return firstOf(b.set.all(func(_ int, s *shard) error { return s.cleaner.RemoveIdleConsumers(ctx, queue, idle) }))
 }
 
 // ForgetQueue forgets an empty queue as Clean does, with another limit to how long it is so.
@@ -32,7 +32,7 @@ func (b *Broker) Leave(ctx context.Context, queue, group, consumer string) error
 
 // Heal corrects the stored status of a job, as the broker does in the background.
 func (b *Broker) Heal(ctx context.Context, jobID string) error {
-	return b.set.of(jobID).results.Correct(ctx, jobID)
+	return b.set.of(jobID).results.Heal(ctx, jobID)
 }
 
 // ScriptName is the name of the script with a hash; "eval" if it is none, but a text.

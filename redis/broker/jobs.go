@@ -16,30 +16,30 @@ type Jobs struct{ *shardSet }
 
 // InitState creates a job's state: Broker.InitState.
 func (j *Jobs) InitState(ctx context.Context, r state.InitRequest) (bool, error) {
-	return j.of(r.JobID).states.InitState(ctx, r)
+	return j.of(r.JobID).states.Init(ctx, r)
 }
 
 // SetState writes fields of a job's state: Broker.SetState.
 func (j *Jobs) SetState(ctx context.Context, jobID string, fields map[string]string, token string) error {
 	if token != "" {
-		return j.holder(token).states.SetState(ctx, jobID, fields, token)
+		return j.holder(token).states.Set(ctx, jobID, fields, token)
 	}
-	return j.of(jobID).states.SetState(ctx, jobID, fields, "")
+	return j.of(jobID).states.Set(ctx, jobID, fields, "")
 }
 
 // State reads a job's state: Broker.State.
-func (j *Jobs) State(ctx context.Context, jobID string, names []string) (state.JobState, error) {
+func (j *Jobs) State(ctx context.Context, jobID string, names []string) (state.State, error) {
 	return j.of(jobID).states.Get(ctx, jobID, names)
 }
 
 // StateField reads one field of a job's state: Broker.StateField.
 func (j *Jobs) StateField(ctx context.Context, jobID, field string) (string, error) {
-	return j.of(jobID).states.StateField(ctx, jobID, field)
+	return j.of(jobID).states.GetField(ctx, jobID, field)
 }
 
 // DeleteState removes a job's state: Broker.DeleteState.
 func (j *Jobs) DeleteState(ctx context.Context, jobID string) (bool, error) {
-	return j.of(jobID).states.DeleteState(ctx, jobID)
+	return j.of(jobID).states.Delete(ctx, jobID)
 }
 
 // Report records an event for a worker without a lease: Broker.Report.
@@ -54,7 +54,7 @@ func (j *Jobs) Cancel(ctx context.Context, jobID, reason string) (queue.Cancelle
 
 // Job finds out where a job is and why: Broker.Job.
 func (j *Jobs) Job(ctx context.Context, jobID string) (admin.JobInfo, error) {
-	return j.of(jobID).jobs.Job(ctx, jobID)
+	return j.of(jobID).jobs.Get(ctx, jobID)
 }
 
 // WatchFrames starts to follow one job: Broker.WatchFrames.
@@ -75,10 +75,10 @@ func (j *Jobs) Watches() *watch.Watcher {
 }
 
 // ListJobs lists jobs that have a state: Broker.ListJobs.
-func (j *Jobs) ListJobs(ctx context.Context, after string, count int) ([]state.JobSummary, string, error) {
-	return pages(j.shardSet, after, count, func(b *shard, after string, count int) ([]state.JobSummary, string, error) {
-		return b.states.ListJobs(ctx, after, count)
-	}, func(*state.JobSummary, int) {})
+func (j *Jobs) ListJobs(ctx context.Context, after string, count int) ([]state.Summary, string, error) {
+	return pages(j.shardSet, after, count, func(b *shard, after string, count int) ([]state.Summary, string, error) {
+		return b.states.List(ctx, after, count)
+	}, func(*state.Summary, int) {})
 }
 
 // Watch starts to follow a job's events after a cursor; "" means from the first. The caller must

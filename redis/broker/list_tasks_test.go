@@ -19,11 +19,11 @@ import (
 
 // listsTasks is a Broker.
 type listsTasks interface {
-	ListTasks(ctx context.Context, l admin.TaskList) ([]admin.ListedTask, string, error)
+	ListTasks(ctx context.Context, l admin.TaskQuery) ([]admin.ListedTask, string, error)
 }
 
 // listAll lists all tasks of a place in pages of a size, as "job where consumer".
-func (b *bundle) listAll(t *testing.T, from listsTasks, l admin.TaskList, size int) []string {
+func (b *bundle) listAll(t *testing.T, from listsTasks, l admin.TaskQuery, size int) []string {
 	t.Helper()
 	l.Count = size
 	var all []string
@@ -70,20 +70,20 @@ func TestTasksOfAPlace(t *testing.T) {
 			queue.WhereDead:    {"job-0 DEAD", "job-1 DEAD"},
 		} {
 			for _, size := range []int{1, 2, 1000} {
-				got := b.listAll(t, b.broker, admin.TaskList{Where: where}, size)
+				got := b.listAll(t, b.broker, admin.TaskQuery{Where: where}, size)
 				if diff := cmp.Diff(want, got); diff != "" {
 					t.Errorf("%s in pages of %d: %s", where, size, diff)
 				}
 			}
 		}
-		got := b.listAll(t, b.broker, admin.TaskList{Where: queue.WhereLeased, Group: "second"}, 10)
+		got := b.listAll(t, b.broker, admin.TaskQuery{Where: queue.WhereLeased, Group: "second"}, 10)
 		if diff := cmp.Diff([]string{"job-5 LEASED raw"}, got); diff != "" {
 			t.Error("of one group:", diff)
 		}
-		if got := b.listAll(t, b.broker, admin.TaskList{Where: queue.WhereWaiting, Group: "new"}, 10); len(got) != 4 {
+		if got := b.listAll(t, b.broker, admin.TaskQuery{Where: queue.WhereWaiting, Group: "new"}, 10); len(got) != 4 {
 			t.Error("a group that has read nothing waits for", got)
 		}
-		delayed, _, err := b.broker.ListTasks(b.ctx, admin.TaskList{Where: queue.WhereDelayed, Count: 1})
+		delayed, _, err := b.broker.ListTasks(b.ctx, admin.TaskQuery{Where: queue.WhereDelayed, Count: 1})
 		if err != nil || len(delayed) != 1 || time.Until(delayed[0].DueAt) < 50*time.Minute || delayed[0].Reason != "later" || delayed[0].Queue != job.DefaultQueue {
 			t.Error(delayed, err)
 		}
@@ -101,7 +101,7 @@ func TestTasksForOneGroup(t *testing.T) {
 		b.raw.XAdd(b.ctx, entry(key, "nonsense", "1"))
 		for group, want := range map[string][]string{"a": {"own WAITING", "WAITING"}, "": {"own WAITING", "other WAITING", "WAITING"}} {
 			for _, size := range []int{1, 10} {
-				if diff := cmp.Diff(want, b.listAll(t, b.broker, admin.TaskList{Where: queue.WhereWaiting, Group: group}, size)); diff != "" {
+				if diff := cmp.Diff(want, b.listAll(t, b.broker, admin.TaskQuery{Where: queue.WhereWaiting, Group: group}, size)); diff != "" {
 					t.Errorf("%q in pages of %d: %s", group, size, diff)
 				}
 			}
@@ -119,7 +119,7 @@ func TestTasksOfAFairQueue(t *testing.T) {
 		b.flood(t, "b", 3)
 		b.raw.ZAdd(b.ctx, b.key("argus_fair:"+job.DefaultQueue), score(0, "nonsense"))
 		for _, size := range []int{1, 4, 100} {
-			got := b.listAll(t, b.broker, admin.TaskList{Where: queue.WhereWaiting}, size)
+			got := b.listAll(t, b.broker, admin.TaskQuery{Where: queue.WhereWaiting}, size)
 			jobs := slices.Compact(slices.Sorted(slices.Values(got)))
 			if len(got) != 16 || len(jobs) != 16 {
 				t.Errorf("in pages of %d: %q", size, got)
@@ -137,11 +137,11 @@ func TestTasksThatAreLarge(t *testing.T) {
 		for i := range 24 {
 			b.publish(t, job.Task{JobID: fmt.Sprint("job-", i), ReportID: large})
 		}
-		tasks, next, err := b.broker.ListTasks(b.ctx, admin.TaskList{Where: queue.WhereWaiting, Count: 1000})
+		tasks, next, err := b.broker.ListTasks(b.ctx, admin.TaskQuery{Where: queue.WhereWaiting, Count: 1000})
 		if err != nil || len(tasks) >= 24 || len(tasks) == 0 || next == "" || tasks[0].Task.ReportID != "" {
 			t.Error(len(tasks), next, err)
 		}
-		if all := b.listAll(t, b.broker, admin.TaskList{Where: queue.WhereWaiting}, 1000); len(all) != 24 {
+		if all := b.listAll(t, b.broker, admin.TaskQuery{Where: queue.WhereWaiting}, 1000); len(all) != 24 {
 			t.Error(len(all), "were listed")
 		}
 	})
@@ -158,11 +158,11 @@ func TestTasksOfShards(t *testing.T) {
 			want = append(want, jobs[0]+" WAITING", jobs[1]+" WAITING")
 		}
 		for _, size := range []int{1, 3, 100} {
-			if diff := cmp.Diff(want, s.listAll(t, s.Broker, admin.TaskList{Where: queue.WhereWaiting}, size)); diff != "" {
+			if diff := cmp.Diff(want, s.listAll(t, s.Broker, admin.TaskQuery{Where: queue.WhereWaiting}, size)); diff != "" {
 				t.Errorf("in pages of %d: %s", size, diff)
 			}
 		}
-		if _, _, err := s.ListTasks(s.ctx, admin.TaskList{Where: queue.WhereWaiting, Count: 1, Queue: "none"}); !errors.Is(err, job.ErrQueueNotFound) {
+		if _, _, err := s.ListTasks(s.ctx, admin.TaskQuery{Where: queue.WhereWaiting, Count: 1, Queue: "none"}); !errors.Is(err, job.ErrQueueNotFound) {
 			t.Error(err)
 		}
 	})
@@ -173,13 +173,13 @@ func TestTasksWithBadArguments(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
 		for name, c := range map[string]struct {
-			list admin.TaskList
+			list admin.TaskQuery
 			want error
 		}{
-			"queue":  {admin.TaskList{Where: queue.WhereDead, Queue: "none"}, job.ErrQueueNotFound},
-			"place":  {admin.TaskList{Where: "UNSPECIFIED"}, job.ErrInvalid},
-			"token":  {admin.TaskList{Where: queue.WhereDead, After: "x"}, job.ErrInvalid},
-			"inside": {admin.TaskList{Where: queue.WhereDelayed, After: "ZGVsYXllZAB4"}, job.ErrInvalid}, // "delayed\0x"
+			"queue":  {admin.TaskQuery{Where: queue.WhereDead, Queue: "none"}, job.ErrQueueNotFound},
+			"place":  {admin.TaskQuery{Where: "UNSPECIFIED"}, job.ErrInvalid},
+			"token":  {admin.TaskQuery{Where: queue.WhereDead, After: "x"}, job.ErrInvalid},
+			"inside": {admin.TaskQuery{Where: queue.WhereDelayed, After: "ZGVsYXllZAB4"}, job.ErrInvalid}, // "delayed\0x"
 		} {
 			c.list.Count = 1
 			if _, _, err := b.broker.ListTasks(b.ctx, c.list); !errors.Is(err, c.want) {

@@ -34,7 +34,7 @@ type shard struct {
 
 	trimmer *admin.Trimmer
 	queues  *admin.Queues
-	lists   *admin.TaskLists
+	lists   *admin.TaskLister
 	letters *admin.DeadLetters
 	jobs    *admin.Jobs
 	cleaner *admin.Cleaner
@@ -62,7 +62,7 @@ func newShard(c *conn.Conn, settings job.Settings, owns func(jobID string) bool)
 	s.publisher = queue.NewPublisher(base, s.waiters, s.watches, s.registry, s.reader, marks, s.scheduler)
 	s.trimmer = admin.NewTrimmer(base)
 	s.queues = admin.NewQueues(base, s.waiters, s.registry, s.canceller, s.trimmer)
-	s.lists = admin.NewTaskLists(base, s.queues, s.locator)
+	s.lists = admin.NewTaskLister(base, s.locator)
 	s.letters = admin.NewDeadLetters(base, s.waiters, s.watches, marks)
 	s.jobs = admin.NewJobs(s.locator, s.results, s.states)
 	s.cleaner = admin.NewCleaner(base, s.registry, s.queues, s.trimmer)

@@ -110,20 +110,20 @@ func TestFieldsOfAState(t *testing.T) {
 			}
 			return fields
 		}
-		for at := 0; at < state.MaxStateFields-10; {
-			n := min(job.MaxFields, state.MaxStateFields-10-at)
+		for at := 0; at < state.MaxFields-10; {
+			n := min(job.MaxFields, state.MaxFields-10-at)
 			if err := b.broker.SetState(b.ctx, "job", page(n, at), ""); err != nil {
 				t.Fatal(at, err)
 			}
 			at += n
 		}
-		if err := b.broker.SetState(b.ctx, "job", page(11, state.MaxStateFields-10), ""); !errors.Is(err, job.ErrInvalid) {
+		if err := b.broker.SetState(b.ctx, "job", page(11, state.MaxFields-10), ""); !errors.Is(err, job.ErrInvalid) {
 			t.Error(err)
 		}
-		if err := b.broker.SetState(b.ctx, "job", page(20, state.MaxStateFields-20), ""); err != nil { // ten of them are there
+		if err := b.broker.SetState(b.ctx, "job", page(20, state.MaxFields-20), ""); err != nil { // ten of them are there
 			t.Error(err)
 		}
-		if st, err := b.broker.State(b.ctx, "job", nil); err != nil || len(st.Fields) != state.MaxStateFields {
+		if st, err := b.broker.State(b.ctx, "job", nil); err != nil || len(st.Fields) != state.MaxFields {
 			t.Error(len(st.Fields), err)
 		}
 	})

@@ -47,7 +47,7 @@ func (canceller *Canceller) Cancel(ctx context.Context, jobID, reason string) (C
 	if len(reason) > job.MaxReasonBytes {
 		return Cancelled{}, job.Invalid("reason", "has %d bytes, at most %d are allowed", len(reason), job.MaxReasonBytes)
 	}
-	reply, err := canceller.recorder.Record(ctx, conn.CancelScript, conn.Repeatable, result.ResultWrite{JobID: jobID}, []string{canceller.Keys.CancelledJobs()},
+	reply, err := canceller.recorder.Record(ctx, conn.CancelScript, conn.Repeatable, result.Write{JobID: jobID}, []string{canceller.Keys.CancelledJobs()},
 		[]any{jobID, canceller.Keys.CancelChannel(jobID), reason})
 	if err != nil {
 		return Cancelled{}, err
@@ -150,7 +150,7 @@ func (c *Canceller) Drop(ctx context.Context, d Dropped) ([]string, error) {
 	if config.UniqueJobs {
 		unique = strconv.FormatInt(d.Place.PublishedAt.UnixMilli(), 10)
 	}
-	r := result.ResultWrite{JobID: d.JobID, Part: d.Part, Queue: config, Results: []job.Result{d.Result}}
+	r := result.Write{JobID: d.JobID, Part: d.Part, Queue: config, Results: []job.Result{d.Result}}
 	return c.recorder.Record(ctx, conn.DropScript, conn.Repeatable, r,
 		[]string{c.Keys.Tasks(d.Place.Queue), d.Place.Set(c.Keys)},
 		[]any{where, id, config.Lease.Milliseconds(), c.Settings.DefaultGroup, unique, record})

@@ -104,7 +104,7 @@ func (s *Settler) requeue(ctx context.Context, lease job.Lease, g requeueRequest
 	head = append(head, g.action, delay, g.reason, lease.Queue, lease.JobID, s.Settings.DeadLetterTTL.Milliseconds(),
 		uuid.NewString(), config.MaxAttempts, config.RetryMin.Milliseconds(), config.RetryMax.Milliseconds(),
 		rand.Float64(), g.cause, fairness, s.Settings.DefaultGroup, s.UniqueTTL(config))
-	r := result.ResultWrite{JobID: lease.JobID, Queue: config, Results: []job.Result{
+	r := result.Write{JobID: lease.JobID, Queue: config, Results: []job.Result{
 		{Status: job.StatusFailed, Error: g.failureMessage(config)}, {Status: job.StatusCancelled}}}
 	reply, err := s.recorder.Record(ctx, conn.NackScript, conn.Repeatable, r, keys, head)
 	if err != nil {

@@ -143,7 +143,7 @@ func (s *Settler) Extend(ctx context.Context, token string, fields map[string]st
 	switch reply[0] {
 	case "OK":
 	case "FULL":
-		return Extended{}, state.StateFull("progress_fields", job.Pairs(fields))
+		return Extended{}, state.FullError("progress_fields", job.Pairs(fields))
 	default:
 		return Extended{}, job.NewLeaseError(reply[0])
 	}

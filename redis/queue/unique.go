@@ -50,7 +50,7 @@ func (u *UniqueMarks) IsStale(ctx context.Context, jobID, mark string) (bool, er
 	if len(words) > 2 {
 		after = words[2]
 	}
-	hasResult, err := u.results.HasResultAfter(ctx, jobID, after)
+	hasResult, err := u.results.ExistsAfter(ctx, jobID, after)
 	if err != nil {
 		return false, err
 	}

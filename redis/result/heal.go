@@ -3,34 +3,36 @@ package result
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"github.com/hikmaai-io/argus-queue/redis/internal/conn"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
-// The terminal event is the record of a job's result. What this service writes, it writes to
-// event and state in one step; a raw worker may append its event and leave the state as it
-// was. Reads then answer by the event, and the first read that sees the difference has the stored
-// status corrected.
+// The terminal event is the record of a job's result. This service writes event and state in
+// one step; a raw worker may append its event and leave the state unchanged. Reads then
+// answer with the result, and the first read that finds the difference schedules the repair
+// of the stored status.
 
-// healQueue is how many states may wait to be corrected. What finds no room is left to the
-// next one that sees it.
+// healQueue is how many states may wait for repair. A full queue drops requests: the next read that finds
+// the difference repeats them.
 const healQueue = 1024
 
-// Heal has a job's stored status corrected, in the background.
-func (l *Lookup) Heal(jobID string) {
+// HealLater schedules the repair of a job's stored status. It does not block.
+func (l *Lookup) HealLater(jobID string) {
 	select {
 	case l.stale <- jobID:
 	default:
 	}
 }
 
-// Run corrects states until ctx ends.
+// Run repairs states until ctx ends.
 func (l *Lookup) Run(ctx context.Context) {
 	for {
 		select {
-		case job := <-l.stale:
-			if err := l.Correct(ctx, job); err != nil && ctx.Err() == nil {
-				l.Log.Debug("could not correct a job's status", "job_id", job, "error", err)
+		case jobID := <-l.stale:
+			if err := l.Heal(ctx, jobID); err != nil && ctx.Err() == nil {
+				l.Log.Debug("could not repair a job's status", "job_id", jobID, "error", err)
 			}
 		case <-ctx.Done():
 			return
@@ -38,21 +40,35 @@ func (l *Lookup) Run(ctx context.Context) {
 	}
 }
 
-// Correct corrects the state of a job that has a result. Which one that is is looked up: what was
-// seen may be a later terminal event, of which there should be none, or be withdrawn by now.
-func (l *Lookup) Correct(ctx context.Context, jobID string) error {
+// Heal makes the stored status of a job that has a result that of the result. It looks the result up: the
+// caller may have seen a later terminal event of a raw worker, or one that was withdrawn since.
+func (l *Lookup) Heal(ctx context.Context, jobID string) error {
 	result, err := l.Find(ctx, jobID)
 	if err != nil || result == nil {
 		return err
 	}
-	completedAt := ""
-	if !result.CompletedAt.IsZero() {
-		completedAt = strconv.FormatInt(result.CompletedAt.Unix(), 10)
-	}
-	word, err := conn.HealScript.Word(ctx, l.Conn, conn.Repeatable, []string{l.Keys.State(jobID), l.Keys.Completion(jobID)},
-		result.Cursor, string(result.Status), completedAt)
-	if word == "HEALED" {
+	isHealed, err := l.runHeal(ctx, healArgs{JobID: jobID, Cursor: result.Cursor, Status: result.Status, CompletedAt: result.CompletedAt})
+	if isHealed {
 		l.watches.StateWritten(jobID)
 	}
 	return err
+}
+
+// healArgs are the arguments of lua/heal.lua, under the names that its header gives them.
+type healArgs struct {
+	JobID       string
+	Cursor      string
+	Status      job.Status
+	CompletedAt time.Time // zero when it is not known
+}
+
+// runHeal runs the heal script, and reports whether it changed the state.
+func (l *Lookup) runHeal(ctx context.Context, a healArgs) (isHealed bool, err error) {
+	completedAt := ""
+	if !a.CompletedAt.IsZero() {
+		completedAt = strconv.FormatInt(a.CompletedAt.Unix(), 10)
+	}
+	verdict, err := conn.HealScript.Word(ctx, l.Conn, conn.Repeatable, []string{l.Keys.State(a.JobID), l.Keys.Completion(a.JobID)},
+		a.Cursor, string(a.Status), completedAt)
+	return verdict == conn.VerdictHealed, err
 }

@@ -12,13 +12,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
-// Watches are notified of what this process writes.
-type Watches interface {
-	StateWritten(jobID string)
-	EventsWritten(jobID string)
-}
-
-// Lookup finds the results of jobs, and corrects states that contradict them.
+// Lookup finds the results of jobs, and repairs states that contradict them.
 type Lookup struct {
 	*conn.Shard
 	watches Watches
@@ -30,8 +24,8 @@ func NewLookup(shard *conn.Shard, watches Watches) *Lookup {
 	return &Lookup{Shard: shard, watches: watches, stale: make(chan string, healQueue)}
 }
 
-// Find is a job's terminal event, the first one; nil when there is none. It walks as the
-// scripts do (lua/record.lua), from where they came to.
+// Find returns a job's result: its first terminal event; nil when there is none. The search begins where the
+// scripts have ended theirs (lua/record.lua).
 func (l *Lookup) Find(ctx context.Context, jobID string) (*job.Event, error) {
 	key := l.Keys.Completion(jobID)
 	pipe := l.Commands.Pipeline()
@@ -42,14 +36,18 @@ func (l *Lookup) Find(ctx context.Context, jobID string) (*job.Event, error) {
 	if length.Val() == 0 {
 		return nil, nil
 	}
-	from := "-"
-	if place := strings.Fields(scan.Val()); len(place) == 3 {
-		if n, err := resp.Number(place[1]); err == nil && n <= length.Val() {
-			from = job.CursorAfter(place[0])
-		}
-	}
-	var found *job.Event
-	err := l.EachEntry(ctx, key, from, func(entry goredis.XMessage) bool {
+	return l.findFrom(ctx, jobID, unexaminedFrom(scan.Val(), length.Val()))
+}
+
+// ExistsAfter reports whether a job has a terminal event after a cursor.
+func (l *Lookup) ExistsAfter(ctx context.Context, jobID, cursor string) (bool, error) {
+	found, err := l.findFrom(ctx, jobID, job.CursorAfter(cursor))
+	return found != nil, err
+}
+
+// findFrom returns the first terminal event from an entry id on, nil when there is none.
+func (l *Lookup) findFrom(ctx context.Context, jobID, from string) (found *job.Event, err error) {
+	err = l.EachEntry(ctx, l.Keys.Completion(jobID), from, func(entry goredis.XMessage) bool {
 		if event := job.DecodeEvent(jobID, entry.ID, job.TextFields(entry.Values)); event.Status.Terminal() {
 			found = &event
 		}
@@ -58,12 +56,15 @@ func (l *Lookup) Find(ctx context.Context, jobID string) (*job.Event, error) {
 	return found, err
 }
 
-// HasResultAfter is true of a job with a terminal event after a cursor.
-func (l *Lookup) HasResultAfter(ctx context.Context, jobID, cursor string) (bool, error) {
-	found := false
-	err := l.EachEntry(ctx, l.Keys.Completion(jobID), job.CursorAfter(cursor), func(entry goredis.XMessage) bool {
-		found = job.DecodeEvent(jobID, entry.ID, job.TextFields(entry.Values)).Status.Terminal()
-		return !found
-	})
-	return found, err
+// unexaminedFrom is where the events begin that no script has examined: after the position "id entries bytes"
+// that a script left. A stream with fewer entries than that is another one, and is read from its beginning.
+func unexaminedFrom(position string, length int64) string {
+	words := strings.Fields(position)
+	if len(words) != 3 {
+		return "-"
+	}
+	if entries, err := resp.Number(words[1]); err != nil || entries > length {
+		return "-"
+	}
+	return job.CursorAfter(words[0])
 }

@@ -12,21 +12,19 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
-// JobSummary is a job in a list.
-type JobSummary struct {
+// Summary is a job in a list.
+type Summary struct {
 	JobID       string
 	Status      job.Status
 	CompletedAt time.Time // zero before it has its result
 }
 
-// ListJobs lists jobs that have a state, in no order: about count of them after a token,
-// "" for the first, and the token to go on with, "" at the end. A page may be empty.
-func (s *Store) ListJobs(ctx context.Context, after string, count int) (jobs []JobSummary, next string, err error) {
-	var cursor uint64
-	if after != "" {
-		if cursor, err = strconv.ParseUint(after, 10, 64); err != nil || cursor == 0 {
-			return nil, "", job.ErrPageToken
-		}
+// List lists jobs that have a state, in no order: about count of them after a token,
+// "" for the first, and the token of the next page, "" at the end. A page may be empty.
+func (s *Store) List(ctx context.Context, after string, count int) (jobs []Summary, next string, err error) {
+	cursor, err := parseScanToken(after)
+	if err != nil {
+		return nil, "", err
 	}
 	node, err := s.Node(ctx)
 	if err != nil {
@@ -39,65 +37,64 @@ func (s *Store) ListJobs(ctx context.Context, after string, count int) (jobs []J
 			return nil, "", conn.Translate("list jobs", err, conn.Repeatable)
 		}
 		for _, key := range found {
-			if job, ok := s.Keys.StateJob(key); ok {
-				jobs = append(jobs, JobSummary{JobID: job})
+			if jobID, ok := s.Keys.StateJob(key); ok {
+				jobs = append(jobs, Summary{JobID: jobID})
 			}
 		}
 		if cursor == 0 || len(jobs) >= count {
 			break
 		}
 	}
-	if cursor != 0 {
-		next = strconv.FormatUint(cursor, 10)
-	}
-	return jobs, next, s.readStatuses(ctx, jobs)
+	return jobs, scanToken(cursor), s.readStatuses(ctx, jobs)
 }
 
-// readStatuses fills in the jobs' statuses, and when they got their results: first what is
-// stored, then, of jobs that by this are not over, what their results say.
-func (s *Store) readStatuses(ctx context.Context, jobs []JobSummary) error {
+// scanToken is the token of the page that a SCAN cursor begins, "" at the end.
+func scanToken(cursor uint64) string {
+	if cursor == 0 {
+		return ""
+	}
+	return strconv.FormatUint(cursor, 10)
+}
+
+// parseScanToken reads a token; "" is the first page.
+func parseScanToken(token string) (cursor uint64, err error) {
+	if token == "" {
+		return 0, nil
+	}
+	cursor, err = strconv.ParseUint(token, 10, 64)
+	if err != nil || cursor == 0 {
+		return 0, job.ErrPageToken
+	}
+	return cursor, nil
+}
+
+// readStatuses sets the jobs' statuses and the times of their results: those that are stored, and for jobs
+// that have not ended by these, those of their results.
+func (s *Store) readStatuses(ctx context.Context, jobs []Summary) error {
 	if len(jobs) == 0 {
 		return nil
 	}
 	if err := s.readStoredStatuses(ctx, jobs); err != nil {
 		return err
 	}
-	var open []*JobSummary
+	var open []*Summary
 	for i := range jobs {
 		if !jobs[i].Status.Terminal() {
 			open = append(open, &jobs[i])
 		}
 	}
-	for page := range slices.Chunk(open, resultPage) {
-		pipe := s.Commands.Pipeline()
-		newest := make([]*goredis.XMessageSliceCmd, len(page))
-		for i, job := range page {
-			newest[i] = pipe.XRevRangeN(ctx, s.Keys.Completion(job.JobID), "+", "-", 1)
-		}
-		_, _ = pipe.Exec(ctx) // a key of another type is no reason to show no list
-		for i, jobID := range page {
-			for _, entry := range newest[i].Val() {
-				if !job.DecodeEvent(jobID.JobID, entry.ID, job.TextFields(entry.Values)).Status.Terminal() {
-					continue
-				}
-				if result, err := s.results.Find(ctx, jobID.JobID); err == nil && result != nil {
-					s.results.Heal(jobID.JobID)
-					jobID.Status, jobID.CompletedAt = result.Status, result.CompletedAt
-				}
-			}
-		}
+	for page := range slices.Chunk(open, eventPage) {
+		s.applyResults(ctx, page)
 	}
 	return nil
 }
 
-// resultPage is how many jobs' newest events are read at once: they may be large.
-const resultPage = 50
-
-func (s *Store) readStoredStatuses(ctx context.Context, jobs []JobSummary) error {
+// readStoredStatuses reads the statuses from the jobs' states.
+func (s *Store) readStoredStatuses(ctx context.Context, jobs []Summary) error {
 	pipe := s.Commands.Pipeline()
 	states := make([]*goredis.SliceCmd, len(jobs))
-	for i, jobID := range jobs {
-		states[i] = pipe.HMGet(ctx, s.Keys.State(jobID.JobID), job.FieldStatus, job.FieldCompletedAt)
+	for i, summary := range jobs {
+		states[i] = pipe.HMGet(ctx, s.Keys.State(summary.JobID), job.FieldStatus, job.FieldCompletedAt)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return conn.Translate("list jobs", err, conn.Repeatable)
@@ -111,4 +108,28 @@ func (s *Store) readStoredStatuses(ctx context.Context, jobs []JobSummary) error
 		}
 	}
 	return nil
+}
+
+// eventPage is how many jobs' newest events are read at once: they may be large.
+const eventPage = 50
+
+// applyResults sets the statuses of jobs whose newest event is terminal to those of their results, and has
+// the stored statuses repaired. It leaves jobs out whose events can't be read.
+func (s *Store) applyResults(ctx context.Context, jobs []*Summary) {
+	pipe := s.Commands.Pipeline()
+	newest := make([]*goredis.XMessageSliceCmd, len(jobs))
+	for i, summary := range jobs {
+		newest[i] = pipe.XRevRangeN(ctx, s.Keys.Completion(summary.JobID), "+", "-", 1)
+	}
+	_, _ = pipe.Exec(ctx) // a key of another type is no reason to return no list
+	for i, summary := range jobs {
+		entries := newest[i].Val()
+		if len(entries) == 0 || !job.DecodeEvent(summary.JobID, entries[0].ID, job.TextFields(entries[0].Values)).Status.Terminal() {
+			continue
+		}
+		if result, err := s.results.Find(ctx, summary.JobID); err == nil && result != nil {
+			s.results.HealLater(summary.JobID)
+			summary.Status, summary.CompletedAt = result.Status, result.CompletedAt
+		}
+	}
 }

@@ -10,114 +10,103 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
-// The bounds of a job's state, names and values together: what one answer can carry. The
-// scripts hold them (lua/limits.lua).
+// The bounds of a job's state, names and values together: one reply can carry it. The
+// scripts enforce them (lua/limits.lua).
 const (
-	MaxStateFields = 4096
-	MaxStateBytes  = 3 << 20
+	MaxFields = 4096
+	MaxBytes  = 3 << 20
 )
 
 const (
-	// SmallState is up to how many bytes a state is read together with others; larger ones
+	// SmallBytes is the size up to which a state is read together with others. Larger ones
 	// are read over connections of their own.
-	SmallState = 32 << 10
-	// ReadableState is up to how many bytes a state is read at all. It is more than
-	// MaxStateBytes, because small writes and results are not refused.
-	ReadableState = 4 << 20
-	// LargeReads is how many large states are read at a time.
-	LargeReads = 4
+	SmallBytes = 32 << 10
+	// ReadableBytes is the size up to which a state is read at all. It is more than
+	// MaxBytes, because small writes and results are not refused.
+	ReadableBytes = 4 << 20
 )
 
-// StateFull is the error of a write of field, value, … that would make a state too large. It
-// names the largest of the fields.
-func StateFull(field string, fields []string) error {
-	at := 0
-	for i := 0; i+1 < len(fields); i += 2 {
-		if len(fields[i+1]) > len(fields[at+1]) {
-			at = i
-		}
-	}
-	return job.Invalid(fmt.Sprintf("%s[%q]", field, job.Clip(fields[at])),
-		"would make the job's state larger than %d fields or %d bytes; nothing was written: keep large values elsewhere and write where they are, or replace the state",
-		MaxStateFields, MaxStateBytes)
-}
-
-// What the get script says of a state.
+// The verdicts on a state's size.
 const (
-	stateThere    = "STATE"
-	StateLarge    = "LARGE"
-	StateTooLarge = "TOO_LARGE"
-	stateNone     = "NONE"
+	Large    = conn.VerdictLarge
+	TooLarge = conn.VerdictTooLarge
 )
 
-// StateRead is what was found of a job's state.
-type StateRead struct {
-	Verdict string
+// Stored is a job's state as the get script found it.
+type Stored struct {
+	Verdict string // VerdictState, Large, TooLarge or VerdictNone
 	Fields  map[string]string
 	status  job.Status
 	ttl     time.Duration // negative when it does not expire
-	// hasEvents: the job has completion events. It is not looked at for watches.
+	// hasEvents: the job has completion events. Watches do not ask for it.
 	hasEvents bool
 }
 
-// StateArgs are the get script's arguments.
-func StateArgs(names []string) []any {
-	return conn.AppendStrings([]any{SmallState, ReadableState}, names)
+// ReadArgs returns the get script's ARGV, for the named fields or all.
+func ReadArgs(names []string) []any {
+	return conn.AppendStrings([]any{SmallBytes, ReadableBytes}, names)
 }
 
-// ParseState reads the get script's reply.
-func ParseState(reply []string) (s StateRead, err error) {
+// ParseReply reads the get script's reply.
+func ParseReply(reply []string) (s Stored, err error) {
 	if len(reply) == 0 {
 		return s, fmt.Errorf("get state: an empty reply")
 	}
 	s.Verdict = reply[0]
-	if s.Verdict == stateNone {
+	if s.Verdict == conn.VerdictNone {
 		return s, nil
 	}
-	if len(reply) < 4 || len(reply)%2 != 0 {
+	const head = 4 // verdict, TTL, status, whether there are events
+	if len(reply) < head || len(reply)%2 != 0 {
 		return s, fmt.Errorf("get state: a reply of %d words", len(reply))
 	}
 	ms, err := resp.Number(reply[1])
 	if s.ttl = -1; ms >= 0 {
 		s.ttl = time.Duration(ms) * time.Millisecond
 	}
-	s.status, s.hasEvents, s.Fields = job.Status(reply[2]), reply[3] != "", make(map[string]string, (len(reply)-4)/2)
-	for i := 4; i < len(reply); i += 2 {
+	s.status, s.hasEvents, s.Fields = job.Status(reply[2]), reply[3] != "", make(map[string]string, (len(reply)-head)/2)
+	for i := head; i < len(reply); i += 2 {
 		s.Fields[reply[i]] = reply[i+1]
 	}
 	return s, err
 }
 
-// readState reads a job's state: the named fields that are there, or all when none is named.
-// One that is too large is not read.
-func (store *Store) readState(ctx context.Context, jobID string, names []string) (StateRead, error) {
-	key := store.Keys.State(jobID)
-	reply, err := conn.GetScript.Strings(ctx, store.Conn, conn.Repeatable, []string{key, store.Keys.Completion(jobID)}, StateArgs(names)...)
+// runGet runs the get script: the named fields that exist, or all when none is named, and whether the job has
+// events. It does not read fields of a large state.
+func (s *Store) runGet(ctx context.Context, jobID string, names []string) (Stored, error) {
+	reply, err := conn.GetScript.Strings(ctx, s.Conn, conn.Repeatable, []string{s.Keys.State(jobID), s.Keys.Completion(jobID)}, ReadArgs(names)...)
 	if err != nil {
-		return StateRead{}, err
+		return Stored{}, err
 	}
-	s, err := ParseState(reply)
-	if err == nil && s.Verdict == StateLarge {
-		s, err = store.ReadLarge(ctx, key, names, s)
-	}
-	return s, err
+	return ParseReply(reply)
 }
 
-// ReadLarge reads the fields of a large state.
-func (store *Store) ReadLarge(ctx context.Context, key string, names []string, s StateRead) (StateRead, error) {
-	if len(names) == 0 {
-		fields, err := store.Large.HGetAll(ctx, key).Result()
-		s.Fields = fields
-		return s, conn.Translate("get state", err, conn.Repeatable)
+// read reads a job's state: the named fields that exist, or all when none is named.
+// A state that is too large is not read.
+func (s *Store) read(ctx context.Context, jobID string, names []string) (Stored, error) {
+	stored, err := s.runGet(ctx, jobID, names)
+	if err == nil && stored.Verdict == Large {
+		return s.ReadLarge(ctx, s.Keys.State(jobID), names, stored)
 	}
-	values, err := store.Large.HMGet(ctx, key, names...).Result()
+	return stored, err
+}
+
+// ReadLarge reads the fields of a large state over a connection for large replies, and returns stored with
+// these.
+func (s *Store) ReadLarge(ctx context.Context, key string, names []string, stored Stored) (Stored, error) {
+	if len(names) == 0 {
+		fields, err := s.Large.HGetAll(ctx, key).Result()
+		stored.Fields = fields
+		return stored, conn.Translate("get state", err, conn.Repeatable)
+	}
+	values, err := s.Large.HMGet(ctx, key, names...).Result()
 	if err != nil {
-		return s, conn.Translate("get state", err, conn.Repeatable)
+		return stored, conn.Translate("get state", err, conn.Repeatable)
 	}
 	for i, value := range values {
 		if text, ok := value.(string); ok {
-			s.Fields[names[i]] = text
+			stored.Fields[names[i]] = text
 		}
 	}
-	return s, nil
+	return stored, nil
 }

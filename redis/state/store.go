@@ -8,13 +8,12 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hikmaai-io/argus-queue/redis/result"
-
 	"github.com/hikmaai-io/argus-queue/redis/internal/conn"
 	"github.com/hikmaai-io/argus-queue/redis/job"
+	"github.com/hikmaai-io/argus-queue/redis/result"
 )
 
-// Store is the states of jobs.
+// Store reads and writes the states of jobs.
 type Store struct {
 	*conn.Shard
 	results *result.Lookup
@@ -26,14 +25,14 @@ func NewStore(shard *conn.Shard, results *result.Lookup, watches result.Watches)
 	return &Store{shard, results, watches}
 }
 
-// OnConflict is what InitState does when the job has a state already.
-type OnConflict string
+// OnConflict is what Init does when the job has a state already.
+type OnConflict Mode
 
-// The ways.
+// What Init can do.
 const (
-	ConflictFail    OnConflict = initFail    // ErrJobExists
-	ConflictKeep    OnConflict = initKeep    // leave it
-	ConflictReplace OnConflict = initReplace // write the new one in its place
+	ConflictFail    = OnConflict(modeFail)    // ErrJobExists
+	ConflictKeep    = OnConflict(modeKeep)    // the state stays as it is
+	ConflictReplace = OnConflict(modeReplace) // the new state replaces it
 )
 
 // InitRequest creates a job's state.
@@ -43,23 +42,22 @@ type InitRequest struct {
 	OnConflict OnConflict // default ConflictFail
 }
 
-// InitState creates a job's state; its status is pending unless the fields say
+// Init creates a job's state; its status is pending unless the fields say
 // otherwise. created is true when the job had none.
-func (s *Store) InitState(ctx context.Context, r InitRequest) (created bool, err error) {
+func (s *Store) Init(ctx context.Context, r InitRequest) (created bool, err error) {
 	if err := errors.Join(job.CheckTTL("ttl", r.TTL), job.CheckFields("fields", r.Fields), job.CheckParts("parts", r.Parts)); err != nil {
 		return false, err
 	}
 	if r.OnConflict == "" {
 		r.OnConflict = ConflictFail
 	}
-	defer s.watches.StateWritten(r.JobID)
-	return s.writeState(ctx, StateWrite{JobID: r.JobID, Mode: string(r.OnConflict), ttl: r.TTL, Fields: r.Flat(), parts: r.Parts})
+	return s.write(ctx, Write{JobID: r.JobID, Mode: Mode(r.OnConflict), ttl: r.TTL, Fields: r.Flat(), parts: r.Parts})
 }
 
-// SetState writes fields of a job's state. With a token, only while that lease of the
+// Set writes fields of a job's state. With a token, only while that lease of the
 // job's task is held: else ErrLeaseLost. ErrInvalid when the state would become too large.
-func (s *Store) SetState(ctx context.Context, jobID string, fields map[string]string, token string) error {
-	w := StateWrite{JobID: jobID, Mode: SetFields, Fields: job.Pairs(fields)}
+func (s *Store) Set(ctx context.Context, jobID string, fields map[string]string, token string) error {
+	w := Write{JobID: jobID, Mode: ModeSet, Fields: job.Pairs(fields)}
 	if err := errors.Join(job.CheckID("job_id", jobID), job.CheckFields("fields", fields)); err != nil {
 		return err
 	}
@@ -73,60 +71,73 @@ func (s *Store) SetState(ctx context.Context, jobID string, fields map[string]st
 		}
 		w.lease = &lease
 	}
-	_, err := s.writeState(ctx, w)
-	s.watches.StateWritten(jobID)
+	_, err := s.write(ctx, w)
 	return err
 }
 
-// JobState is what is known of a job.
-type JobState struct {
+// write applies a write, and notifies watches of it. They are notified after an error, too: the state may
+// have been written.
+func (s *Store) write(ctx context.Context, w Write) (created bool, err error) {
+	defer s.watches.StateWritten(w.JobID)
+	w.DefaultTTL = s.Settings.StateTTL
+	return Apply(ctx, s.Conn, s.Keys.State(w.JobID), w)
+}
+
+// State is a job's state.
+type State struct {
 	Fields map[string]string
 	Status job.Status
 	// TTL is how long the state is still kept; negative when it does not expire.
 	TTL time.Duration
 }
 
-// Get reads a job's state: the named fields that are there, or all when none is
+// Get reads a job's state: the named fields that exist, or all when none is
 // named. The status is that of the job's result if it has one, whatever a raw worker left in
 // the state. ErrJobNotFound when the job has no state, ErrStateTooLarge when a raw peer made it
 // too large to be read.
-func (s *Store) Get(ctx context.Context, jobID string, names []string) (JobState, error) {
+func (s *Store) Get(ctx context.Context, jobID string, names []string) (State, error) {
 	if err := job.CheckID("job_id", jobID); err != nil {
-		return JobState{}, err
+		return State{}, err
 	}
 	if len(names) > job.MaxFields {
-		return JobState{}, job.Invalid("fields", "has %d entries, at most %d are allowed", len(names), job.MaxFields)
+		return State{}, job.Invalid("fields", "has %d entries, at most %d are allowed", len(names), job.MaxFields)
 	}
-	found, err := s.readState(ctx, jobID, names)
+	stored, err := s.read(ctx, jobID, names)
 	switch {
 	case err != nil:
-		return JobState{}, err
-	case found.Verdict == stateNone:
-		return JobState{}, job.ErrJobNotFound
-	case found.Verdict == StateTooLarge:
-		return JobState{}, job.ErrStateTooLarge
+		return State{}, err
+	case stored.Verdict == conn.VerdictNone:
+		return State{}, job.ErrJobNotFound
+	case stored.Verdict == TooLarge:
+		return State{}, job.ErrStateTooLarge
 	}
-	// They say what a lease token is made of.
-	maps.DeleteFunc(found.Fields, func(name, _ string) bool { return job.IsOwnField(name) })
-	state := JobState{Fields: found.Fields, Status: found.status, TTL: found.ttl}
-	if !found.hasEvents || state.Status.Terminal() {
-		return state, nil
+	// The service's own fields would reveal what a lease token consists of.
+	maps.DeleteFunc(stored.Fields, func(name, _ string) bool { return job.IsOwnField(name) })
+	state := State{Fields: stored.Fields, Status: stored.status, TTL: stored.ttl}
+	if stored.hasEvents && !state.Status.Terminal() {
+		err = s.applyResult(ctx, jobID, &state, len(names) == 0 || slices.Contains(names, job.FieldStatus))
 	}
-	result, err := s.results.Find(ctx, jobID)
-	if err != nil || result == nil {
-		return state, err
-	}
-	s.results.Heal(jobID)
-	state.Status = result.Status
-	if len(names) == 0 || slices.Contains(names, job.FieldStatus) {
-		state.Fields[job.FieldStatus] = string(result.Status)
-	}
-	return state, nil
+	return state, err
 }
 
-// StateField reads one field of a job's state, as State does. Errors: ErrJobNotFound,
+// applyResult replaces the status of a state by that of the job's result, if it has one, and has the stored
+// status repaired.
+func (s *Store) applyResult(ctx context.Context, jobID string, state *State, hasStatusField bool) error {
+	result, err := s.results.Find(ctx, jobID)
+	if err != nil || result == nil {
+		return err
+	}
+	s.results.HealLater(jobID)
+	state.Status = result.Status
+	if hasStatusField {
+		state.Fields[job.FieldStatus] = string(result.Status)
+	}
+	return nil
+}
+
+// GetField reads one field of a job's state, as Get does. Errors: ErrJobNotFound,
 // ErrFieldNotFound, ErrStateTooLarge.
-func (s *Store) StateField(ctx context.Context, jobID, field string) (string, error) {
+func (s *Store) GetField(ctx context.Context, jobID, field string) (string, error) {
 	state, err := s.Get(ctx, jobID, []string{field})
 	if err != nil {
 		return "", err
@@ -138,17 +149,12 @@ func (s *Store) StateField(ctx context.Context, jobID, field string) (string, er
 	return value, nil
 }
 
-// DeleteState removes a job's state and says whether there was one.
-func (s *Store) DeleteState(ctx context.Context, jobID string) (bool, error) {
+// Delete removes a job's state and reports whether it existed.
+func (s *Store) Delete(ctx context.Context, jobID string) (bool, error) {
 	if err := job.CheckID("job_id", jobID); err != nil {
 		return false, err
 	}
 	defer s.watches.StateWritten(jobID)
 	n, err := s.Commands.Del(ctx, s.Keys.State(jobID)).Result()
 	return n > 0, conn.Translate("delete state", err, conn.Repeatable)
-}
-
-func (s *Store) writeState(ctx context.Context, w StateWrite) (created bool, err error) {
-	w.DefaultTTL = s.Settings.StateTTL
-	return WriteState(ctx, s.Conn, s.Keys.State(w.JobID), w)
 }

@@ -275,7 +275,7 @@ func (er *eventReader) addSnapshots(ctx context.Context, page []keyRead, replies
 			switch last := job.DecodeEvent(page[i].about, m.ID, job.TextFields(m.Values)); {
 			case last.Status.Terminal():
 				if result, err := er.results.Find(ctx, page[i].about); err == nil && result != nil {
-					er.results.Heal(page[i].about)
+					er.results.HealLater(page[i].about)
 					s.Status = result.Status
 				}
 			case s.Status == "":

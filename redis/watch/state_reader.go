@@ -188,12 +188,12 @@ func (r *stateReader) readWatched(ctx context.Context, large *sync.WaitGroup, pa
 	r.events.read.Add(int64(len(page)))
 	r.events.pipelines.Add(1)
 	for i, found := range r.readStates(ctx, page) {
-		if found.err != nil || found.Verdict != state.StateLarge {
+		if found.err != nil || found.Verdict != state.Large {
 			r.deliver(page[i], number, found)
 			continue
 		}
 		large.Go(func() {
-			found.StateRead, found.err = r.states.ReadLarge(ctx, page[i].key, nil, found.StateRead)
+			found.Stored, found.err = r.states.ReadLarge(ctx, page[i].key, nil, found.Stored)
 			r.deliver(page[i], number, found)
 		})
 	}
@@ -201,7 +201,7 @@ func (r *stateReader) readWatched(ctx context.Context, large *sync.WaitGroup, pa
 
 // deliver wakes those who listen for a state, and ends its read.
 func (r *stateReader) deliver(s *watchedState, number int64, found stateResult) {
-	a := &stateAnswer{fields: found.Fields, isTooLarge: found.Verdict == state.StateTooLarge, err: found.err}
+	a := &stateAnswer{fields: found.Fields, isTooLarge: found.Verdict == state.TooLarge, err: found.err}
 	before := r.watches.DeliverValue(s.key, &update{state: a, at: number})
 	if r.watched.finish(s) {
 		r.tracking.count(before != nil && a.err == nil && !a.isTooLarge && maps.Equal(before.state.fields, a.fields))
@@ -210,7 +210,7 @@ func (r *stateReader) deliver(s *watchedState, number int64, found stateResult) 
 
 // stateResult is what was read of a state, or why it was not.
 type stateResult struct {
-	state.StateRead
+	state.Stored
 	err error
 }
 
@@ -218,7 +218,7 @@ func newStateResult(reply []string, err error) stateResult {
 	if err != nil {
 		return stateResult{err: conn.Translate("read state", err, conn.Repeatable)}
 	}
-	found, err := state.ParseState(reply)
+	found, err := state.ParseReply(reply)
 	return stateResult{found, err}
 }
 
@@ -235,14 +235,14 @@ func (r *stateReader) pipelineStates(ctx context.Context, page []*watchedState) 
 	cmds := make([]*goredis.Cmd, len(page))
 	pipe := r.Commands.Pipeline()
 	for i, s := range page {
-		cmds[i] = pipe.EvalSha(ctx, conn.GetScript.Sha, []string{s.key}, state.StateArgs(nil)...)
+		cmds[i] = pipe.EvalSha(ctx, conn.GetScript.Sha, []string{s.key}, state.ReadArgs(nil)...)
 	}
 	_, _ = pipe.Exec(ctx) // each of its commands has its own error
 	results := make([]stateResult, len(page))
 	for i, s := range page {
 		reply, err := cmds[i].StringSlice()
 		if conn.StartsWith(err, "NOSCRIPT") {
-			reply, err = conn.GetScript.Strings(ctx, r.Conn, conn.Repeatable, []string{s.key}, state.StateArgs(nil)...)
+			reply, err = conn.GetScript.Strings(ctx, r.Conn, conn.Repeatable, []string{s.key}, state.ReadArgs(nil)...)
 		}
 		results[i] = newStateResult(reply, err)
 	}
@@ -273,8 +273,8 @@ func askStates(t *conn.Tracker, page []*watchedState, command, script string) []
 	results := make([]stateResult, len(page))
 	ask := func(i int) resp.Command {
 		w := resp.Command{command, script, "1", page[i].key}
-		w.Number(state.SmallState)
-		w.Number(state.ReadableState)
+		w.Number(state.SmallBytes)
+		w.Number(state.ReadableBytes)
 		return w
 	}
 	if !t.AskAll(len(page), ask, func(i int, raw string) { results[i] = parseStateReply(raw) }) {

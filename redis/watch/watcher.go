@@ -443,7 +443,7 @@ func (w *Watcher) events(ctx context.Context, e *subscription, reply keyReply) {
 		event.Cursor = strings.Clone(entry.Id) // the entry shares the memory of the whole reply
 		if event.Status.Terminal() {
 			if _, isOurs := entry.Fields[job.FieldLease]; !isOurs { // a raw worker may have left the state
-				f.broker.results.Heal(f.jobID)
+				f.broker.results.HealLater(f.jobID)
 			}
 			if f.state == nil {
 				w.finish(f, &event)

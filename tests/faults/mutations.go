@@ -19,10 +19,10 @@ type mutation struct {
 var mutations = []mutation{
 	{"the lease is not checked", "redis/lua/prelude.lua", "local function fence(stream, group, id, consumer, count)\n",
 		"local function fence(stream, group, id, consumer, count)\n  if true then return nil end\n", "a worker is paused for longer than its leases"},
-	{"the task is acknowledged in a separate step before its result is recorded", "redis/complete.go", "	now := time.Now()\n	for len(all) > 0 {\n",
-		"	now := time.Now()\n	for i := range all {\n		_, _ = b.Ack(ctx, []string{all[i].lease.Token()})\n	}\n	for len(all) > 0 {\n", "no fault"},
+	{"the task is acknowledged in a separate step before its result is recorded", "redis/result/recorder.go", "	now := time.Now()\n	for len(pending) > 0 {\n",
+		"	now := time.Now()\n	for _, p := range pending {\n		r.Commands.XAck(ctx, r.Keys.Tasks(p.lease.Queue), p.lease.Group, p.lease.EntryID)\n	}\n	for len(pending) > 0 {\n", "no fault"},
 	{"MAXLEN on the task stream", "redis/lua/prelude.lua", "call('XADD', stream, 'NOMKSTREAM', '*'", "call('XADD', stream, 'NOMKSTREAM', 'MAXLEN', '20', '*'", "a worker is paused for longer than its leases"},
-	{"a result is recorded without checks of the lease and of an earlier result", "redis/lua/complete.lua", "at, r.is_first = r.after, none_known and not seen[r.events]",
+	{"a result is recorded without checks of the lease and of an earlier result", "redis/internal/conn/lua/complete.lua", "at, r.is_first = r.after, none_known and not seen[r.events]",
 		"at, r.is_first, held[r.id] = r.after, true, tonumber(r.count)", "a worker is paused for longer than its leases"},
 	{"a watch resumes at the last event instead of its cursor", "redis/watch.go", "	cursor, err := checkCursor(\"after_cursor\", options.After)\n",
 		"	cursor, err := checkCursor(\"after_cursor\", options.After)\n	if cursor != firstCursor {\n		cursor = cursorAfter(cursorAfter(cursor))\n		if last, err := w.of(jobID).client.commands.XRevRangeN(context.Background(), w.of(jobID).keys.completion(jobID), \"+\", \"-\", 1).Result(); err == nil && len(last) > 0 {\n			cursor = last[0].ID\n		}\n	}\n", "2000 watches reconnect at once"},

@@ -1,23 +1,25 @@
--- Reads a job's state, or says that it is too large for that.
+-- Reads a job's state, unless it is too large for one reply.
 --
--- KEYS  1 job state   2 completion stream, where it is of interest whether there are events
--- ARGV  1 up to how many bytes it is returned   2 how many bytes are too many for anyone
---       then names of fields, none for all
--- Returns {'STATE', TTL in ms, status, 'EVENTS' or '', field, value, …}; without fields
---         {'LARGE', …} and {'TOO_LARGE', …}; or {'NONE'}
-local key, names = KEYS[1], {unpack(ARGV, 3)}
+-- KEYS  1 state: job state
+--       2 events: completion stream; may be missing: then events are not looked for
+-- ARGV  1 small: up to how many bytes the fields are returned
+--       2 readable: up to how many bytes a state is read at all
+--       3… names of the fields to read; none for all
+-- Returns {STATE, TTL in ms, status, 'EVENTS' if there are any or '', field, value, …};
+--         {LARGE, …} and {TOO_LARGE, …}, the same without fields; or {NONE}
+local key, events, small, readable, names = KEYS[1], KEYS[2], tonumber(ARGV[1]), tonumber(ARGV[2]), {unpack(ARGV, 3)}
 local fields = call('HLEN', key)
 if fields == 0 then return {'NONE'} end
 local status = call('HSTRLEN', key, 'status') <= 256 and call('HGET', key, 'status') or ''
-local has_events = KEYS[2] and call('EXISTS', KEYS[2]) == 1
+local has_events = events and call('EXISTS', events) == 1
 local state, bytes = {'STATE', text(call('PTTL', key)), status, has_events and 'EVENTS' or ''}, 0
 if #names == 0 then
-  bytes = limits().bytes(key, fields, tonumber(ARGV[2]))
+  bytes = limits().bytes(key, fields, readable)
 else
   for _, name in ipairs(names) do bytes = bytes + call('HSTRLEN', key, name) end
 end
-if bytes > tonumber(ARGV[1]) then
-  state[1] = bytes > tonumber(ARGV[2]) and 'TOO_LARGE' or 'LARGE'
+if bytes > small then
+  state[1] = bytes > readable and 'TOO_LARGE' or 'LARGE'
 elseif #names == 0 then
   for i, word in ipairs(call('HGETALL', key)) do state[i + 4] = word end
 else

@@ -1,16 +1,16 @@
 -- Shared by the scripts that write or read a job's state. A state is bounded, so that one
--- answer can carry it and reading it holds up nothing else: at most max_fields fields and
+-- reply can carry it and reading it blocks Redis only briefly: at most max_fields fields and
 -- max_bytes of names and values. Raw peers may have written any hash there, so nothing here
 -- takes longer the more bytes a hash has, and nothing walks over more than twice max_fields.
 
--- limits makes the functions: most calls of the scripts don't need them, and a function takes
--- time to be made.
+-- limits makes the functions on demand: most calls of the scripts don't need them, and making
+-- a function takes time.
 local function limits()
   local max_fields, max_bytes = 4096, 3 * 2 ^ 20
 
-  -- bytes is what a state of this many fields has in names and values, or somewhat more. What
-  -- Redis says of its memory is an upper bound and quickly told. Where it does not say, or
-  -- where that exceeds enough, the fields are counted.
+  -- bytes_of is how many bytes of names and values a state of this many fields has, or somewhat
+  -- more. The memory that Redis reports is an upper bound, and cheap. Where Redis reports none,
+  -- or more than enough, the fields are measured.
   local function bytes_of(key, fields, enough)
     if fields > 2 * max_fields then return math.huge end
     local bytes = redis.pcall('MEMORY', 'USAGE', key, 'SAMPLES', '0')
@@ -22,7 +22,7 @@ local function limits()
   end
 
   -- fits is true when a state of this many fields can take ARGV[first..last], field, value, …,
-  -- without becoming too large. Small writes to small states are not looked at: they can make
+  -- without becoming too large. Small writes to small states are not measured: they can make
   -- a state larger by some 256 KiB at most.
   local function fits(key, fields, first, last)
     local written, bytes = (last - first + 1) / 2, 0

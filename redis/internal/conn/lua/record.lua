@@ -1,46 +1,50 @@
 -- Shared by the scripts that record a job's result: it is put between the prelude and
 -- each of them.
 --
--- A result is recorded once. Of the whole job it is the terminal event; that event is
--- the record, and the job's state follows it. A job with parts (the state's field
+-- A result is recorded once. The result of the whole job is its first terminal event; that
+-- event is the record, and the job's state follows it. A job with parts (the state's field
 -- argus_parts, names separated by spaces) gets one result of each part (the field
--- argus_part:<name>: status, cursor of its event, mark), and the last one is the job's. The same
--- fields are in the record of the parts, a hash of its own, which outlives the state: that may
--- expire, or be deleted, while parts are still to report.
+-- argus_part:<name>: status, cursor of its event, mark), and the last one ends the job. The
+-- same fields are in the record of the parts, a hash of its own, which outlives the state: the
+-- state may expire, or be deleted, while parts have still to report.
 --
--- What a result looks like is the caller's to say, who knows the encoding and reads
--- JSON. So a script may give a question back instead of writing anything, and is called
--- again with the answer: {'JUDGE', event id, data, …} when a raw peer wrote events in
--- JSON, {'PARTS', 'trivy=completed clamav='} when the results were made for another
--- state of the parts, {'AGAIN', position} when there are more events than one call
--- examines; the position is '' when it did not move.
+-- Redis can't encode a result, or decode every JSON event as the service does. So a script
+-- may return a question instead of writing anything, and is called again with the answer:
+--   {JUDGE, event id, data, …}  a raw peer wrote these events in JSON: what are their statuses?
+--   {PARTS, 'trivy=completed clamav='}  the results were encoded for other statuses of the parts
+--   {AGAIN, position}  there are more events than one call examines; position is '' when the
+--     call made no progress
 --
--- The first terminal event is the result, by anyone and whatever follows it. Raw peers may
--- append any number of events of any size, so one call examines a bounded part of them. How
--- far that came is kept beside the events, in a key of its own ('id entries bytes': up to
--- this entry none is terminal), once walking there again would take longer than to look it
--- up. The key saves time and nothing else: without it the walk begins at the first event.
+-- The first terminal event is the result, by any writer and whatever follows it. Raw peers
+-- may append any number of events of any size, so one call examines a bounded number of bytes
+-- and entries. A position ('id entries bytes': up to this entry none is terminal) is kept
+-- in a key of its own, once examining that much again would cost more than reading the key.
+-- It only saves time: without it the examination begins at the first event.
 
 local is_terminal = {completed = true, partial = true, failed = true, cancelled = true}
 
--- counted finds a list in ARGV that stands behind its length: first, last, and what
--- follows it.
+-- counted reads a list in ARGV that is preceded by its length; it returns the indexes of its
+-- first and last word, and of what follows.
 local function counted(at)
   local n = tonumber(ARGV[at])
   return at + 1, at + n, at + n + 1
 end
 
 -- recording reads what may be recorded, n possible results, from ARGV[at]:
---   job id   judgements: counted pairs of event id and status, '' for none
---   mark of the lease in the event, or ''   part, or ''
---   the parts as the results were made for them
---   for each possible result: 'final' or '', and ' large' if it may make the state too
---   large; the part's status, counted fields of the state, counted fields of the event, or -1
---   when it has the job id and those of the state
--- The caller has put these into r: state, events, scan and scratch, the keys of the job's
--- state, its completion stream, how far that was examined, and the scratch stream; record, the
--- key of the record of its parts, if it may have any; state_ttl and events_ttl, in ms. r.after
--- is where the arguments go on. r can be used for one recording after the other.
+--   job: job id
+--   statuses: counted pairs of event id and status, the answers to JUDGE
+--   mark: of the lease, for the event, or ''
+--   part: or ''
+--   seen: the statuses of the parts that the results were encoded for
+--   then for each possible result:
+--     flags: 'final' or '', and ' large' if it may make the state too large
+--     part_status: the part's status
+--     counted fields of the state
+--     counted fields of the event, or -1 when these are the job id and those of the state
+-- The caller has set in r: state, events, scan and scratch, the keys of the job's state, its
+-- completion stream, its examined position and the scratch stream; record, the key of the record
+-- of its parts, if it may have any; state_ttl and events_ttl, in ms. r.after is the index of what
+-- follows in ARGV. r can be used for one recording after the other.
 local function recording(r, at, n)
   r.job, r.found, r.found_mark, r.status, r.judged, r.is_first = ARGV[at], nil, nil, nil, nil, false
   r.entries, r.bytes, r.is_late = 0, 0, false
@@ -71,8 +75,8 @@ local function part_field(r, name)
   return r.record and call('HGET', r.record, name) or call('HGET', r.state, name)
 end
 
--- examine_part finds the result of the recording's part, or what is still to be asked. A
--- part of a job that has no parts is the whole job.
+-- examine_part finds the result of the recording's part; it returns a question, {'NO_PART'} or
+-- nil. For a job without parts, a part's result is the whole job's.
 local function examine_part(r)
   local names = r.parts
   if not names then
@@ -101,47 +105,59 @@ local function examine_part(r)
   return nil
 end
 
--- What one script call examines, of all jobs together. Entries are read one at a time: they
--- come whole, and a page of them would have no bound in bytes.
+-- What one script call may examine, of all jobs together. Entries are read one at a time: a
+-- page of them would have no bound in bytes.
 local entries_left, bytes_left = 500, 2 ^ 20
 
--- find looks for the result among the events: r.found is its cursor, r.found_mark its
--- lease's mark. Without one, r.entries and r.bytes are those of all events. It returns a
--- question, or nil.
-local function find(r)
-  local judge = {'JUDGE'}
+-- examined_position reads the position of a job: id, number of entries and of bytes up to it.
+local function examined_position(r)
   local at, entries, bytes = string.match(call('GET', r.scan) or '', '^(%S+) (%d+) (%d+)$')
-  -- When the stream has fewer entries it is another one, and the position means nothing.
-  if not at or call('XLEN', r.events) < tonumber(entries) then at, entries, bytes = '', 0, 0 end
-  r.entries, r.bytes = tonumber(entries), tonumber(bytes)
+  -- A stream with fewer entries is another one: the position means nothing.
+  if not at or call('XLEN', r.events) < tonumber(entries) then return '', 0, 0 end
+  return at, tonumber(entries), tonumber(bytes)
+end
+
+-- next_event reads the entry after an id, as a table, and counts it; nil when there is none.
+local function next_event(r, at)
+  local entry = call('XRANGE', r.events, at == '' and '-' or '(' .. at, '+', 'COUNT', '1')[1]
+  if not entry then return nil end
+  local event = {id = entry[1], fields = {}, bytes = 0}
+  for i = 1, #entry[2], 2 do
+    event.fields[entry[2][i]] = entry[2][i + 1]
+    event.bytes = event.bytes + #entry[2][i] + #entry[2][i + 1]
+  end
+  entries_left, bytes_left = entries_left - 1, bytes_left - event.bytes
+  return event
+end
+
+-- find looks for the result among the events: r.found is its cursor, r.found_mark the mark of its
+-- lease. Without a result, r.entries and r.bytes are those of all events. It returns a question,
+-- or nil.
+local function find(r)
+  local judge, at, is_cut = {'JUDGE'}, nil, false
+  at, r.entries, r.bytes = examined_position(r)
   local before = {at, r.entries, r.bytes}
-  local known, is_cut = before, false -- the last position before what is to be judged
+  local known = before -- the last position before the first event in question
   while not r.found do
     is_cut = entries_left <= 0 or bytes_left <= 0
     if is_cut then break end
-    local entry = call('XRANGE', r.events, at == '' and '-' or '(' .. at, '+', 'COUNT', '1')[1]
-    if not entry then break end
-    local fields, bytes = {}, 0
-    for i = 1, #entry[2], 2 do
-      fields[entry[2][i]] = entry[2][i + 1]
-      bytes = bytes + #entry[2][i] + #entry[2][i + 1]
+    local event = next_event(r, at)
+    if not event then break end
+    local status = event.fields.status or r.judged and r.judged[event.id]
+    if not status and event.fields.data then
+      judge[#judge + 1] = event.id
+      judge[#judge + 1] = event.fields.data
     end
-    entries_left, bytes_left = entries_left - 1, bytes_left - bytes
-    local word = fields.status or r.judged and r.judged[entry[1]]
-    if not word and fields.data then
-      judge[#judge + 1] = entry[1]
-      judge[#judge + 1] = fields.data
-    end
-    if is_terminal[word or ''] then
-      r.found, r.status, r.found_mark = entry[1], word, fields.argus_lease
+    if is_terminal[status or ''] then
+      r.found, r.status, r.found_mark = event.id, status, event.fields.argus_lease
     else
-      at, r.entries, r.bytes = entry[1], r.entries + 1, r.bytes + bytes
+      at, r.entries, r.bytes = event.id, r.entries + 1, r.bytes + event.bytes
       if #judge == 1 then known = {at, r.entries, r.bytes} end
     end
   end
   r.is_first = r.entries == 0 and not r.found and not is_cut
   if known[2] - before[2] >= 8 or known[3] - before[3] >= 2 ^ 15 or is_cut and known[2] > before[2] then
-    call('DEL', r.scratch) -- after any write a full Redis lets the script go on
+    call('DEL', r.scratch) -- after any write a full Redis lets the script continue
     call('SET', r.scan, known[1] .. ' ' .. text(known[2]) .. ' ' .. text(known[3]), 'PX', r.events_ttl)
   end
   if #judge > 1 then return judge end
@@ -149,22 +165,22 @@ local function find(r)
   return nil
 end
 
--- examine finds the result that stands. It returns a question for the caller, or nil. It
--- writes nothing but how far it came.
+-- examine finds the recorded result, if there is one. It returns a question for the caller,
+-- {'NO_PART'} or nil. It writes nothing but the position.
 local function examine(r)
   local question = find(r)
   if question then return question end
-  call('HLEN', r.state) -- of another type: fails before anything is written
+  call('HLEN', r.state) -- fails for a key of another type, before anything is written
   if r.part == '' then return nil end
   r.parts = part_field(r, 'argus_parts')
   return examine_part(r)
 end
 
--- copied is up to how many bytes of events a stream is copied: a larger one is mostly full.
-local copied = 2 ^ 14
+-- max_copied is up to how many bytes of events a stream is copied: a larger one is mostly full.
+local max_copied = 2 ^ 14
 
--- append adds an event. A new stream takes 4 KB because Redis expects it to grow; a copy
--- of it takes what it needs, so the final event makes a small stream a copy.
+-- append adds an event. A new stream takes 4 KB because Redis expects it to grow; a copy of
+-- it takes what it needs, so a small stream is replaced by a copy with the final event.
 local function append(r, b)
   local key, cursor = r.is_first and r.scratch or r.events, nil
   if b.event_last >= b.event_first - 1 then
@@ -177,14 +193,15 @@ local function append(r, b)
   if r.is_first then
     call('COPY', key, r.events, 'REPLACE')
     call('DEL', key)
-  elseif b.final and r.bytes < copied and r.entries < 100 then
+  elseif b.final and r.bytes < max_copied and r.entries < 100 then
     call('COPY', key, r.scratch, 'REPLACE')
     call('RENAME', r.scratch, key)
   end
   return cursor
 end
 
--- small_part are those of a result's fields in ARGV[first..last] that this package writes.
+-- small_part returns those of a result's fields in ARGV[first..last] that the service itself
+-- writes.
 local function small_part(r, first, last)
   local own, words = {status = true, completed_at = true, error_message = true, [r.part .. '_status'] = true}, {}
   for i = first, last, 2 do
@@ -196,11 +213,11 @@ local function small_part(r, first, last)
   return words
 end
 
--- A job that is not over may take long: so long at least the record of its parts is kept.
+-- How long the record of the parts of an unfinished job is kept at least, in ms.
 local unfinished_ttl = 90 * 24 * 3600 * 1000
 
--- keep_parts writes what a part has reported into the record of the parts. A record that is
--- not there yet takes what the state has. When the job is over it goes with its events.
+-- keep_parts writes a part's report into the record of the parts. A missing record is created
+-- from the state. When the job has ended, the record expires with its events.
 local function keep_parts(r, report, is_over)
   if call('EXISTS', r.record) == 0 then
     call('HSET', r.record, 'argus_parts', r.parts)
@@ -213,23 +230,23 @@ local function keep_parts(r, report, is_over)
   call('PEXPIRE', r.record, is_over and r.events_ttl or text(math.max(unfinished_ttl, tonumber(r.state_ttl))))
 end
 
--- reported notes what a part has reported, by an event, in the state and in the record.
+-- reported writes a part's report, whose event has the cursor, into the state and the record.
 local function reported(r, b, cursor, is_over)
   local report = b.part_status .. ' ' .. cursor .. ' ' .. r.mark
   if call('EXISTS', r.state) == 1 then call('HSET', r.state, 'argus_part:' .. r.part, report) end
   keep_parts(r, report, is_over)
 end
 
--- record records the nth of the possible results, unless one stands already. It returns
--- 'OK', cursor or 'ALREADY', cursor of the one that stands.
+-- record records the nth of the possible results, unless there is a recorded one. It returns
+-- 'OK', cursor or 'ALREADY', cursor of the recorded one.
 local function record(r, n)
   if r.found then
-    -- Someone may have written a state since, of a second run of the job.
+    -- The state may have been written since, by a second run of the job.
     if r.status and not is_terminal[call('HGET', r.state, 'status') or 'failed'] then
       call('HSET', r.state, 'status', r.status)
     end
     if call('PTTL', r.events) == -1 then call('PEXPIRE', r.events, r.events_ttl) end
-    -- What a part reports of a job that is over counts if the job's result is withdrawn.
+    -- A part's report on a job that has ended counts if the job's result is withdrawn.
     if r.is_late then reported(r, r[n], r.found, true) end
     return 'ALREADY', r.found
   end
@@ -237,12 +254,12 @@ local function record(r, n)
   if b.state_last >= b.state_first then
     local new
     if b.is_large and not limits().fits(r.state, call('HLEN', r.state), b.state_first, b.state_last) then
-      -- The event has its fields, and it is never refused.
+      -- The event carries all fields, and is never refused.
       new = call('HSET', r.state, unpack(small_part(r, b.state_first, b.state_last)))
     else
       new = call('HSET', r.state, unpack(ARGV, b.state_first, b.state_last))
     end
-    -- When all fields are new the state may be, too.
+    -- When all fields are new, the state may be new, too.
     if 2 * new > b.state_last - b.state_first and call('PTTL', r.state) == -1 then
       call('PEXPIRE', r.state, r.state_ttl)
     end

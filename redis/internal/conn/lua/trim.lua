@@ -1,45 +1,58 @@
--- Removes entries from the beginning of a task stream that every group has settled. Such
--- are left by raw peers, which acknowledge without deleting.
+-- Removes entries that every group has settled from the beginning of a task stream. Raw peers
+-- leave them there: they acknowledge without deleting.
 --
--- An entry that lies before the beginning of every group was given to no consumer, as far as
--- Redis can tell: a raw worker created its group at '$', behind it. Where a group began is
--- noted when it is first seen, by the last entry that was delivered until then.
+-- An entry that lies before the beginning of every group was delivered to no consumer, as far as
+-- Redis can know: a raw worker created its group at '$', behind the entry. Where a group began
+-- is noted when the group is first seen: at the last entry that was delivered until then.
 --
--- KEYS  1 task stream   2 hash: where each group began
--- ARGV  1 how many at most   2 the default group   3 TTL of the hash, ms
--- Returns {number of entries removed, how many of them no consumer is known to have been given,
---         id of the last of these or ''}
-local stream, begins = KEYS[1], KEYS[2]
+-- KEYS  1 tasks: task stream
+--       2 begins: hash, where each group began
+-- ARGV  1 limit: how many entries to remove at most
+--       2 default_group
+--       3 begins_ttl: TTL of the hash, ms
+-- Returns {removed: number of entries removed, unseen: how many of them were delivered to no
+--         known consumer, last_unseen: id of the last of these, or ''}
+local stream, begins, limit, default_group, begins_ttl = KEYS[1], KEYS[2], tonumber(ARGV[1]), ARGV[2], ARGV[3]
 if call('EXISTS', stream) == 0 then return {'0', '0', ''} end
-local least, seen_from, present = nil, nil, {}
-for _, g in ipairs(counting_groups(stream, ARGV[2])) do
-  local first = g['last-delivered-id']
-  -- The default group is created at the beginning, by the first publish.
-  local begin = g.name == ARGV[2] and '0-0' or call('HGET', begins, g.name)
+
+-- begin_of is where a group began. The default group is created at the beginning of the stream,
+-- by the first publish.
+local function begin_of(g)
+  if g.name == default_group then return '0-0' end
+  local begin = call('HGET', begins, g.name)
   if not begin then
-    begin = first
+    begin = g['last-delivered-id']
     call('HSET', begins, g.name, begin)
   end
+  return begin
+end
+
+-- needed_from is the first entry that a group still needs.
+local function needed_from(g)
+  if g.pending > 0 then return call('XPENDING', stream, g.name)[2] end
+  local last = g['last-delivered-id']
+  local ms, seq = string.match(last, '^(%d+)%-(%d+)$')
+  if ms and tonumber(seq) < 2 ^ 53 then return ms .. '-' .. text(tonumber(seq) + 1) end
+  return last
+end
+
+local least, seen_from, present = nil, nil, {}
+for _, g in ipairs(counting_groups(stream, default_group)) do
+  local begin, from = begin_of(g), needed_from(g)
   present[g.name] = true
   if not seen_from or precedes(begin, seen_from) then seen_from = begin end
-  if g.pending > 0 then
-    first = call('XPENDING', stream, g.name)[2]
-  else
-    local ms, seq = string.match(first, '^(%d+)%-(%d+)$')
-    if ms and tonumber(seq) < 2 ^ 53 then first = ms .. '-' .. text(tonumber(seq) + 1) end
-  end
-  if not least or precedes(first, least) then least = first end
+  if not least or precedes(from, least) then least = from end
 end
 for _, name in ipairs(call('HKEYS', begins)) do
   if not present[name] then call('HDEL', begins, name) end
 end
-call('PEXPIRE', begins, ARGV[3])
+call('PEXPIRE', begins, begins_ttl)
 if not least then return {'0', '0', ''} end
-local page = call('XRANGE', stream, '-', '(' .. least, 'COUNT', ARGV[1])
+local page = call('XRANGE', stream, '-', '(' .. least, 'COUNT', limit)
 if #page == 0 then return {'0', '0', ''} end
 local unseen = 0
 while unseen < #page and not precedes(seen_from, page[unseen + 1][1]) do unseen = unseen + 1 end
-if #page == tonumber(ARGV[1]) then
+if #page == limit then -- MINID keeps the entry itself
   least = page[#page][1]
   unseen = math.min(unseen, #page - 1)
 end
