@@ -203,7 +203,7 @@ func (r *Recorder) runComplete(ctx context.Context, all []completing, e conn.Eff
 			consumer = ""
 		}
 	}
-	if len(all) == 1 && r.Batcher != nil && all[0].Queue.WaitReplicas == 0 {
+	if len(all) == 1 && all[0].Queue.WaitReplicas == 0 {
 		return r.Batcher.Call(ctx, &conn.BatchedCall{Script: conn.CompleteScript, PerItem: 2,
 			HeadKeys: keys[:completeKeys], Keys: keys[completeKeys:], HeadArgs: args[:completeArgs], Args: args[completeArgs:]}, e)
 	}

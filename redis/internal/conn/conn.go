@@ -24,7 +24,7 @@ type Conn struct {
 	// Large is for large answers, which would hold up small ones on their connection. It has
 	// few connections: more large answers at a time would hold up Redis.
 	Large goredis.UniversalClient
-	// Batcher is nil in Cluster, where the driver would repeat what was in a pipeline.
+	// Batcher sends what concurrent callers write, in few round trips.
 	Batcher *Batcher
 	masters *masters // nil without Sentinel
 }
@@ -45,14 +45,12 @@ func Open(config Config) (*Conn, error) {
 		client.masters = newMasters(config)
 	}
 	client.Commands, client.Blocking, client.Large = client.pool(config.options()), client.pool(blocking), client.pool(large)
+	client.Batcher = newBatcher(client.Commands, config.Prefix)
 	ctx, cancel := context.WithTimeout(context.Background(), config.ReadTimeout)
 	defer cancel()
 	if err := client.Ping(ctx); err != nil {
 		_ = client.Close()
 		return nil, err
-	}
-	if single, ok := client.Commands.(*goredis.Client); ok {
-		client.Batcher = newPipeliner(single)
 	}
 	return client, nil
 }
@@ -72,9 +70,7 @@ func (c *Conn) Ping(ctx context.Context) error {
 
 // Close closes the connections.
 func (c *Conn) Close() error {
-	if c.Batcher != nil {
-		c.Batcher.close()
-	}
+	c.Batcher.close()
 	err := errors.Join(c.Commands.Close(), c.Blocking.Close(), c.Large.Close())
 	if c.masters != nil {
 		c.masters.close()
@@ -86,28 +82,16 @@ func (c *Conn) Close() error {
 // stay the original's to close.
 func (c *Conn) withPrefix(prefix string) *Conn {
 	other := *c
-	other.Config.Prefix, other.Keys = prefix, job.Keys{Prefix: prefix}
+	other.Config.Prefix, other.Keys, other.Batcher = prefix, job.Keys{Prefix: prefix}, c.Batcher.withPrefix(prefix)
 	return &other
 }
 
-// onceCmd is a command that the driver must not repeat by itself. MaxRetries says so
-// for a single server; in Cluster, where redirections need attempts, this does.
-type onceCmd struct{ *goredis.Cmd }
-
-func (onceCmd) NoRetry() bool { return true }
-
 // Do runs a command exactly as often as it is called.
 func (c *Conn) Do(ctx context.Context, args ...any) (any, error) {
-	if c.Batcher != nil {
-		cmd := goredis.NewCmd(ctx, args...)
-		if err := c.Batcher.Do(ctx, cmd); err != nil {
-			return nil, err
-		}
-		return cmd.Result()
+	cmd := goredis.NewCmd(ctx, args...)
+	if err := c.Batcher.Do(ctx, cmd); err != nil {
+		return nil, err
 	}
-	cmd := onceCmd{goredis.NewCmd(ctx, args...)}
-	_ = c.Commands.Process(ctx, cmd)
-	c.findMasters(ctx, cmd.Err())
 	return cmd.Result()
 }
 

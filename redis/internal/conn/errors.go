@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -57,7 +58,7 @@ func Translate(operation string, err error, e Effect) error {
 		return fmt.Errorf("%s: %w", operation, err)
 	}
 	switch {
-	case neverSent(err): // first: the time-out of a dial also calls itself a passed deadline
+	case notExecuted(err): // first: the time-out of a dial also calls itself a passed deadline
 		return wrap(job.ErrUnavailable)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%s: %w", operation, err) // the caller's own end is the caller's to interpret
@@ -73,12 +74,15 @@ func IsDenial(text string) bool {
 	return strings.Contains(text, "NOPERM") || strings.Contains(text, "The user executing the script")
 }
 
-// neverSent is true when the command can't have reached Redis.
-func neverSent(err error) bool {
+// notExecutedErrors are errors of commands that never reached Redis, or were aborted there.
+var notExecutedErrors = []error{goredis.ErrPoolTimeout, goredis.ErrPoolExhausted, goredis.ErrClosed,
+	errNoMaster, errReplica, errReplaced, errNoNode, ErrNotExecuted}
+
+// notExecuted reports whether a command was certainly not executed.
+func notExecuted(err error) bool {
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "dial" {
 		return true
 	}
-	return errors.Is(err, goredis.ErrPoolTimeout) || errors.Is(err, goredis.ErrPoolExhausted) ||
-		errors.Is(err, goredis.ErrClosed) || errors.Is(err, errNoMaster) || errors.Is(err, errReplica) || errors.Is(err, errReplaced)
+	return slices.ContainsFunc(notExecutedErrors, func(e error) bool { return errors.Is(err, e) })
 }

@@ -43,12 +43,10 @@ func (c *Conn) replicated(ctx context.Context, queue job.QueueSettings, w resp.C
 		if err == nil && wait.Val() < int64(queue.WaitReplicas) {
 			err = errTooFewReplicas
 		}
-		c.findMasters(ctx, err)
-		cluster, isCluster := c.Commands.(*goredis.ClusterClient)
-		if !isCluster || !IsMoved(err) {
+		c.Batcher.reload(err)
+		if !IsMoved(err) {
 			return r, err
 		}
-		cluster.ReloadState(ctx)
 		if !Pause(ctx, 10*time.Millisecond) {
 			return nil, ctx.Err()
 		}

@@ -39,7 +39,7 @@ func (s *Script) Send(ctx context.Context, c *Conn, e Effect, keys []string, arg
 // sendBy is raw by a way to send a command.
 func (s *Script) sendBy(ctx context.Context, send func(context.Context, resp.Command) (*resp.Reply, error), e Effect, keys []string, args resp.Command) (*resp.Reply, error) {
 	w := make(resp.Command, 0, 3+len(keys)+len(args))
-	w.Add("evalsha", s.Sha, strconv.Itoa(len(keys)))
+	w.Add("evalsha", s.SHA, strconv.Itoa(len(keys)))
 	w.Add(keys...)
 	w.Add(args...)
 	r, err := send(ctx, w)
@@ -52,9 +52,6 @@ func (s *Script) sendBy(ctx context.Context, send func(context.Context, resp.Com
 
 // raw runs a command exactly as often as it is called.
 func (c *Conn) raw(ctx context.Context, w resp.Command) (*resp.Reply, error) {
-	if c.Batcher == nil {
-		return c.redirected(ctx, w)
-	}
 	cmd := Raw(ctx, w)
 	if err := c.Batcher.Do(ctx, cmd); err != nil {
 		return nil, err
@@ -78,7 +75,7 @@ var luaFiles embed.FS
 type Script struct {
 	Name   string
 	Source string
-	Sha    string
+	SHA    string
 }
 
 var (
@@ -121,8 +118,8 @@ func load(names ...string) *Script {
 var scriptNames = make(map[string]string)
 
 func register(name, source string) *Script {
-	s := &Script{Name: name, Source: source, Sha: goredis.NewScript(source).Hash()}
-	scriptNames[s.Sha] = name
+	s := &Script{Name: name, Source: source, SHA: goredis.NewScript(source).Hash()}
+	scriptNames[s.SHA] = name
 	return s
 }
 
@@ -141,7 +138,7 @@ func file(name string) string {
 // NOSCRIPT means that nothing was executed. e says what running it twice would do.
 func (s *Script) Run(ctx context.Context, c *Conn, e Effect, keys []string, args ...any) (any, error) {
 	command := make([]any, 0, 3+len(keys)+len(args))
-	command = append(command, "evalsha", s.Sha, len(keys))
+	command = append(command, "evalsha", s.SHA, len(keys))
 	for _, key := range keys {
 		command = append(command, key)
 	}
