@@ -35,6 +35,8 @@ type fakeNode struct {
 	mu       sync.Mutex
 	commands []string
 	reply    func(words []string) string
+	// helloReply and clientReply are those to HELLO 3 and CLIENT.
+	helloReply, clientReply string
 }
 
 // hangUp is a reply that closes the connection.
@@ -48,7 +50,7 @@ func startNode(t *testing.T, reply func(words []string) string) *fakeNode {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &fakeNode{addr: listener.Addr().String(), reply: reply}
+	n := &fakeNode{addr: listener.Addr().String(), reply: reply, helloReply: "%0\r\n", clientReply: "+OK\r\n"}
 	t.Cleanup(func() { _ = listener.Close() })
 	go func() {
 		for {
@@ -85,8 +87,12 @@ func (n *fakeNode) replyTo(words []string) string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	switch name := strings.ToLower(words[0]); {
-	case name == "hello" || name == "client":
+	case name == "hello" && words[1] == "3":
+		return n.helloReply
+	case name == "hello":
 		return "-ERR unknown command\r\n"
+	case name == "client":
+		return n.clientReply
 	case name == "command":
 		return "*0\r\n"
 	case name == "ping":
@@ -109,6 +115,13 @@ func (n *fakeNode) answer(reply func(words []string) string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.reply = reply
+}
+
+// setup sets the replies to HELLO 3 and to CLIENT.
+func (n *fakeNode) setup(hello, client string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.helloReply, n.clientReply = hello, client
 }
 
 // always replies the same to every command.
