@@ -86,3 +86,22 @@ func notExecuted(err error) bool {
 	}
 	return slices.ContainsFunc(notExecutedErrors, func(e error) bool { return errors.Is(err, e) })
 }
+
+// isRedirection reports whether a reply says that the node did not execute a command because it
+// does not have its keys, or does not know whether it has.
+func isRedirection(err error) bool {
+	return IsMoved(err) || IsAsk(err) || StartsWith(err, "CLUSTERDOWN")
+}
+
+// IsMoved reports whether a reply says that another node has the slot.
+func IsMoved(err error) bool { return StartsWith(err, "MOVED ") }
+
+// IsAsk reports whether a reply says that a key may have moved to another node already, or is
+// about to.
+func IsAsk(err error) bool { return StartsWith(err, "ASK ") || StartsWith(err, "TRYAGAIN") }
+
+// StartsWith reports whether err is an error reply that begins with a word.
+func StartsWith(err error, word string) bool {
+	var reply goredis.Error
+	return errors.As(err, &reply) && strings.HasPrefix(reply.Error(), word)
+}

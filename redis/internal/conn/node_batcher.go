@@ -3,7 +3,6 @@ package conn
 import (
 	"context"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -130,7 +129,7 @@ func (n *nodeBatcher) exec(ctx context.Context, units []*Unit) {
 	_, _ = pipe.Exec(ctx)
 	for _, c := range calls {
 		reply, err := RawReply(c.command)
-		if err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT") {
+		if isUnknownScript(err) {
 			c.command = Raw(ctx, c.words(true))
 			_ = n.client.Process(ctx, c.command)
 			reply, err = RawReply(c.command)

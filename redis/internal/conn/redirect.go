@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -96,7 +95,7 @@ func (b *Batcher) repeat(ctx context.Context, commands []goredis.Cmder) {
 func (b *Batcher) repeatCall(ctx context.Context, call *BatchedCall) {
 	alone := sharedCall{parts: []*BatchedCall{call}}
 	reply, err := b.redirected(ctx, alone.words(false))
-	if StartsWith(err, "NOSCRIPT") {
+	if isUnknownScript(err) {
 		reply, err = b.redirected(ctx, alone.words(true))
 	}
 	alone.deliver(reply, err)
@@ -173,23 +172,4 @@ func appendReply(text []byte, value any) []byte {
 		return line('-', v.Error())
 	}
 	return line('$', "-1")
-}
-
-// isRedirection reports whether a reply says that the node did not execute a command because it
-// does not have its keys, or does not know whether it has.
-func isRedirection(err error) bool {
-	return IsMoved(err) || IsAsk(err) || StartsWith(err, "CLUSTERDOWN")
-}
-
-// IsMoved reports whether a reply says that another node has the slot.
-func IsMoved(err error) bool { return StartsWith(err, "MOVED ") }
-
-// IsAsk reports whether a reply says that a key may have moved to another node already, or is
-// about to.
-func IsAsk(err error) bool { return StartsWith(err, "ASK ") || StartsWith(err, "TRYAGAIN") }
-
-// StartsWith reports whether err is an error reply that begins with a word.
-func StartsWith(err error, word string) bool {
-	var reply goredis.Error
-	return errors.As(err, &reply) && strings.HasPrefix(reply.Error(), word)
 }
