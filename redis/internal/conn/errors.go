@@ -13,7 +13,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
-// Effect says what a command that may have been executed without our knowing means.
+// Effect says what it means when a command was sent and its reply was lost.
 type Effect bool
 
 const (
@@ -27,9 +27,10 @@ const (
 var awayReplies = []string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN",
 	"BUSY Redis", "MISCONF", "NOREPLICAS", "UNBLOCKED", "NOAUTH", "WRONGPASS", "max number of clients"}
 
-// Translate turns what the driver says into this package's errors, the one place
-// where that is done. A script's error may carry its code anywhere in its text:
-// Redis 6.2 and miniredis put their own words in front.
+// Translate turns the driver's errors into those of package job, the one place where that is done:
+// ErrKeyType, ErrOutOfMemory, ErrNotPermitted, ErrUnavailable (nothing was executed, or it may be
+// repeated) and ErrOutcomeUnknown. A caller's own cancellation or deadline stays as it is. A script's
+// error may have its code anywhere in its text: Redis 6.2 and miniredis put their own words first.
 func Translate(operation string, err error, e Effect) error {
 	if err == nil {
 		return nil
@@ -61,15 +62,15 @@ func Translate(operation string, err error, e Effect) error {
 	case notExecuted(err): // first: the time-out of a dial also calls itself a passed deadline
 		return wrap(job.ErrUnavailable)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%s: %w", operation, err) // the caller's own end is the caller's to interpret
+		return fmt.Errorf("%s: %w", operation, err) // the caller interprets its own end
 	case e == Repeatable:
 		return wrap(job.ErrUnavailable)
 	}
 	return wrap(job.ErrOutcomeUnknown)
 }
 
-// IsDenial is true of an error reply by which an ACL denies something, to a command or inside
-// a script. Redis 6.2 gives a script's denial no code.
+// IsDenial reports whether an error reply is a denial by an ACL, of a command or inside a script.
+// Redis 6.2 gives a script's denial no code.
 func IsDenial(text string) bool {
 	return strings.Contains(text, "NOPERM") || strings.Contains(text, "The user executing the script")
 }

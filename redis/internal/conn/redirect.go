@@ -14,8 +14,7 @@ import (
 
 // In Cluster a slot can move to another node, key by key. A node that does not have the keys of
 // a command executes nothing and replies with a redirection. The driver follows the redirections
-// of replies that it has read; a raw reply it does not look at, and a client of one node follows
-// nothing.
+// of replies that it has read; raw replies it does not parse, and a client of one node follows nothing.
 
 // errNoNode: the Cluster's nodes do not say which of them has the keys.
 var errNoNode = errors.New("no node of the Cluster is known to have the keys")
@@ -135,16 +134,20 @@ func (b *Batcher) reload(err error) {
 	}
 }
 
-// rawWords are the words of a command that Raw made.
+// rawWords are the words of a raw command.
 func rawWords(cmd *goredis.RawCmd) resp.Command {
 	w := make(resp.Command, len(cmd.Args()))
 	for i, arg := range cmd.Args() {
-		w[i] = *arg.(*string)
+		if s, ok := arg.(*string); ok {
+			w[i] = *s
+		} else {
+			w[i] = fmt.Sprint(arg)
+		}
 	}
 	return w
 }
 
-// replyError is a command's error; an error reply also where the driver did not look at it.
+// replyError is a command's error; an error reply also of a raw command, whose reply the driver does not parse.
 func replyError(command goredis.Cmder) error {
 	if raw, ok := command.(*goredis.RawCmd); ok && raw.Err() == nil && len(raw.Val()) > 0 && raw.Val()[0] == '-' {
 		_, err := RawReply(raw)

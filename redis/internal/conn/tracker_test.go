@@ -165,7 +165,7 @@ func TestTrackerSilence(t *testing.T) {
 	}
 }
 
-// A server that has no tracking is told from one that can't now.
+// A server that has no tracking is distinguished from one that is unavailable.
 func TestTrackRefused(t *testing.T) {
 	t.Parallel()
 	for reply, want := range map[string]error{
