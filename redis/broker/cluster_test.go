@@ -66,12 +66,22 @@ func (m *masters) begin(t *testing.T) {
 }
 
 func (m *masters) end(t *testing.T) {
-	_, port, _ := net.SplitHostPort(m.nodes[1].Options().Addr)
-	for _, key := range m.nodes[0].ClusterGetKeysInSlot(m.ctx, int(m.slot), 1000).Val() {
-		m.do(t, 0, "migrate", "127.0.0.1", port, key, 0, 5000)
-	}
+	m.migrate(t, m.keys())
 	m.do(t, 1, "cluster", "setslot", m.slot, "node", m.ids[1])
 	m.do(t, 0, "cluster", "setslot", m.slot, "node", m.ids[1])
+}
+
+// keys are those of the slot that the first node has still.
+func (m *masters) keys() []string {
+	return m.nodes[0].ClusterGetKeysInSlot(m.ctx, int(m.slot), 1000).Val()
+}
+
+func (m *masters) migrate(t *testing.T, keys []string) {
+	t.Helper()
+	_, port, _ := net.SplitHostPort(m.nodes[1].Options().Addr)
+	for _, key := range keys {
+		m.do(t, 0, "migrate", "127.0.0.1", port, key, 0, 5000)
+	}
 }
 
 // A slot moves to another node while there is a watch and work to do: everything follows.

@@ -147,7 +147,7 @@ func (pub *Publisher) publish(ctx context.Context, p Publication, field func(int
 		return nil, false, err
 	}
 	isDue := pub.registry.Known.Grouped.Due(queue)
-	if !isDue && p.RequestID == "" && p.Delay == 0 && p.RunAt.IsZero() && pub.Batcher != nil && config.IsPlain() {
+	if !isDue && p.RequestID == "" && p.Delay == 0 && p.RunAt.IsZero() && config.IsPlain() {
 		switch {
 		case p.State == nil:
 			published, hasStream, err := pub.publishPlain(ctx, queue, entries)

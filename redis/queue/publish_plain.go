@@ -3,6 +3,7 @@ package queue
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -35,6 +36,9 @@ func (p *Publisher) publishPlain(ctx context.Context, queue string, entries []ne
 	}
 	if err := p.Batcher.Send(waiting.keep(ctx), &conn.Unit{Commands: adds, After: waiting.commands(), Done: make(chan struct{})}); err != nil {
 		waiting.end("", err)
+		if errors.Is(err, conn.ErrNotExecuted) {
+			return nil, false, nil // the keys are moving to another node: the script follows them
+		}
 		return nil, false, conn.Translate("publish", err, conn.Once)
 	}
 	if waiting != nil {

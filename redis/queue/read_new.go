@@ -56,7 +56,7 @@ type Grant struct {
 // The commands must be sent together, and what they got goes to leased.
 func (rd *Reader) newGrant(ctx context.Context, r ReadRequest) *Grant {
 	l := &Grant{r: r, config: rd.QueueSettings(r.Queue), want: min(r.Max, rd.registry.sizes.room(r.Queue, rd.deliveryOverhead(r)))}
-	if rd.Batcher == nil || l.config.FairBy != "" || l.want < min(r.Max, plainLeast) {
+	if l.config.FairBy != "" || l.want < min(r.Max, plainLeast) {
 		return nil
 	}
 	ctx = context.WithoutCancel(ctx)

@@ -235,7 +235,7 @@ func (r *stateReader) pipelineStates(ctx context.Context, page []*watchedState) 
 	cmds := make([]*goredis.Cmd, len(page))
 	pipe := r.Commands.Pipeline()
 	for i, s := range page {
-		cmds[i] = pipe.EvalSha(ctx, conn.GetScript.Sha, []string{s.key}, state.ReadArgs(nil)...)
+		cmds[i] = pipe.EvalSha(ctx, conn.GetScript.SHA, []string{s.key}, state.ReadArgs(nil)...)
 	}
 	_, _ = pipe.Exec(ctx) // each of its commands has its own error
 	results := make([]stateResult, len(page))
@@ -252,7 +252,7 @@ func (r *stateReader) pipelineStates(ctx context.Context, page []*watchedState) 
 // trackStates reads states over a tracker; nil when that breaks. What its node redirects is
 // read elsewhere, and again soon: it is not rung for.
 func (sr *stateReader) trackStates(ctx context.Context, t *conn.Tracker, page []*watchedState) []stateResult {
-	results := askStates(t, page, "evalsha", conn.GetScript.Sha)
+	results := askStates(t, page, "evalsha", conn.GetScript.SHA)
 	if slices.ContainsFunc(results, func(r stateResult) bool { return conn.StartsWith(r.err, "NOSCRIPT") }) {
 		results = askStates(t, page, "eval", conn.GetScript.Source)
 	}

@@ -1,3 +1,5 @@
+// Package conn connects to Redis, a master that Sentinel names or a Cluster: pools, the batcher, the
+// script runner, change notifications, and the one place where Redis's errors become ours.
 package conn
 
 import (
@@ -10,7 +12,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
-// LargeReads is how many large answers are read at a time.
+// LargeReads is how many large replies are read at a time.
 const LargeReads = 4
 
 // Conn is a connection pool to one Redis, and a key prefix. It is safe for
@@ -21,23 +23,23 @@ type Conn struct {
 	Commands goredis.UniversalClient
 	// Blocking is for XREADGROUP BLOCK: such a read would starve the command pool.
 	Blocking goredis.UniversalClient
-	// Large is for large answers, which would hold up small ones on their connection. It has
-	// few connections: more large answers at a time would hold up Redis.
+	// Large is for large replies, which would delay small ones on their connection. It has few
+	// connections: more large replies at a time would delay Redis.
 	Large goredis.UniversalClient
-	// Batcher is nil in Cluster, where the driver would repeat what was in a pipeline.
+	// Batcher sends what concurrent callers write, in few round trips.
 	Batcher *Batcher
 	masters *masters // nil without Sentinel
 }
 
-// Open connects and pings. It fails with ErrUnavailable within a few seconds
-// when Redis is not there, and with an *ArgumentError for bad settings.
+// Open connects and pings. It fails with ErrUnavailable within a few seconds when Redis can't be
+// reached, and with an *ArgumentError for bad settings. The caller must close the Conn.
 func Open(config Config) (*Conn, error) {
 	config = config.withDefaults()
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
 	blocking := config.options()
-	blocking.PoolSize = 1000 // a ceiling; connections are made as loops need them
+	blocking.PoolSize = 1000 // a ceiling; connections are opened as loops need them
 	large := config.options()
 	large.PoolSize = LargeReads
 	client := &Conn{Config: config, Keys: job.Keys{Prefix: config.Prefix}}
@@ -45,19 +47,17 @@ func Open(config Config) (*Conn, error) {
 		client.masters = newMasters(config)
 	}
 	client.Commands, client.Blocking, client.Large = client.pool(config.options()), client.pool(blocking), client.pool(large)
+	client.Batcher = newBatcher(client.Commands, config.Prefix)
 	ctx, cancel := context.WithTimeout(context.Background(), config.ReadTimeout)
 	defer cancel()
 	if err := client.Ping(ctx); err != nil {
 		_ = client.Close()
 		return nil, err
 	}
-	if single, ok := client.Commands.(*goredis.Client); ok {
-		client.Batcher = newPipeliner(single)
-	}
 	return client, nil
 }
 
-// pool is a client of the driver's.
+// pool returns a client of the driver.
 func (c *Conn) pool(options *goredis.UniversalOptions) goredis.UniversalClient {
 	if c.masters != nil {
 		return c.masters.client(options)
@@ -65,16 +65,14 @@ func (c *Conn) pool(options *goredis.UniversalOptions) goredis.UniversalClient {
 	return goredis.NewUniversalClient(options)
 }
 
-// Ping asks Redis for a sign of life.
+// Ping checks that Redis replies.
 func (c *Conn) Ping(ctx context.Context) error {
 	return Translate("ping", c.Commands.Ping(ctx).Err(), Repeatable)
 }
 
 // Close closes the connections.
 func (c *Conn) Close() error {
-	if c.Batcher != nil {
-		c.Batcher.close()
-	}
+	c.Batcher.close()
 	err := errors.Join(c.Commands.Close(), c.Blocking.Close(), c.Large.Close())
 	if c.masters != nil {
 		c.masters.close()
@@ -82,37 +80,25 @@ func (c *Conn) Close() error {
 	return err
 }
 
-// withPrefix is the same client with another prefix. It shares the connections, which
-// stay the original's to close.
+// withPrefix returns a Conn with another prefix. It shares the connections, which the original
+// owns: only that one may be closed.
 func (c *Conn) withPrefix(prefix string) *Conn {
 	other := *c
-	other.Config.Prefix, other.Keys = prefix, job.Keys{Prefix: prefix}
+	other.Config.Prefix, other.Keys, other.Batcher = prefix, job.Keys{Prefix: prefix}, c.Batcher.withPrefix(prefix)
 	return &other
 }
 
-// onceCmd is a command that the driver must not repeat by itself. MaxRetries says so
-// for a single server; in Cluster, where redirections need attempts, this does.
-type onceCmd struct{ *goredis.Cmd }
-
-func (onceCmd) NoRetry() bool { return true }
-
-// Do runs a command exactly as often as it is called.
+// Do runs a command exactly as often as it is called. The error is the driver's: see Translate.
 func (c *Conn) Do(ctx context.Context, args ...any) (any, error) {
-	if c.Batcher != nil {
-		cmd := goredis.NewCmd(ctx, args...)
-		if err := c.Batcher.Do(ctx, cmd); err != nil {
-			return nil, err
-		}
-		return cmd.Result()
+	cmd := goredis.NewCmd(ctx, args...)
+	if err := c.Batcher.Do(ctx, cmd); err != nil {
+		return nil, err
 	}
-	cmd := onceCmd{goredis.NewCmd(ctx, args...)}
-	_ = c.Commands.Process(ctx, cmd)
-	c.findMasters(ctx, cmd.Err())
 	return cmd.Result()
 }
 
-// Node is the client that a command without a key in its arguments goes to: in
-// Cluster the master that has this prefix's slot.
+// Node returns the client for commands that have no key in their arguments: in Cluster the master
+// of the prefix's slot.
 func (c *Conn) Node(ctx context.Context) (goredis.Cmdable, error) {
 	cluster, ok := c.Commands.(*goredis.ClusterClient)
 	if !ok {
@@ -125,7 +111,7 @@ func (c *Conn) Node(ctx context.Context) (goredis.Cmdable, error) {
 	return master, nil
 }
 
-// Shard is the client of a shard.
+// Shard returns the Conn of a shard. It shares the connections, which stay the original's to close.
 func (c *Conn) Shard(i int) *Conn {
 	return c.withPrefix(fmt.Sprintf("{%s:%02d}:", job.ShardBase(c.Config.Prefix), i))
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/internal/resp"
 )
 
-// Connection is one connection to the node that has the keys, beside the driver's pools. It
-// speaks RESP3 and is never made again.
+// Connection is one connection to the node that has the keys, beside the driver's pools. It speaks
+// RESP3 and is never opened again. Its methods must not be called concurrently.
 type Connection struct {
 	conn    net.Conn
 	in      *bufio.Reader
@@ -23,7 +23,7 @@ type Connection struct {
 	timeout time.Duration
 }
 
-// connectionBuffer holds some hundred rings; a larger reply is read piece by piece.
+// connectionBuffer holds some hundred notifications; a larger reply is read piece by piece.
 const connectionBuffer = 32 << 10
 
 // Connect opens a connection, logs in and selects the database. It refuses a replica where the
@@ -66,9 +66,10 @@ func (c *Conn) Connect(ctx context.Context) (*Connection, error) {
 	return n, nil
 }
 
+// Close closes the connection; calls that wait for a reply fail.
 func (n *Connection) Close() { _ = n.conn.Close() }
 
-// Must sends a command and fails with what Redis says against it.
+// Must sends a command and fails with its error reply.
 func (n *Connection) Must(ctx context.Context, command resp.Command) error {
 	refusals, err := n.Send(ctx, command)
 	if err == nil {
@@ -91,7 +92,7 @@ func (n *Connection) Send(ctx context.Context, commands ...resp.Command) ([]erro
 	return refusals, nil
 }
 
-// wireReply is a reply as it is on the wire, and the error that it says.
+// wireReply is a reply as it is on the wire, and its error.
 type wireReply struct {
 	raw string
 	err error

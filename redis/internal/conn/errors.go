@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -12,7 +13,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
-// Effect says what a command that may have been executed without our knowing means.
+// Effect says what it means when a command was sent and its reply was lost.
 type Effect bool
 
 const (
@@ -26,9 +27,10 @@ const (
 var awayReplies = []string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN",
 	"BUSY Redis", "MISCONF", "NOREPLICAS", "UNBLOCKED", "NOAUTH", "WRONGPASS", "max number of clients"}
 
-// Translate turns what the driver says into this package's errors, the one place
-// where that is done. A script's error may carry its code anywhere in its text:
-// Redis 6.2 and miniredis put their own words in front.
+// Translate turns the driver's errors into those of package job, the one place where that is done:
+// ErrKeyType, ErrOutOfMemory, ErrNotPermitted, ErrUnavailable (nothing was executed, or it may be
+// repeated) and ErrOutcomeUnknown. A caller's own cancellation or deadline stays as it is. A script's
+// error may have its code anywhere in its text: Redis 6.2 and miniredis put their own words first.
 func Translate(operation string, err error, e Effect) error {
 	if err == nil {
 		return nil
@@ -57,28 +59,50 @@ func Translate(operation string, err error, e Effect) error {
 		return fmt.Errorf("%s: %w", operation, err)
 	}
 	switch {
-	case neverSent(err): // first: the time-out of a dial also calls itself a passed deadline
+	case notExecuted(err): // first: the time-out of a dial also calls itself a passed deadline
 		return wrap(job.ErrUnavailable)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%s: %w", operation, err) // the caller's own end is the caller's to interpret
+		return fmt.Errorf("%s: %w", operation, err) // the caller interprets its own end
 	case e == Repeatable:
 		return wrap(job.ErrUnavailable)
 	}
 	return wrap(job.ErrOutcomeUnknown)
 }
 
-// IsDenial is true of an error reply by which an ACL denies something, to a command or inside
-// a script. Redis 6.2 gives a script's denial no code.
+// IsDenial reports whether an error reply is a denial by an ACL, of a command or inside a script.
+// Redis 6.2 gives a script's denial no code.
 func IsDenial(text string) bool {
 	return strings.Contains(text, "NOPERM") || strings.Contains(text, "The user executing the script")
 }
 
-// neverSent is true when the command can't have reached Redis.
-func neverSent(err error) bool {
+// notExecutedErrors are errors of commands that never reached Redis, or were aborted there.
+var notExecutedErrors = []error{goredis.ErrPoolTimeout, goredis.ErrPoolExhausted, goredis.ErrClosed,
+	errNoMaster, errReplica, errReplaced, errNoNode, ErrNotExecuted}
+
+// notExecuted reports whether a command was certainly not executed.
+func notExecuted(err error) bool {
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "dial" {
 		return true
 	}
-	return errors.Is(err, goredis.ErrPoolTimeout) || errors.Is(err, goredis.ErrPoolExhausted) ||
-		errors.Is(err, goredis.ErrClosed) || errors.Is(err, errNoMaster) || errors.Is(err, errReplica) || errors.Is(err, errReplaced)
+	return slices.ContainsFunc(notExecutedErrors, func(e error) bool { return errors.Is(err, e) })
+}
+
+// isRedirection reports whether a reply says that the node did not execute a command because it
+// does not have its keys, or does not know whether it has.
+func isRedirection(err error) bool {
+	return IsMoved(err) || IsAsk(err) || StartsWith(err, "CLUSTERDOWN")
+}
+
+// IsMoved reports whether a reply says that another node has the slot.
+func IsMoved(err error) bool { return StartsWith(err, "MOVED ") }
+
+// IsAsk reports whether a reply says that a key may have moved to another node already, or is
+// about to.
+func IsAsk(err error) bool { return StartsWith(err, "ASK ") || StartsWith(err, "TRYAGAIN") }
+
+// StartsWith reports whether err is an error reply that begins with a word.
+func StartsWith(err error, word string) bool {
+	var reply goredis.Error
+	return errors.As(err, &reply) && strings.HasPrefix(reply.Error(), word)
 }

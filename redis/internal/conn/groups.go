@@ -23,7 +23,7 @@ func (s *Shard) CountingGroups(groups []job.GroupInfo) []job.GroupInfo {
 	return slices.DeleteFunc(slices.Clone(groups), isUnused)
 }
 
-// UndeliveredFrom is where the entries of a stream begin that some group has still to read.
+// UndeliveredFrom returns the id from which on some group has not read a stream's entries.
 func (s *Shard) UndeliveredFrom(groups []job.GroupInfo) string {
 	from := ""
 	for _, g := range s.CountingGroups(groups) {
@@ -62,7 +62,7 @@ func GroupInfos(reply *goredis.XInfoGroupsCmd) ([]job.GroupInfo, error) {
 	return groups, nil
 }
 
-// IsNoKey is true of what XINFO says of a stream or a group that is not there.
+// IsNoKey reports whether XINFO failed because a stream or a group does not exist.
 func IsNoKey(err error) bool {
 	return err != nil && (strings.Contains(err.Error(), "no such key") || strings.HasPrefix(err.Error(), "NOGROUP"))
 }

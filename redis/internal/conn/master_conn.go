@@ -28,7 +28,7 @@ func (c *masterConn) Close() error {
 	return c.TCPConn.Close()
 }
 
-// drop closes connections. A call that waits for an answer on one gets an error.
+// drop closes connections. A call that waits for a reply on one fails.
 func (m *masters) drop(which func(*masterConn) bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -92,7 +92,7 @@ func refuseReplica(ctx context.Context, conn *goredis.Conn) error {
 	if err != nil && !errors.As(err, &reply) {
 		return err
 	}
-	if role, _ := hello["role"].(string); isReplica(role) { // without a role, writes tell
+	if role, _ := hello["role"].(string); isReplica(role) { // without a role, writes are refused
 		return errReplica
 	}
 	return nil
@@ -100,15 +100,15 @@ func refuseReplica(ctx context.Context, conn *goredis.Conn) error {
 
 func isReplica(role string) bool { return role == "replica" || role == "slave" }
 
-// demotionHook closes the connections when a node answers that it is no master any more: all
-// that were there when it was asked, since the driver does not tell which one it was. The next
-// ones ask the sentinels.
+// demotionHook closes the connections when a node replies that it is no longer the master: all
+// that existed when the command was sent, since the driver does not say which one it used. New
+// connections ask the sentinels.
 type demotionHook struct{ masters *masters }
 
 // DialHook is the driver's interface.
 func (demotionHook) DialHook(next goredis.DialHook) goredis.DialHook { return next }
 
-// ProcessHook looks at the answer to a command.
+// ProcessHook checks the reply to a command.
 func (h demotionHook) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 	return func(ctx context.Context, command goredis.Cmder) error {
 		last := h.masters.opened.Load()
@@ -118,7 +118,7 @@ func (h demotionHook) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook 
 	}
 }
 
-// ProcessPipelineHook looks at the answers to a pipeline.
+// ProcessPipelineHook checks the replies to a pipeline.
 func (h demotionHook) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
 	return func(ctx context.Context, commands []goredis.Cmder) error {
 		last := h.masters.opened.Load()
@@ -134,7 +134,7 @@ func (h demotionHook) look(last int64, commands ...goredis.Cmder) {
 	}
 }
 
-// isDemoted is true of a command that a replica refused, or a master that became one.
+// isDemoted reports whether a replica refused a command, or a master that became one.
 func isDemoted(command goredis.Cmder) bool {
 	text := ""
 	var reply goredis.Error

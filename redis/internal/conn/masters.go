@@ -14,10 +14,10 @@ import (
 )
 
 // masters finds the master that Redis Sentinel watches, and makes the connections to it. The
-// driver's own client for Sentinel listens to one sentinel, and one that is late to hear of a
-// failover sends it to the old master, which goes on to acknowledge writes that will be lost.
-// So all sentinels are asked, the newest configuration counts, and when it names another node,
-// the connections to the old one are closed at once.
+// driver's own client for Sentinel listens to one sentinel, and one that learns late of a failover
+// directs it to the old master, which continues to acknowledge writes that will be lost. So all
+// sentinels are asked, the newest configuration counts, and when it names another node, the
+// connections to the old one are closed at once.
 type masters struct {
 	config  Config
 	dialer  net.Dialer
@@ -42,7 +42,7 @@ const (
 	// straggler is how much longer a sentinel is waited for than most of those configured.
 	straggler = 250 * time.Millisecond
 	// askPeriod is how often they are asked, besides at every new connection and at every
-	// failover that one of them tells of.
+	// failover that one of them reports.
 	askPeriod = time.Second
 	// leavingFor is how long a master is not written to because a sentinel began to replace it,
 	// at most: the replica that was chosen may not answer.
@@ -60,7 +60,7 @@ var (
 	errNoMaster = errors.New("no sentinel names the master")
 )
 
-// newMasters begins to follow the master.
+// newMasters starts to follow the master; close ends it.
 func newMasters(config Config) *masters {
 	m := &masters{config: config, sentinels: make(map[string]*sentinel), conns: make(map[*masterConn]bool)}
 	options := config.options()
@@ -71,7 +71,7 @@ func newMasters(config Config) *masters {
 	return m
 }
 
-// client is a client of the driver's for the master.
+// client returns a client of the driver for the master.
 func (m *masters) client(options *goredis.UniversalOptions) *goredis.Client {
 	simple := options.Simple()
 	simple.Addr = m.config.MasterName // of no node: dial finds it
@@ -100,8 +100,8 @@ func (m *masters) follow() {
 	}
 }
 
-// know adds sentinels and begins to listen to them, and drops those that are neither
-// configured nor known any more.
+// know adds sentinels and listens to them, and drops those that are neither configured nor known
+// any longer.
 func (m *masters) know(more []string) {
 	addrs := append(m.config.options().Addrs, more...)
 	m.mu.Lock()
@@ -125,7 +125,7 @@ func (m *masters) know(more []string) {
 	}
 }
 
-// listen follows the failovers that a sentinel tells of, until it is closed.
+// listen handles the failovers that a sentinel reports, until it is closed.
 func (m *masters) listen(s *sentinel) {
 	_ = s.events.Subscribe(m.ctx, switched, promoting) // when it fails, the channel tries again
 	for event := range s.events.Channel() {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Pause waits; false when the context ended first.
+// Pause waits for d; false when ctx ends first.
 func Pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -17,8 +17,8 @@ func Pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// LongPeriod is how often the background work looks around at least, whatever else it waits for.
+// LongPeriod is how often background work checks at least, whatever else it waits for.
 const LongPeriod = time.Second
 
-// RetryPeriod is how long a watch leaves Redis alone after a failure.
+// RetryPeriod is how long a watch waits after a failure.
 const RetryPeriod = 250 * time.Millisecond

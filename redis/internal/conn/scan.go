@@ -11,7 +11,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
-// ScanCount is how many keys one SCAN looks at, scanCalls how many SCANs make a page.
+// ScanCount is how many keys one SCAN examines, ScanCalls how many SCANs make a page.
 const (
 	ScanCount = 1000
 	ScanCalls = 10
@@ -19,8 +19,8 @@ const (
 
 // Large streams and sorted sets are read in pages of a bounded size.
 
-// PageSize is how much a search reads at once: many small entries, or few large ones. What
-// the next ones weigh is not known, so it begins with few and grows slowly.
+// PageSize is how much a search reads at once: many small entries, or few large ones. The size of
+// the next ones is not known, so it starts with few and grows slowly. The zero value is ready to use.
 type PageSize struct {
 	n     int64
 	bytes int
@@ -33,7 +33,7 @@ const (
 	pageBytes = 1 << 20
 )
 
-// Next is the size of the next page.
+// Next returns the size of the next page.
 func (p *PageSize) Next() int64 {
 	switch {
 	case p.n == 0:
@@ -49,7 +49,7 @@ func (p *PageSize) Next() int64 {
 	return p.n
 }
 
-// Read notes how large an entry of the page was.
+// Read records the size of an entry of the page.
 func (p *PageSize) Read(bytes int) { p.bytes += bytes }
 
 // EachEntry calls visit for the entries that a stream has now, after an entry or from the
@@ -58,8 +58,7 @@ func (s *Shard) EachEntry(ctx context.Context, stream, from string, visit func(g
 	return s.EachEntryIn(ctx, stream, from, "", visit)
 }
 
-// EachEntryIn is eachEntry for the entries from one to another, "" for the last that there is
-// now.
+// EachEntryIn is EachEntry for the entries from one to another, "" for the last that exists now.
 func (s *Shard) EachEntryIn(ctx context.Context, stream, from, to string, visit func(goredis.XMessage) bool) error {
 	var page PageSize
 	for {
@@ -80,7 +79,7 @@ func (s *Shard) EachEntryIn(ctx context.Context, stream, from, to string, visit 
 		if int64(len(entries)) < n {
 			return nil
 		}
-		if to == "" { // what comes later than this is not looked for
+		if to == "" { // later entries are not visited
 			last, err := s.Commands.XRevRangeN(ctx, stream, "+", "-", 1).Result()
 			if err != nil || len(last) == 0 {
 				return Translate("read stream", err, Repeatable)
@@ -93,9 +92,9 @@ func (s *Shard) EachEntryIn(ctx context.Context, stream, from, to string, visit 
 	}
 }
 
-// EachMember calls visit for the members of a sorted set until it returns false. ZSCAN gives
-// each member that is there all the while, though others come and go; a page by rank would skip
-// some when members before it go.
+// EachMember calls visit for the members of a sorted set until it returns false. ZSCAN returns each
+// member that exists throughout, though others are added and removed; a page by rank would skip some
+// when members before it are removed.
 func (s *Shard) EachMember(ctx context.Context, key string, visit func(member string, score float64) bool) error {
 	count, err := s.scanSize(ctx, key)
 	if err != nil {
@@ -125,8 +124,8 @@ func (s *Shard) EachMember(ctx context.Context, key string, visit func(member st
 	}
 }
 
-// scanSize is how many members of a sorted set a scan looks at in one call: as many as have
-// about pageBytes, by a sample of them.
+// scanSize is how many members of a sorted set one call of a scan examines: as many as take about
+// pageBytes, by the average.
 func (s *Shard) scanSize(ctx context.Context, key string) (int64, error) {
 	pipe := s.Commands.Pipeline()
 	members, memory := pipe.ZCard(ctx, key), pipe.MemoryUsage(ctx, key)

@@ -9,14 +9,14 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// sentinel is one of those that are asked.
+// sentinel is one of the sentinels that are asked.
 type sentinel struct {
 	addr   string
 	client *goredis.Client
 	events *goredis.PubSub
 }
 
-// opinion is what a sentinel takes for the master. Each failover has a higher epoch.
+// opinion is which node a sentinel considers the master. Each failover has a higher epoch.
 type opinion struct {
 	addr  string
 	epoch int64
@@ -26,8 +26,8 @@ type opinion struct {
 	err         error
 }
 
-// The events of sentinels that are listened to: a failover is over, or begins with a replica
-// being told that it is the master. Until it is over, a second or so, the old master goes on.
+// The events of sentinels that count: a failover is complete, or starts with the promotion of a
+// replica. Between the two, for a second or so, the old master continues to accept writes.
 const (
 	switched  = "+switch-master"
 	promoting = "+failover-state-send-slaveof-noone"
@@ -38,7 +38,7 @@ func (s *sentinel) close() {
 	_ = s.client.Close()
 }
 
-// opinion asks for the sentinel's. The epoch comes before the address: should both change in
+// opinion asks the sentinel. The epoch comes before the address: should both change in
 // between, the new address counts for less than it could, and not the old one for more.
 func (s *sentinel) opinion(ctx context.Context, name string) (o opinion) {
 	pipe := s.client.Pipeline()

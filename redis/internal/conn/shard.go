@@ -12,8 +12,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
-// Shard is one key prefix in one Redis, with the settings of its queues: what every part of a shard
-// works with.
+// Shard is one key prefix in one Redis, with the settings of its queues. Every part of a shard has
+// it.
 type Shard struct {
 	*Conn
 	Settings job.Settings
@@ -27,7 +27,7 @@ func (s *Shard) QueueSettings(queue string) job.QueueSettings {
 	return s.Settings.Queues[queue].WithDefaults(s.Settings.Queue)
 }
 
-// QueueName is the queue that a request means.
+// QueueName returns the queue of a request, the default one for "". It fails with ErrInvalid.
 func (s *Shard) QueueName(queue string) (string, error) {
 	if queue == "" {
 		return s.Settings.DefaultQueue, nil
@@ -86,7 +86,7 @@ func (s *Shard) MayCreate(queue, group string) string {
 	return ""
 }
 
-// lease reads a token and checks that it is of this tenant.
+// ParseLease decodes a token and checks that it belongs to this tenant. It fails with ErrLeaseToken.
 func (s *Shard) ParseLease(token string) (job.Lease, error) {
 	lease, err := job.ParseLease(token)
 	if err == nil && lease.Prefix != s.Keys.Prefix {
@@ -95,7 +95,7 @@ func (s *Shard) ParseLease(token string) (job.Lease, error) {
 	return lease, err
 }
 
-// NewJobID makes the id of a job that lies here.
+// NewJobID returns a new id of a job that belongs to this shard.
 func (s *Shard) NewJobID() string {
 	for {
 		id := uuid.Must(uuid.NewV7()).String()
