@@ -11,11 +11,11 @@ import (
 // eventReader reads streams for watches that need more than was delivered to them. Reads that are
 // requested at the same time share a round trip, and equal ones share a reply.
 type eventReader struct {
-	streams   *keyReader[streamRead, streamReply]
-	snapshots *snapshotReader
-	trips     *roundTrips
-	requests  chan eventRequest
-	closed    chan struct{} // closed when requests are no longer served
+	streams      *keyReader[streamRead, streamReply]
+	addSnapshots func(ctx context.Context, page []streamRead, replies []streamReply)
+	trips        *roundTrips
+	requests     chan eventRequest
+	closed       chan struct{} // closed when requests are no longer served
 }
 
 func newEventReader(shard *conn.Shard, results *result.Lookup, subscriptions *Subscriptions, active *activeConn, trips *roundTrips) *eventReader {
@@ -28,7 +28,7 @@ func newEventReader(shard *conn.Shard, results *result.Lookup, subscriptions *Su
 		},
 		reread: subscriptions.NotifyKey,
 	}
-	return &eventReader{streams: streams, snapshots: &snapshotReader{shard, results}, trips: trips,
+	return &eventReader{streams: streams, addSnapshots: (&snapshotReader{shard, results}).add, trips: trips,
 		requests: make(chan eventRequest, maxPage), closed: make(chan struct{})}
 }
 
@@ -109,7 +109,7 @@ func (r *eventReader) serve(ctx context.Context, requests []eventRequest) {
 	}
 	r.trips.add(len(page))
 	replies := r.streams.read(ctx, page)
-	r.snapshots.add(ctx, page, replies)
+	r.addSnapshots(ctx, page, replies)
 	for _, request := range requests {
 		request.reply <- indexedReply{replies[indexes[request.streamRead]], request.index}
 	}

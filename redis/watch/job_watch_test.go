@@ -43,6 +43,10 @@ func TestUpdateThatReachesTheCursor(t *testing.T) {
 			t.Errorf("at %s: %v, %t, number %d; want %v", cursor, ids, ok, reply.seq, want)
 		}
 	}
+	first := &update{streamRead: streamRead{key: "job", from: job.FirstCursor, count: firstEvents}, raw: wireEntries("1-0")}
+	if reply, ok := (&jobWatch{cursor: job.FirstCursor}).use(first); !ok || len(reply.entries) != 1 {
+		t.Error("a watch from the first event on does not use what was read from there")
+	}
 	if _, ok := (&jobWatch{cursor: "1-0"}).use(&update{streamRead: u.streamRead, raw: "-LOADING\r\n"}); ok {
 		t.Error("an error is used")
 	}

@@ -56,7 +56,7 @@ func newBundle(t *testing.T, ctx context.Context) *bundle {
 		subscriptions: NewSubscriptions(keys), active: &activeConn{}, trips: &roundTrips{}, schedule: newStateSchedule(), logged: &bytes.Buffer{}}
 	b.log = slog.New(slog.NewTextHandler(b.logged, nil))
 	b.limit = &trackingLimit{log: b.log, subscriptions: b.subscriptions}
-	b.events = &eventReader{trips: b.trips, snapshots: &snapshotReader{}, requests: make(chan eventRequest, maxPage), closed: make(chan struct{}),
+	b.events = &eventReader{trips: b.trips, addSnapshots: b.redis.addSnapshots, requests: make(chan eventRequest, maxPage), closed: make(chan struct{}),
 		streams: &keyReader[streamRead, streamReply]{
 			active: b.active, subscriptions: b.subscriptions, reread: b.subscriptions.NotifyKey, pooled: b.redis.pooledStreams,
 			tracked: func(c trackingConn, page []streamRead) []streamReply { return trackStreams(b.active, c, page) },
@@ -171,6 +171,9 @@ func (r *fakeRedis) pooledStates(_ context.Context, page []*scheduledState) []st
 	}
 	return results
 }
+
+// addSnapshots knows no job.
+func (r *fakeRedis) addSnapshots(context.Context, []streamRead, []streamReply) {}
 
 // fakeConn is a tracking connection to a fakeRedis.
 type fakeConn struct {
