@@ -2,6 +2,9 @@ package watch
 
 import (
 	"context"
+	"slices"
+	"sync"
+	"time"
 
 	"github.com/hikmaai-io/argus-queue/redis/internal/conn"
 	"github.com/hikmaai-io/argus-queue/redis/job"
@@ -113,4 +116,37 @@ func (r *eventReader) serve(ctx context.Context, requests []eventRequest) {
 	for _, request := range requests {
 		request.reply <- indexedReply{replies[indexes[request.streamRead]], request.index}
 	}
+}
+
+// shardTimeout is how long a watcher of jobs in several shards waits for one of them.
+const shardTimeout = time.Second
+
+// readShards reads for jobs, in each shard at the same time. One shard that does not answer delays the
+// others no longer than shardTimeout.
+func readShards(ctx context.Context, jobs []*jobWatch, reads []streamRead) ([]streamReply, error) {
+	first := jobs[0].hub
+	if !slices.ContainsFunc(jobs, func(j *jobWatch) bool { return j.hub != first }) {
+		return first.events.read(ctx, reads)
+	}
+	indexes := make(map[*Hub][]int)
+	for i, j := range jobs {
+		indexes[j.hub] = append(indexes[j.hub], i)
+	}
+	replies := make([]streamReply, len(reads))
+	var calls sync.WaitGroup
+	for hub, at := range indexes {
+		calls.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, shardTimeout)
+			defer cancel()
+			if found, err := hub.events.read(ctx, choose(reads, at)); err == nil {
+				put(replies, at, found)
+				return
+			}
+			for _, i := range at {
+				replies[i].err = job.ErrUnavailable
+			}
+		})
+	}
+	calls.Wait()
+	return replies, ctx.Err()
 }

@@ -31,7 +31,8 @@ type tracking struct {
 	changes     atomic.Int64 // keys pushed so far
 }
 
-// Waitlists are the waiting workers of task streams, as far as the changes of these are found here.
+// Waitlists are the waiting workers of task streams, as far as the changes of these are found here:
+// notify.Waitlists.
 type Waitlists interface {
 	Used() <-chan struct{}
 	Has(key string) bool

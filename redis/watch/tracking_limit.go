@@ -35,10 +35,13 @@ const (
 
 // pushed records that a watched key was pushed, and whether that was needless: it had nothing new.
 func (l *trackingLimit) pushed(isNeedless bool) {
-	keys, tracked := l.subscriptions.Len()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.isStorm(isNeedless, tracked, time.Now()) {
+	if l.count(isNeedless, time.Now()); l.pushes < minPushes {
+		return
+	}
+	keys, tracked := l.subscriptions.Len()
+	if !l.isStorm(tracked) {
 		return
 	}
 	tracked = l.subscriptions.Shrink()
@@ -49,9 +52,8 @@ func (l *trackingLimit) pushed(isNeedless bool) {
 	}
 }
 
-// isStorm counts a push and reports whether the pushes are a storm, given the number of tracked keys.
-// It needs mu.
-func (l *trackingLimit) isStorm(isNeedless bool, tracked int, now time.Time) bool {
+// count counts a push. It needs mu.
+func (l *trackingLimit) count(isNeedless bool, now time.Time) {
 	if now.Sub(l.since) > stormPeriod {
 		l.since, l.pushes, l.needless = now, 0, 0
 	}
@@ -59,10 +61,15 @@ func (l *trackingLimit) isStorm(isNeedless bool, tracked int, now time.Time) boo
 	if isNeedless {
 		l.needless++
 	}
+}
+
+// isStorm reports whether the pushes were a storm, given the number of tracked keys. Once they are
+// enough to tell, it begins to count again. It needs mu.
+func (l *trackingLimit) isStorm(tracked int) bool {
 	if l.pushes < max(minPushes, stormPushes*tracked) {
 		return false
 	}
 	isStorm := l.needless > l.pushes/10*9
-	l.since, l.pushes, l.needless = now, 0, 0
+	l.since, l.pushes, l.needless = time.Now(), 0, 0
 	return isStorm
 }

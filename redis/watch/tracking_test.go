@@ -285,7 +285,8 @@ func TestStormOfNeedlessPushes(t *testing.T) {
 	} {
 		l, got := &trackingLimit{}, false
 		for i := range c.pushes {
-			got = l.isStorm(c.needless(i), c.tracked, start.Add(time.Duration(i)*c.every))
+			l.count(c.needless(i), start.Add(time.Duration(i)*c.every))
+			got = l.isStorm(c.tracked)
 		}
 		if got != c.want {
 			t.Errorf("%s: a storm is %t, want %t", c.name, got, c.want)
