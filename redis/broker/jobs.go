@@ -69,9 +69,7 @@ func (j *Jobs) Await(ctx context.Context, jobID string, wait time.Duration) (*jo
 
 // Watches makes one without jobs: Broker.Watches.
 func (j *Jobs) Watches() *watch.Watcher {
-	w := j.shards[0].watch.Watcher()
-	w.Of = func(jobID string) *watch.Hub { return j.of(jobID).watch }
-	return w
+	return watch.NewWatcher(func(jobID string) *watch.Hub { return j.of(jobID).watch })
 }
 
 // ListJobs lists jobs that have a state: Broker.ListJobs.

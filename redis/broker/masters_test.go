@@ -209,7 +209,7 @@ func TestSentinelFailover(t *testing.T) {
 	await(t, b.ctx, func() bool {
 		return b.tryPublish("after") == nil && has(t, promoted, "after") || has(t, promoted, "after")
 	})
-	await(t, b.ctx, func() bool { return b.broker.WaitStats().Tracking && b.broker.WaitStats().Trackers > 1 })
+	await(t, b.ctx, func() bool { return b.broker.WaitStats().Tracking && b.broker.WaitStats().Connections > 1 })
 	if err := promoted.XAdd(b.ctx, entry("argus:argus_completion:job", "status", "completed")).Err(); err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,7 @@ func newShard(c *conn.Conn, settings job.Settings, owns func(jobID string) bool)
 	s.results = result.NewLookup(base, s.watches)
 	s.recorder = result.NewRecorder(base, s.watches, s.scheduler)
 	s.states = state.NewStore(base, s.results, s.watches)
-	s.watch = watch.NewHub(ctx, base, s.results, s.states, s.waiters, s.watches)
+	s.watch = watch.NewHub(base, s.results, s.states, s.waiters, s.watches)
 	s.registry = queue.NewRegistry(base)
 	s.settler = queue.NewSettler(base, s.waiters, s.watches, s.registry, s.recorder, s.scheduler)
 	s.reader = queue.NewReader(base, s.waiters, s.registry, s.settler)
@@ -66,8 +66,7 @@ func newShard(c *conn.Conn, settings job.Settings, owns func(jobID string) bool)
 	s.letters = admin.NewDeadLetters(base, s.waiters, s.watches, marks)
 	s.jobs = admin.NewJobs(s.locator, s.results, s.states)
 	s.cleaner = admin.NewCleaner(base, s.registry, s.queues, s.trimmer)
-	s.watch.Start(ctx, &s.work)
-	for _, run := range []func(context.Context){s.scheduler.Run, s.cleaner.Run, s.results.Run} {
+	for _, run := range []func(context.Context){s.watch.Run, s.scheduler.Run, s.cleaner.Run, s.results.Run} {
 		s.work.Go(func() { run(ctx) })
 	}
 	return s

@@ -18,8 +18,8 @@ func (b *Broker) WaitStats() (sum Stats) {
 			sum.Tracking, sum.Workers = w.Tracking, w.Workers // each read waits in all of them
 		}
 		sum.Tracking = sum.Tracking && w.Tracking
-		sum.Trackers, sum.Keys, sum.Polled = sum.Trackers+w.Trackers, sum.Keys+w.Keys, sum.Polled+w.Polled
-		sum.Rings, sum.Reads, sum.Pipelines, sum.Sweeps = sum.Rings+w.Rings, sum.Reads+w.Reads, sum.Pipelines+w.Pipelines, sum.Sweeps+w.Sweeps
+		sum.Connections, sum.Keys, sum.Polled = sum.Connections+w.Connections, sum.Keys+w.Keys, sum.Polled+w.Polled
+		sum.Changes, sum.Reads, sum.Pipelines, sum.Polls = sum.Changes+w.Changes, sum.Reads+w.Reads, sum.Pipelines+w.Pipelines, sum.Polls+w.Polls
 		sum.UnseenRemoved += s.trimmer.UnseenRemoved()
 	}
 	return sum

@@ -66,7 +66,7 @@ func TestTracking(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, event, err)
 		}
 	}
-	if s := b.broker.WaitStats(); s.Trackers != 1 {
+	if s := b.broker.WaitStats(); s.Connections != 1 {
 		t.Error("the tracker does not last:", s)
 	}
 	b.raw.FlushAll(b.ctx)
@@ -134,7 +134,7 @@ func TestConnectionsDoNotGrow(t *testing.T) {
 	}
 	await(t, b.ctx, func() bool {
 		s := b.broker.WaitStats()
-		return s.Tracking && s.Trackers == 1 && s.Workers == workers && s.Keys == watches
+		return s.Tracking && s.Connections == 1 && s.Workers == workers && s.Keys == watches
 	})
 	// The driver's two pools of 10, one of the tracker, and this test's own two.
 	if n := len(b.connections(t)); n > 23 {
@@ -151,7 +151,7 @@ func TestConnectionsDoNotGrow(t *testing.T) {
 		}
 		seen[frame.JobID] = true
 	}
-	if s := b.broker.WaitStats(); s.Reads < 2*watches || s.Rings < watches || s.Pipelines > s.Reads {
+	if s := b.broker.WaitStats(); s.Reads < 2*watches || s.Changes < watches || s.Pipelines > s.Reads {
 		t.Errorf("%+v", s)
 	}
 	if all.Len() != 0 {
@@ -249,7 +249,7 @@ func TestTrackingRefused(t *testing.T) {
 	var log logged
 	b := setup(t, e, job.Settings{Logger: newLog(&log)})
 	w, _ := b.watch(t, "job", "")
-	await(t, b.ctx, func() bool { return log.has("found by sweeping") })
+	await(t, b.ctx, func() bool { return log.has("watched keys are polled") })
 	b.raw.XAdd(b.ctx, entry(b.key("argus_completion:job"), "status", "completed"))
 	if event, err := w.Next(b.ctx, longWait); err != nil || event == nil {
 		t.Error(event, err)

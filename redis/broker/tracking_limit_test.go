@@ -51,7 +51,7 @@ func TestTrackingTableTooSmall(t *testing.T) {
 	})
 	last, quiet := int64(0), 0
 	await(t, b.ctx, func() bool {
-		if rings := b.broker.WaitStats().Rings; rings != last {
+		if rings := b.broker.WaitStats().Changes; rings != last {
 			last, quiet = rings, 0
 		}
 		quiet++

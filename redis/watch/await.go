@@ -10,28 +10,28 @@ import (
 
 // Watch follows one job's events. It belongs to one goroutine.
 type Watch struct {
-	all    *Watcher
-	cursor string
-	isDone bool
+	watcher *Watcher
+	cursor  string
+	isDone  bool
 }
 
-// WatchFrames starts to follow one job: Watches that have this job, of which the first
-// read fails when Redis is away.
+// WatchFrames starts to follow one job with a Watcher of its own. Its first read fails when Redis is
+// not available. The caller must Close it.
 func (h *Hub) WatchFrames(jobID string, options Options) (*Watcher, error) {
-	w := h.Watcher()
+	w := NewWatcher(func(string) *Hub { return h })
 	w.isStrict = true
 	return w, w.Add(jobID, options)
 }
 
-// Watch starts to follow a job's events after a cursor; "" means from the first. The
-// caller must Close it. Errors: ErrInvalid, *CursorExpiredError.
+// Watch starts to follow a job's events after a cursor; "" means from the first. The caller must
+// Close it. Errors: ErrInvalid, *CursorExpiredError.
 func (h *Hub) Watch(ctx context.Context, jobID, after string) (*Watch, Snapshot, error) {
-	all, err := h.WatchFrames(jobID, Options{After: after})
+	watcher, err := h.WatchFrames(jobID, Options{After: after})
 	if err != nil {
 		return nil, Snapshot{}, err
 	}
 	for {
-		frame, err := all.Next(ctx, conn.LongPeriod)
+		frame, err := watcher.Next(ctx, conn.LongPeriod)
 		switch {
 		case err != nil:
 		case frame == nil:
@@ -39,26 +39,26 @@ func (h *Hub) Watch(ctx context.Context, jobID, after string) (*Watch, Snapshot,
 		case frame.Err != nil:
 			err = frame.Err
 		default:
-			return &Watch{all: all, cursor: frame.Cursor, isDone: frame.Done}, *frame.Snapshot, nil
+			return &Watch{watcher: watcher, cursor: frame.Cursor, isDone: frame.Done}, *frame.Snapshot, nil
 		}
-		all.Close()
+		watcher.Close()
 		return nil, Snapshot{}, err
 	}
 }
 
 // Close ends the watch.
-func (w *Watch) Close() { w.all.Close() }
+func (w *Watch) Close() { w.watcher.Close() }
 
-// Cursor is where the watch stands: after the last event that Next returned.
+// Cursor is the position of the watch: after the last event that Next returned.
 func (w *Watch) Cursor() string { return w.cursor }
 
-// Done is true when the terminal event lies behind the cursor: no other follows.
+// Done reports whether the terminal event lies at or before the cursor: no other event follows.
 func (w *Watch) Done() bool { return w.isDone }
 
-// Next returns the next event; nil when there is none until wait is over. While Redis
-// is away it waits for it to come back. Errors: the context's, *CursorExpiredError.
+// Next returns the next event, or nil when there is none until wait is over. While Redis is not
+// available, it waits for it to return. Errors: the context's, *CursorExpiredError.
 func (w *Watch) Next(ctx context.Context, wait time.Duration) (*job.Event, error) {
-	frame, err := w.all.Next(ctx, wait)
+	frame, err := w.watcher.Next(ctx, wait)
 	if err != nil || frame == nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func (w *Watch) Next(ctx context.Context, wait time.Duration) (*job.Event, error
 	return frame.Event, frame.Err
 }
 
-// Await waits for a job's terminal event; nil when there is none until wait is over.
+// Await waits for a job's terminal event. It returns nil when there is none until wait is over.
 func (h *Hub) Await(ctx context.Context, jobID string, wait time.Duration) (*job.Event, error) {
 	deadline := time.Now().Add(wait)
 	w, _, err := h.Watch(ctx, jobID, "")

@@ -1,24 +1,22 @@
 package watch
 
-import (
-	"github.com/hikmaai-io/argus-queue/redis/internal/notify"
-)
+import "github.com/hikmaai-io/argus-queue/redis/internal/notify"
 
-// Cancellations receives a signal when this process cancels a job. It does not hear of what other
-// processes cancel.
+// Cancellations receives a signal when this process cancels a job. Cancellations by other processes
+// are not signalled.
 type Cancellations struct {
 	inbox         *notify.Inbox[*jobWatch, update]
-	watchers      []*Subscriptions
-	subscriptions []*subscription
+	shards        []*Subscriptions
+	subscriptions []*subscription // one for each shard
 }
 
 // NewCancellations subscribes to the cancellations of some shards. The caller must Close it.
 func NewCancellations(shards ...*Subscriptions) *Cancellations {
-	c := &Cancellations{inbox: notify.NewInbox[*jobWatch, update](), watchers: shards}
-	for _, w := range shards {
-		s := &subscription{Inbox: c.inbox, Key: w.keys.CancelledJobs(), IsValue: true}
+	c := &Cancellations{inbox: notify.NewInbox[*jobWatch, update](), shards: shards}
+	for _, shard := range shards {
+		s := &subscription{Inbox: c.inbox, Key: shard.keys.CancelledJobs(), IsValue: true}
 		c.subscriptions = append(c.subscriptions, s)
-		w.Subscribe(s, "")
+		shard.Subscribe(s, "")
 	}
 	return c
 }
@@ -29,9 +27,9 @@ func (c *Cancellations) Mail() <-chan struct{} {
 	return c.inbox.Mail()
 }
 
-// Close ends it.
+// Close ends the subscriptions.
 func (c *Cancellations) Close() {
-	for i, w := range c.watchers {
-		w.Unsubscribe(c.subscriptions[i])
+	for i, shard := range c.shards {
+		shard.Unsubscribe(c.subscriptions[i])
 	}
 }

@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -12,112 +13,128 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/internal/notify"
 )
 
-// polling finds changes by looking, where Redis does not push them.
+// polling finds changes of keys that Redis does not push: of all while there is no tracking
+// connection, otherwise of those beyond the tracking limit. What this process writes is notified
+// without it; polling is for raw peers and other servers.
 type polling struct {
-	*conn.Shard
-	waiters  Waitlists
-	watches  *Subscriptions
-	states   *stateReader
-	tracking *tracking
-	sweeps   atomic.Int64
+	log           *slog.Logger
+	xread         func(context.Context, *goredis.XReadArgs) *goredis.XStreamSliceCmd
+	waiters       Waitlists
+	subscriptions *Subscriptions
+	states        *stateSchedule
+	active        *activeConn
+
+	chunk int          // how many streams the next XREAD polls
+	polls atomic.Int64 // of all streams, so far
 }
 
-// The broker rings its own bell for what it writes itself. What others write, raw peers
-// and other servers, Redis rings for (tracker.go). Where it doesn't, it is found by sweeping
-// what is waited for, as often as a small share of time allows: every few milliseconds for a
-// few keys, every second for very many.
+// Polling takes a small share of the time: a few keys are polled every few milliseconds, very many
+// every second.
 const (
-	pollEventsPeriod = 10 * time.Millisecond
-	sweepChunk       = 500
-	// A sweep gets one event, of any size, of each stream with something new: fewer at a time
-	// after one that got more than sweepBytes.
-	sweepBytes = 1 << 20
-	leastSwept = 8
-	// A sweep that took t is followed by a pause of sweepShare × t.
-	sweepShare = 20
-	// statePeriod is how often the states that are watched are read. Each adds stateCost.
+	eventsPeriod = 10 * time.Millisecond
+	maxChunk     = 500
+	// A poll gets one entry, of any size, of each stream with something new. After a poll of more than
+	// pollBytes, the next one has fewer streams, but not fewer than minChunk.
+	pollBytes = 1 << 20
+	minChunk  = 8
+	// A poll that took t is followed by a pause of pollShare × t.
+	pollShare = 20
+	// statePeriod is how often the watched states are read. Each adds stateCost.
 	statePeriod = 100 * time.Millisecond
 	stateCost   = 200 * time.Microsecond
-	// lookPeriod is how often every watch looks for itself: a sweep does not see that events
-	// were deleted. Each watched key adds lookCost.
-	lookPeriod = 2 * time.Second
-	lookCost   = time.Millisecond
-	pollPeriod = 25 * time.Millisecond
-	// While Redis rings, workers are woken for leases that ran out only.
-	trackedPollPeriod = 250 * time.Millisecond
-	// Each task line adds this much to the period.
-	pollCost = 500 * time.Microsecond
-	// untrackedPeriod is how long a Redis that doesn't track keys is left alone.
-	untrackedPeriod = time.Minute
+	// rereadPeriod is how often every watch reads for itself, because XREAD does not show that entries
+	// were deleted. Each watched stream adds rereadCost.
+	rereadPeriod = 2 * time.Second
+	rereadCost   = time.Millisecond
+	tasksPeriod  = 25 * time.Millisecond
+	// While changes are pushed, workers are woken only for leases that have expired.
+	pushedTasksPeriod = 250 * time.Millisecond
+	// Each waitlist adds waitlistCost to the period.
+	waitlistCost = 500 * time.Microsecond
 )
 
-// PollEvents rings for completion streams that have something new, and now and then
-// has all states read, while Redis does not ring; and for those that it can't ring for.
-func (p *polling) PollEvents(ctx context.Context) {
-	states, look, grown := time.Now(), time.Now(), time.Now()
-	n := sweepChunk // how many streams one call sweeps
+// elapsed is a point in time from which a period is measured.
+type elapsed struct{ since time.Time }
+
+// over reports whether more than the period has passed, and if so starts the next one.
+func (e *elapsed) over(now time.Time, period time.Duration) bool {
+	isOver := now.Sub(e.since) > period
+	if isOver {
+		e.since = now
+	}
+	return isOver
+}
+
+// PollWatched polls the watched streams and states until ctx ends.
+func (p *polling) PollWatched(ctx context.Context) {
+	start := time.Now()
+	states, rereads, growth := elapsed{start}, elapsed{start}, elapsed{start}
+	p.chunk = maxChunk
 	for {
-		isTracking := p.tracking.tracker.Load() != nil
-		start, period := time.Now(), pollEventsPeriod
-		if start.Sub(grown) > growPeriod {
-			p.watches.Grow()
-			grown = start
+		start = time.Now()
+		isPushed := p.active.isUp()
+		if growth.over(start, growPeriod) {
+			p.subscriptions.Grow()
 		}
-		positions := p.watches.PolledEntries(isTracking)
-		if len(positions) == 0 {
-			period *= 5
-		}
-		if polled := p.watches.PolledValues(isTracking); start.Sub(states) > max(statePeriod, time.Duration(len(polled))*stateCost) {
-			for _, key := range polled {
-				p.states.watched.want(key)
+		positions := p.subscriptions.PolledEntries(isPushed)
+		if keys := p.subscriptions.PolledValues(isPushed); states.over(start, max(statePeriod, time.Duration(len(keys))*stateCost)) {
+			for _, key := range keys {
+				p.states.request(key)
 			}
-			states = start
 		}
-		if start.Sub(look) > max(lookPeriod, time.Duration(len(positions))*lookCost) {
-			if isTracking {
-				p.watches.NotifyPolled()
+		if rereads.over(start, max(rereadPeriod, time.Duration(len(positions))*rereadCost)) {
+			if isPushed {
+				p.subscriptions.NotifyPolled()
 			} else {
-				p.tracking.notifyAll()
-			}
-			look = start
-		}
-		if len(positions) > 0 {
-			p.sweeps.Add(1)
-		}
-		for len(positions) > 0 {
-			chunk := positions[:min(n, len(positions))]
-			positions = positions[len(chunk):]
-			bytes, err := p.pollChunk(ctx, chunk)
-			if n = min(2*n, sweepChunk); bytes > sweepBytes {
-				n = max(leastSwept, len(chunk)/4)
-			}
-			if err != nil && ctx.Err() == nil {
-				p.Log.Debug("sweep of completions failed", "error", err)
-				period = conn.LongPeriod / 4
+				notifyAll(p.subscriptions, p.waiters)
 			}
 		}
-		if !conn.Pause(ctx, min(conn.LongPeriod, max(period, sweepShare*time.Since(start)))) {
+		pause := p.pollStreams(ctx, positions)
+		if !conn.Pause(ctx, min(conn.LongPeriod, max(pause, pollShare*time.Since(start)))) {
 			return
 		}
 	}
 }
 
-// pollChunk rings for those of some streams that have something new, and says how many bytes it
-// got to see that.
-func (polling *polling) pollChunk(ctx context.Context, positions []notify.Position) (bytes int, err error) {
-	streams := make([]string, 2*len(positions))
-	for i, p := range positions {
-		streams[i], streams[len(positions)+i] = p.Key, p.Entry
+// pollStreams notifies the watches of the streams that have something new. It returns the least pause
+// until the next poll.
+func (p *polling) pollStreams(ctx context.Context, positions []notify.Position) time.Duration {
+	if len(positions) == 0 {
+		return 5 * eventsPeriod
 	}
-	news, err := polling.Commands.XRead(ctx, &goredis.XReadArgs{Streams: streams, Count: 1, Block: -1}).Result()
+	p.polls.Add(1)
+	pause := eventsPeriod
+	for len(positions) > 0 {
+		chunk := positions[:min(p.chunk, len(positions))]
+		positions = positions[len(chunk):]
+		bytes, err := p.pollChunk(ctx, chunk)
+		if p.chunk = min(2*p.chunk, maxChunk); bytes > pollBytes {
+			p.chunk = max(minChunk, len(chunk)/4)
+		}
+		if err != nil && ctx.Err() == nil {
+			p.log.Debug("could not poll the watched streams", "error", err)
+			pause = conn.LongPeriod / 4
+		}
+	}
+	return pause
+}
+
+// pollChunk notifies the watches of those of some streams that have something new. It returns how
+// many bytes it got.
+func (p *polling) pollChunk(ctx context.Context, positions []notify.Position) (bytes int, err error) {
+	streams := make([]string, 2*len(positions))
+	for i, at := range positions {
+		streams[i], streams[len(positions)+i] = at.Key, at.Entry
+	}
+	news, err := p.xread(ctx, &goredis.XReadArgs{Streams: streams, Count: 1, Block: -1}).Result()
 	if errors.Is(err, goredis.Nil) {
 		return 0, nil
 	}
 	var reply goredis.Error
 	if errors.As(err, &reply) {
-		// One key of a wrong type hides the others: let everyone look for himself.
-		for _, p := range positions {
-			polling.watches.NotifyKey(p.Key)
+		// One key of a wrong type fails the whole command: each watch reads for itself.
+		for _, at := range positions {
+			p.subscriptions.NotifyKey(at.Key)
 		}
 	}
 	for _, stream := range news {
@@ -127,23 +144,23 @@ func (polling *polling) pollChunk(ctx context.Context, positions []notify.Positi
 				bytes += len(text)
 			}
 		}
-		polling.watches.NotifyKey(stream.Stream)
+		p.subscriptions.NotifyKey(stream.Stream)
 	}
-	return bytes, conn.Translate("sweep", err, conn.Repeatable)
+	return bytes, conn.Translate("poll watched streams", err, conn.Repeatable)
 }
 
-// PollTasks wakes the first worker of each line now and then: he looks for leases that ran
-// out, and, while Redis does not ring, for tasks that others published.
+// PollTasks wakes the first worker of each waitlist from time to time, until ctx ends. The worker takes
+// over expired leases and, while changes are not pushed, finds tasks that others have published.
 func (p *polling) PollTasks(ctx context.Context) {
 	for {
-		lines, period := p.waiters.NotifyAll(), pollPeriod
+		waitlists, period := p.waiters.NotifyAll(), tasksPeriod
 		switch {
-		case p.tracking.tracker.Load() != nil:
-			period = trackedPollPeriod
-		case lines == 0:
+		case p.active.isUp():
+			period = pushedTasksPeriod
+		case waitlists == 0:
 			period *= 2
 		}
-		if !conn.Pause(ctx, min(conn.LongPeriod, max(period, time.Duration(lines)*pollCost))) {
+		if !conn.Pause(ctx, min(conn.LongPeriod, max(period, time.Duration(waitlists)*waitlistCost))) {
 			return
 		}
 	}

@@ -3,30 +3,36 @@ package watch
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hikmaai-io/argus-queue/redis/internal/conn"
 	"github.com/hikmaai-io/argus-queue/redis/internal/resp"
 )
 
-// tracking has Redis push which keys have changed, over one connection, while there is one.
+// tracking has Redis push which keys have changed (CLIENT TRACKING), over one connection. Redis pushes
+// the next change of a key only after the key was read over that connection again.
 type tracking struct {
-	*conn.Shard
-	waiters Waitlists
-	watches *Subscriptions
-	events  *eventReader
-	states  *stateReader
+	log           *slog.Logger
+	connect       func(context.Context) (trackingConn, error)
+	keepToOwner   func(context.Context, trackingConn) // ends the connection when its node loses the keys
+	waiters       Waitlists
+	subscriptions *Subscriptions
+	events        *eventReader
+	states        *stateSchedule
+	limit         *trackingLimit
+	active        *activeConn
+	trips         *roundTrips
 
-	// tracker is the connection, nil while there is none.
-	tracker   atomic.Pointer[conn.Tracker]
-	trackers  atomic.Int64 // how many there were
-	rings     atomic.Int64 // how many changed keys were pushed
-	vain      vainRings
-	hasWarned atomic.Bool // of a table of tracked keys that is too small
+	mode        string       // the last one that was logged
+	connections atomic.Int64 // made so far
+	changes     atomic.Int64 // keys pushed so far
 }
 
-// Waitlists are the waiters of task streams, as far as the changes of these are found here.
+// Waitlists are the waiting workers of task streams, as far as the changes of these are found here:
+// notify.Waitlists.
 type Waitlists interface {
 	Used() <-chan struct{}
 	Has(key string) bool
@@ -40,50 +46,35 @@ type Waitlists interface {
 	Unarmed() []string
 }
 
-// Run has Redis ring the bell, from the first time that someone waits. After
-// each connection it wakes everyone: rings may have been missed, and what is not read
-// anew is not rung for.
-func (tr *tracking) Run(ctx context.Context) {
+const (
+	// refusedPeriod is how long a Redis that does not track keys is not asked again.
+	refusedPeriod = time.Minute
+	// maxPayload bounds a reply that waits in the inboxes of watches. A larger one is read again when
+	// they take it.
+	maxPayload = 64 << 10
+)
+
+// Run keeps a tracking connection, from the first time that something is watched or waited for until
+// ctx ends.
+func (t *tracking) Run(ctx context.Context) {
 	select {
-	case <-tr.waiters.Used():
-	case <-tr.watches.Used():
+	case <-t.waiters.Used():
+	case <-t.subscriptions.Used():
 	case <-ctx.Done():
 		return
 	}
-	told := ""
-	tell := func(mode string, args ...any) {
-		if told != mode {
-			tr.Log.Info(mode, args...)
-		}
-		told = mode
-	}
 	for {
-		t, err := tr.Track(ctx)
+		c, err := t.connect(ctx)
 		period := conn.RetryPeriod
 		switch {
+		case err == nil:
+			t.serve(ctx, c)
 		case ctx.Err() != nil:
 		case errors.Is(err, conn.ErrUntracked):
-			tell("what others write is found by sweeping: Redis does not track keys", "reason", err)
-			period = untrackedPeriod
-		case err != nil:
-			tr.Log.Debug("could not have Redis track keys", "error", err)
+			t.logMode("change notifications are unavailable: watched keys are polled", "reason", err)
+			period = refusedPeriod
 		default:
-			tell("what others write is rung for by Redis")
-			tr.trackers.Add(1)
-			tr.tracker.Store(t)
-			tr.watches.SetPushed(true)
-			tr.notifyAll()
-			alive, end := context.WithCancel(ctx)
-			var check sync.WaitGroup
-			check.Go(func() { tr.KeepToOwner(alive, t) })
-			err := t.Run(ctx, func(keys []string) { tr.changed(t, keys) })
-			end()
-			tr.tracker.Store(nil)
-			tr.watches.SetPushed(false)
-			t.Fail(err)
-			tr.notifyAll()
-			check.Wait()
-			tr.Log.Debug("the tracker ended", "error", err)
+			t.log.Debug("could not open the tracking connection", "error", err)
 		}
 		if !conn.Pause(ctx, period) {
 			return
@@ -91,105 +82,128 @@ func (tr *tracking) Run(ctx context.Context) {
 	}
 }
 
-// sharedAnswer is how large an answer may be that waits at those who listen. A larger one is
-// read again when they come to it.
-const sharedAnswer = 64 << 10
-
-// notifyAll wakes every watch, and the first waiter of every waitlist: changes may have been missed.
-func (t *tracking) notifyAll() {
-	t.watches.NotifyAll()
-	t.waiters.Reset()
-}
-
-// changedReads are the reads that changed keys need: of a stream that is watched the entries that
-// a watch of it does not know, of a task stream that has waiters the last entry. States are read in
-// their own way.
-func (t *tracking) changedReads(keys []string) (reads []keyRead, states []string) {
-	for _, key := range keys {
-		switch change := t.watches.Changed(key); {
-		case !change.HasSubscriptions:
-		case change.IsValue:
-			states = append(states, key)
-		default:
-			reads = append(reads, keyRead{key: key, from: change.Position, count: firstEvents})
-		}
-		if t.waiters.Has(key) {
-			reads = append(reads, keyRead{key: key, from: newest, count: 1})
-		}
+// logMode logs a mode unless it is the one that was logged last.
+func (t *tracking) logMode(mode string, args ...any) {
+	if t.mode != mode {
+		t.log.Info(mode, args...)
 	}
-	return reads, states
+	t.mode = mode
 }
 
-// changed reads what Redis told has changed, nil for everything, and rings when it was read:
-// with events for those who watch them, for workers if there is a new task. States are read
-// a little later, if they were read just now.
-func (tr *tracking) changed(t *conn.Tracker, keys []string) {
+// serve receives changes over a connection until it breaks or ctx ends. Before and after, changes may
+// be missed, so everything is notified.
+func (t *tracking) serve(ctx context.Context, c trackingConn) {
+	t.logMode("change notifications enabled (CLIENT TRACKING)")
+	t.connections.Add(1)
+	t.active.set(c)
+	t.subscriptions.SetPushed(true)
+	notifyAll(t.subscriptions, t.waiters)
+	checking, endCheck := context.WithCancel(ctx)
+	var check sync.WaitGroup
+	check.Go(func() { t.keepToOwner(checking, c) })
+	err := c.Run(ctx, func(keys []string) { t.changed(c, keys) })
+	endCheck()
+	t.active.set(nil)
+	t.subscriptions.SetPushed(false)
+	c.Fail(err)
+	notifyAll(t.subscriptions, t.waiters)
+	check.Wait()
+	t.log.Debug("tracking connection ended", "error", err)
+}
+
+// notifyAll notifies every watch, and the first waiter of every waitlist: changes may have been missed.
+func notifyAll(subscriptions *Subscriptions, waiters Waitlists) {
+	subscriptions.NotifyAll()
+	waiters.Reset()
+}
+
+// changed reads the keys that Redis pushed, nil for all, and delivers each reply when it is received.
+// It runs on the goroutine that receives the replies, so it does not wait for them.
+func (t *tracking) changed(c trackingConn, keys []string) {
 	if keys == nil {
-		tr.notifyAll()
+		notifyAll(t.subscriptions, t.waiters)
 		return
 	}
-	tr.rings.Add(int64(len(keys)))
-	reads, states := tr.changedReads(keys)
-	for _, key := range states {
-		tr.states.watched.rung(key)
-	}
+	t.changes.Add(int64(len(keys)))
+	reads := t.readsOf(keys)
 	if len(reads) == 0 {
 		return
 	}
-	tr.events.read.Add(int64(len(reads)))
-	tr.events.pipelines.Add(1)
+	t.trips.add(len(reads))
 	var out []byte
 	questions := make([]conn.Question, len(reads))
 	for i, r := range reads {
-		out = resp.AppendCommand(out, r.words())
-		questions[i] = func(raw string) {
-			switch {
-			case raw == "": // everything will be rung for
-			case r.from == newest:
-				tr.taskAdded(r, raw)
-			case len(raw) > sharedAnswer:
-				tr.count(false)
-				tr.watches.NotifyKey(r.key)
-			default:
-				tr.count(r.isOld(raw))
-				tr.watches.Deliver(r.key, &update{keyRead: r, raw: raw, at: tr.events.answers.Add(1)})
-			}
-		}
+		out = resp.AppendCommand(out, r.command())
+		questions[i] = func(raw string) { t.deliver(r, raw) }
 	}
-	t.Ask(out, questions)
+	c.Ask(out, questions)
 }
 
-// taskAdded wakes a worker for the newest entry of a task stream, if nobody was yet. Most
-// rings are for entries that were deleted.
-func (t *tracking) taskAdded(r keyRead, raw string) {
-	reply := r.reply(raw)
+// readsOf returns the reads that changed keys need: of a watched stream the entries that one of its
+// watches does not know, of a task stream with waiters the last entry. States are scheduled instead.
+func (t *tracking) readsOf(keys []string) (reads []streamRead) {
+	for _, key := range keys {
+		switch change := t.subscriptions.Changed(key); {
+		case !change.HasSubscriptions:
+		case change.IsValue:
+			t.states.pushed(key)
+		default:
+			reads = append(reads, streamRead{key: key, from: change.Position, count: firstEvents})
+		}
+		if t.waiters.Has(key) {
+			reads = append(reads, lastEntry(key))
+		}
+	}
+	return reads
+}
+
+// deliver passes on the reply to a read of a changed key; "" when the connection broke, after which
+// everything is notified.
+func (t *tracking) deliver(r streamRead, raw string) {
 	switch {
-	case reply.err != nil: // let it be read again, with all that may be necessary
+	case raw == "":
+	case r.from == newest:
+		t.taskAdded(r, raw)
+	case len(raw) > maxPayload:
+		t.limit.pushed(false)
+		t.subscriptions.NotifyKey(r.key)
+	default:
+		t.limit.pushed(r.hasNothingNew(raw))
+		t.subscriptions.Deliver(r.key, &update{streamRead: r, raw: raw, seq: t.active.nextSeq()})
+	}
+}
+
+// taskAdded notifies a worker of the last entry of a task stream, unless one was notified of it
+// before: most changes of a task stream are deletions.
+func (t *tracking) taskAdded(r streamRead, raw string) {
+	reply := r.parse(raw)
+	switch {
+	case reply.err != nil: // have it read again, following redirections
 		t.waiters.Disarm(r.key)
 	case len(reply.entries) > 0:
 		t.waiters.NotifyNew(r.key, reply.entries[0].Id, 1)
 	}
 }
 
-// Rearm has Redis ring for the task streams that workers begin to wait for. Reading a group
-// does not ask for a ring, so the stream's last entry is looked at; when it is newer than what
-// was rung for, there is work.
-func (t *tracking) Rearm(ctx context.Context) {
+// Arm has Redis push the next change of the task streams that workers begin to wait for, until ctx
+// ends. XREADGROUP does not make Redis track a stream, so its last entry is read; when that is newer
+// than what the workers were notified of, there is a task.
+func (t *tracking) Arm(ctx context.Context) {
 	for {
 		select {
 		case <-t.waiters.Arm():
 		case <-ctx.Done():
 			return
 		}
-		if t.tracker.Load() == nil {
-			continue // everything is disarmed when there is one
+		if !t.active.isUp() {
+			continue // a new connection disarms all keys
 		}
 		keys := t.waiters.Unarmed()
-		reads := make([]keyRead, len(keys))
+		reads := make([]streamRead, len(keys))
 		for i, key := range keys {
-			reads[i] = keyRead{key: key, from: newest, count: 1}
+			reads[i] = lastEntry(key)
 		}
-		replies, err := t.events.readKeys(ctx, reads)
+		replies, err := t.events.read(ctx, reads)
 		if err != nil {
 			return
 		}
@@ -197,7 +211,7 @@ func (t *tracking) Rearm(ctx context.Context) {
 			if entries := replies[i].entries; len(entries) > 0 {
 				t.waiters.NotifyNew(key, entries[0].Id, 1)
 			}
-			if replies[i].err != nil { // let someone see what is wrong
+			if replies[i].err != nil { // a worker's own read reports the error
 				t.waiters.NotifyEach(key, 1)
 			}
 		}

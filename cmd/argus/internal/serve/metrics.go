@@ -27,11 +27,11 @@ func brokerMetrics(b *broker.Broker) *prometheus.Registry {
 		}
 		return 0
 	})
-	counter("doorbell_connections_total", "Connections on which change notifications were enabled.", func(s broker.Stats) int64 { return s.Trackers })
-	counter("doorbell_rings_total", "Change notifications of Redis, by key.", func(s broker.Stats) int64 { return s.Rings })
+	counter("doorbell_connections_total", "Connections on which change notifications were enabled.", func(s broker.Stats) int64 { return s.Connections })
+	counter("doorbell_rings_total", "Change notifications of Redis, by key.", func(s broker.Stats) int64 { return s.Changes })
 	counter("doorbell_reads_total", "Keys that were read.", func(s broker.Stats) int64 { return s.Reads })
 	counter("doorbell_pipelines_total", "Round trips of these reads.", func(s broker.Stats) int64 { return s.Pipelines })
-	counter("doorbell_sweeps_total", "Polls of all watched keys.", func(s broker.Stats) int64 { return s.Sweeps })
+	counter("doorbell_sweeps_total", "Polls of all watched keys.", func(s broker.Stats) int64 { return s.Polls })
 	counter("cleaner_unseen_entries_removed_total", "Entries that the cleaner removed from task streams although no consumer is known to have read them.",
 		func(s broker.Stats) int64 { return s.UnseenRemoved })
 	return registry
