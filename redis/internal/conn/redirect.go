@@ -56,7 +56,7 @@ func (b *Batcher) follow(ctx context.Context, u *Unit) (err error) {
 }
 
 // isAborted reports whether a transaction was not executed because of a redirection: of one of its
-// commands when it was queued, or of all of them by EXEC.
+// commands when it was queued, or of all of them by EXEC. Only an error reply to EXEC proves it.
 func isAborted(transaction []goredis.Cmder) bool {
 	var reply goredis.Error
 	return errors.As(replyError(transaction[len(transaction)-1]), &reply) &&
