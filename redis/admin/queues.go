@@ -112,9 +112,9 @@ func (q *Queues) Purge(ctx context.Context, name string) (Purged, error) {
 		switch {
 		case err != nil:
 			failed = err
-		case reply[0] == "DROPPED":
+		case reply.Verdict == conn.VerdictDropped:
 			*n++
-		case reply[0] == "LEASED":
+		case reply.Verdict == conn.VerdictLeased:
 			purged.Leased++
 		}
 		return err == nil

@@ -18,13 +18,13 @@ func (t *Tasks) Publish(ctx context.Context, r queue.PublishRequest) (queue.Publ
 	if err := r.Check(); err != nil {
 		return queue.Published{}, false, err
 	}
-	claim, err := t.claim(ctx, r.Publication(), queue.TaskField)
+	claim, err := t.of(r.RequestID).publisher.Claim(ctx, r.Publication())
 	if err != nil {
 		return queue.Published{}, false, err
 	}
 	p, deduplicated, err := t.shards[i].publisher.Publish(ctx, r)
 	if err != nil {
-		claim.release(ctx, err)
+		claim.Release(ctx, err)
 	}
 	return p, deduplicated, err
 }
@@ -51,7 +51,7 @@ func (t *Tasks) PublishBatch(ctx context.Context, r queue.PublishBatchRequest) (
 	if err := r.Check(); err != nil {
 		return nil, false, err
 	}
-	claim, err := t.claim(ctx, r.Publication(), queue.BatchField)
+	claim, err := t.of(r.RequestID).publisher.Claim(ctx, r.Publication())
 	if err != nil {
 		return nil, false, err
 	}
@@ -82,7 +82,7 @@ func (t *Tasks) PublishBatch(ctx context.Context, r queue.PublishBatchRequest) (
 	case len(failed) < parts && r.RequestID == "":
 		return nil, false, fmt.Errorf("publish: %w: some tasks were published, others not: %w", job.ErrOutcomeUnknown, failed[0])
 	case len(failed) == parts:
-		claim.release(ctx, failed...)
+		claim.Release(ctx, failed...)
 	}
 	return nil, false, failed[0]
 }

@@ -121,7 +121,7 @@ func (t *Tasks) Release(ctx context.Context, deliveries []queue.Delivery) {
 // CancelledAmong says which of some jobs were cancelled.
 func (t *Tasks) CancelledAmong(ctx context.Context, jobs []string) ([]string, error) {
 	found, errs := scatter(t.shardSet, jobs, t.index, func(_ int, b *shard, part []string) ([]string, error) {
-		return b.settler.CancelledAmong(ctx, part)
+		return b.canceller.CancelledAmong(ctx, part)
 	})
 	return slices.DeleteFunc(found, func(job string) bool { return job == "" }), firstOf(errs)
 }
