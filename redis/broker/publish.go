@@ -9,7 +9,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/queue"
 )
 
-// Publish puts a task into its queue: Broker.Publish.
+// Publish adds a task to its queue. deduplicated: an earlier call with the same request id has added it.
 func (t *Tasks) Publish(ctx context.Context, r queue.PublishRequest) (queue.Published, bool, error) {
 	i := t.home(r.PublishOptions, r.Task.JobID)
 	if r.RequestID == "" || len(t.shards) == 1 {
@@ -29,8 +29,8 @@ func (t *Tasks) Publish(ctx context.Context, r queue.PublishRequest) (queue.Publ
 	return p, deduplicated, err
 }
 
-// home is the shard of a task to be published; what has no job id yet may lie anywhere, but
-// where it lies must follow from the request id.
+// home is the shard of a task to be published. A task without a job id may be in any shard, but with a
+// request id always in the same one.
 func (t *Tasks) home(o queue.PublishOptions, jobID string) int {
 	switch {
 	case jobID != "":
@@ -41,9 +41,9 @@ func (t *Tasks) home(o queue.PublishOptions, jobID string) int {
 	return t.any()
 }
 
-// PublishBatch puts tasks into their queue. The tasks of one shard are published all or
-// none; those without a job id lie in one shard together. When some shards refuse theirs,
-// the error is ErrOutcomeUnknown, unless there is a request id, by which it can be repeated.
+// PublishBatch adds tasks to their queue. The tasks of one shard are published all or none; those
+// without a job id are in one shard together. When only some shards reject theirs, the error is
+// ErrOutcomeUnknown, unless there is a request id: then the call can be repeated.
 func (t *Tasks) PublishBatch(ctx context.Context, r queue.PublishBatchRequest) (all []queue.Published, deduplicated bool, err error) {
 	if len(t.shards) == 1 {
 		return t.shards[0].publisher.PublishBatch(ctx, r)
