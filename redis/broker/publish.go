@@ -56,7 +56,7 @@ func (t *Tasks) PublishBatch(ctx context.Context, r queue.PublishBatchRequest) (
 		return nil, false, err
 	}
 	spare := t.home(r.PublishOptions, "")
-	parts, fresh := 0, make([]bool, len(t.shards))
+	asked, fresh := make([]bool, len(t.shards)), make([]bool, len(t.shards))
 	shardOf := func(task job.Task) int {
 		if task.JobID == "" {
 			return spare
@@ -67,14 +67,10 @@ func (t *Tasks) PublishBatch(ctx context.Context, r queue.PublishBatchRequest) (
 		part := r
 		part.Tasks = tasks
 		published, deduplicated, err := b.publisher.PublishBatch(ctx, part)
-		fresh[i] = !deduplicated && err == nil
+		asked[i], fresh[i] = true, !deduplicated && err == nil
 		return published, err
 	})
-	for i := range t.shards {
-		if slices.ContainsFunc(r.Tasks, func(task job.Task) bool { return shardOf(task) == i }) {
-			parts++
-		}
-	}
+	parts := len(slices.DeleteFunc(asked, func(was bool) bool { return !was }))
 	failed := slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 	switch {
 	case len(failed) == 0:

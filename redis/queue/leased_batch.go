@@ -35,15 +35,22 @@ type leasedEntry struct {
 	uncounted   int // deliveries that don't count
 }
 
+func (e *leasedEntry) checkSize() error {
+	if size := job.EntrySize(e.fields); size > job.MaxTaskBytes {
+		return fmt.Errorf("%d bytes are more than a delivery can hold", size)
+	}
+	return nil
+}
+
 func (b *leasedBatch) size() int { return len(b.deliveries) + len(b.undeliverable) }
 
 // add decodes an entry, and adds it as a delivery or as undeliverable.
 func (b *leasedBatch) add(e leasedEntry, config job.QueueSettings) {
 	task, meta, err := job.DecodeList(job.Distinct(e.fields))
-	if size := job.EntrySize(e.fields); err == nil && size > job.MaxTaskBytes {
-		err = fmt.Errorf("%d bytes are more than a delivery can hold", size)
-	}
 	e.lease.JobID = task.JobID
+	if err == nil {
+		err = e.checkSize()
+	}
 	if err != nil {
 		b.undeliverable = append(b.undeliverable, undeliverable{lease: e.lease,
 			requeueRequest: requeueRequest{action: actionLost, cause: CauseMalformed, reason: "malformed: " + err.Error()}})

@@ -144,14 +144,10 @@ func (r *publishReply) read(words []string, tasks []encodedTask) bool {
 	case conn.VerdictOK:
 		return r.readIDs(words, tasks)
 	case conn.VerdictDuplicate:
-		for pair := range slices.Chunk(words, 2) {
-			r.Published = append(r.Published, Published{EntryID: pair[0], JobID: pair[len(pair)-1]})
-		}
+		eachPair(words, func(id, jobID string) { r.Published = append(r.Published, Published{EntryID: id, JobID: jobID}) })
 		return len(words) == 2*len(tasks)
 	case conn.VerdictActive:
-		for pair := range slices.Chunk(words, 2) {
-			r.Active = append(r.Active, activeMark{JobID: pair[0], Mark: pair[len(pair)-1]})
-		}
+		eachPair(words, func(jobID, mark string) { r.Active = append(r.Active, activeMark{JobID: jobID, Mark: mark}) })
 		return len(words) > 0 && len(words)%2 == 0
 	case conn.VerdictExists:
 		n, err := strconv.Atoi(strings.Join(words, " "))
@@ -170,4 +166,11 @@ func (r *publishReply) readIDs(ids []string, tasks []encodedTask) bool {
 		r.Published[i] = Published{EntryID: ids[i], JobID: task.jobID}
 	}
 	return true
+}
+
+// eachPair calls visit for each two words.
+func eachPair(words []string, visit func(a, b string)) {
+	for i := 0; i+1 < len(words); i += 2 {
+		visit(words[i], words[i+1])
+	}
 }

@@ -39,20 +39,15 @@ func NewUniqueMarks(shard *conn.Shard, results *result.Lookup, locator *Locator)
 // IsStale reports whether a mark's job has no unsettled task left. It looks for one only where there is
 // a reason: the job has got a result since, or, now and then, the mark is old.
 func (m *UniqueMarks) IsStale(ctx context.Context, jobID, mark string) (bool, error) {
-	words := strings.Fields(mark) // time of publication, unique id, the last event then, number of entries
-	ms, err := resp.Number(words[0])
+	published, after, err := parseMark(mark)
 	if err != nil {
 		return true, nil
-	}
-	after := job.JoinCursor(uint64(max(0, ms)), 0)
-	if len(words) > 2 {
-		after = words[2]
 	}
 	hasResult, err := m.results.HasResultAfter(ctx, jobID, after)
 	if err != nil {
 		return false, err
 	}
-	if !hasResult && (time.Since(time.UnixMilli(ms)) < oldMark || !m.oldMarks.Due("")) || !m.searches.Due(jobID) {
+	if !hasResult && (time.Since(published) < oldMark || !m.oldMarks.Due("")) || !m.searches.Due(jobID) {
 		return false, nil
 	}
 	began := time.Now()
@@ -61,6 +56,20 @@ func (m *UniqueMarks) IsStale(ctx context.Context, jobID, mark string) (bool, er
 		m.searches.postpone(jobID, searchShare*took)
 	}
 	return isStale, err
+}
+
+// parseMark reads a mark: its time of publication, and the last event of its job then.
+func parseMark(mark string) (published time.Time, after string, err error) {
+	words := strings.Fields(mark) // time of publication, unique id, last event, number of entries
+	ms, err := resp.Number(words[0])
+	if err != nil {
+		return published, "", err
+	}
+	after = job.JoinCursor(uint64(max(0, ms)), 0)
+	if len(words) > 2 {
+		after = words[2]
+	}
+	return time.UnixMilli(ms), after, nil
 }
 
 // hasNoTask is true for a job without an unsettled task in a queue of unique jobs. A cancelled task is
