@@ -78,7 +78,7 @@ func (p *purge) drop(ctx context.Context, place queue.Place, isTask bool, n *int
 		p.err = err
 		return false
 	}
-	switch reply[0] {
+	switch reply.Verdict {
 	case conn.VerdictDropped:
 		*n++
 	case conn.VerdictLeased:

@@ -9,7 +9,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/queue"
 )
 
-// Publish puts a task into its queue: Broker.Publish.
+// Publish adds a task to its queue. deduplicated: an earlier call with the same request id has added it.
 func (t *Tasks) Publish(ctx context.Context, r queue.PublishRequest) (queue.Published, bool, error) {
 	i := t.home(r.PublishOptions, r.Task.JobID)
 	if r.RequestID == "" || len(t.shards) == 1 {
@@ -18,19 +18,19 @@ func (t *Tasks) Publish(ctx context.Context, r queue.PublishRequest) (queue.Publ
 	if err := r.Check(); err != nil {
 		return queue.Published{}, false, err
 	}
-	claim, err := t.claim(ctx, r.Publication(), queue.TaskField)
+	claim, err := t.of(r.RequestID).publisher.Claim(ctx, r.Publication())
 	if err != nil {
 		return queue.Published{}, false, err
 	}
 	p, deduplicated, err := t.shards[i].publisher.Publish(ctx, r)
 	if err != nil {
-		claim.release(ctx, err)
+		claim.Release(ctx, err)
 	}
 	return p, deduplicated, err
 }
 
-// home is the shard of a task to be published; what has no job id yet may lie anywhere, but
-// where it lies must follow from the request id.
+// home is the shard of a task to be published. A task without a job id may be in any shard, but with a
+// request id always in the same one.
 func (t *Tasks) home(o queue.PublishOptions, jobID string) int {
 	switch {
 	case jobID != "":
@@ -41,9 +41,9 @@ func (t *Tasks) home(o queue.PublishOptions, jobID string) int {
 	return t.any()
 }
 
-// PublishBatch puts tasks into their queue. The tasks of one shard are published all or
-// none; those without a job id lie in one shard together. When some shards refuse theirs,
-// the error is ErrOutcomeUnknown, unless there is a request id, by which it can be repeated.
+// PublishBatch adds tasks to their queue. The tasks of one shard are published all or none; those
+// without a job id are in one shard together. When only some shards reject theirs, the error is
+// ErrOutcomeUnknown, unless there is a request id: then the call can be repeated.
 func (t *Tasks) PublishBatch(ctx context.Context, r queue.PublishBatchRequest) (all []queue.Published, deduplicated bool, err error) {
 	if len(t.shards) == 1 {
 		return t.shards[0].publisher.PublishBatch(ctx, r)
@@ -51,12 +51,12 @@ func (t *Tasks) PublishBatch(ctx context.Context, r queue.PublishBatchRequest) (
 	if err := r.Check(); err != nil {
 		return nil, false, err
 	}
-	claim, err := t.claim(ctx, r.Publication(), queue.BatchField)
+	claim, err := t.of(r.RequestID).publisher.Claim(ctx, r.Publication())
 	if err != nil {
 		return nil, false, err
 	}
 	spare := t.home(r.PublishOptions, "")
-	parts, fresh := 0, make([]bool, len(t.shards))
+	asked, fresh := make([]bool, len(t.shards)), make([]bool, len(t.shards))
 	shardOf := func(task job.Task) int {
 		if task.JobID == "" {
 			return spare
@@ -67,14 +67,10 @@ func (t *Tasks) PublishBatch(ctx context.Context, r queue.PublishBatchRequest) (
 		part := r
 		part.Tasks = tasks
 		published, deduplicated, err := b.publisher.PublishBatch(ctx, part)
-		fresh[i] = !deduplicated && err == nil
+		asked[i], fresh[i] = true, !deduplicated && err == nil
 		return published, err
 	})
-	for i := range t.shards {
-		if slices.ContainsFunc(r.Tasks, func(task job.Task) bool { return shardOf(task) == i }) {
-			parts++
-		}
-	}
+	parts := len(slices.DeleteFunc(asked, func(was bool) bool { return !was }))
 	failed := slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 	switch {
 	case len(failed) == 0:
@@ -82,7 +78,7 @@ func (t *Tasks) PublishBatch(ctx context.Context, r queue.PublishBatchRequest) (
 	case len(failed) < parts && r.RequestID == "":
 		return nil, false, fmt.Errorf("publish: %w: some tasks were published, others not: %w", job.ErrOutcomeUnknown, failed[0])
 	case len(failed) == parts:
-		claim.release(ctx, failed...)
+		claim.Release(ctx, failed...)
 	}
 	return nil, false, failed[0]
 }

@@ -2,15 +2,16 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"slices"
-	"strconv"
 	"time"
 
-	"github.com/hikmaai-io/argus-queue/redis/watch"
+	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/hikmaai-io/argus-queue/redis/internal/conn"
 	"github.com/hikmaai-io/argus-queue/redis/job"
 	"github.com/hikmaai-io/argus-queue/redis/result"
+	"github.com/hikmaai-io/argus-queue/redis/watch"
 )
 
 // Canceller cancels jobs, and drops tasks that end without a worker.
@@ -35,63 +36,65 @@ type Cancelled struct {
 	Cursor string
 }
 
-// Cancel cancels a job. No task of it that was published so far is delivered any more. If
-// none is leased, the job ends as cancelled at once. If one is, its worker is told when it
-// extends the lease, and on the channel argus_cancel:<job>; what it reports is the job's
-// result, and if it vanishes or gives the task back, the job ends as cancelled. A job that
-// has its result keeps it. Errors: ErrJobNotFound.
-func (canceller *Canceller) Cancel(ctx context.Context, jobID, reason string) (Cancelled, error) {
+// Cancel cancels a job: no task of it that was published so far is delivered from now on. If none is
+// leased, the job ends as cancelled at once. If one is, its worker is notified when it extends the
+// lease, and on the channel argus_cancel:<job>; what the worker reports is the job's result, and if it
+// vanishes or requeues the task, the job ends as cancelled. A job that has its result keeps it. Errors:
+// ErrInvalid, ErrJobNotFound.
+func (c *Canceller) Cancel(ctx context.Context, jobID, reason string) (Cancelled, error) {
 	if err := job.CheckID("job_id", jobID); err != nil {
 		return Cancelled{}, err
 	}
 	if len(reason) > job.MaxReasonBytes {
 		return Cancelled{}, job.Invalid("reason", "has %d bytes, at most %d are allowed", len(reason), job.MaxReasonBytes)
 	}
-	reply, err := canceller.recorder.Record(ctx, conn.CancelScript, conn.Repeatable, result.Write{JobID: jobID}, []string{canceller.Keys.CancelledJobs()},
-		[]any{jobID, canceller.Keys.CancelChannel(jobID), reason})
+	args := cancelArgs{JobID: jobID, Channel: c.Keys.CancelChannel(jobID), Reason: reason}
+	reply, err := args.run(ctx, c.Shard, c.recorder)
 	if err != nil {
 		return Cancelled{}, err
 	}
-	// What is published after this call is another run of the job: later by the clock that
-	// compares the two, which counts milliseconds.
+	// What is published after this call is another run of the job: later by the clock that compares the
+	// two, which counts milliseconds.
 	defer conn.Pause(ctx, time.Millisecond)
-	canceller.watches.JobCancelled()
-	if reply[0] == "ALREADY" {
-		return Cancelled{Was: job.Status(reply[2]), Cursor: reply[1]}, nil
+	c.watches.JobCancelled()
+	if reply.Verdict == conn.VerdictAlready {
+		return Cancelled{Was: reply.Status, Cursor: reply.Cursor}, nil
 	}
-	// From here on no task of the job is delivered: who is not found to have one has none.
-	isKnown, hasParts := reply[1] == "1", reply[2] == "1"
-	var places []Place
-	if isKnown {
-		places, err = canceller.locator.Places(ctx, jobID, hasParts)
-	} else {
-		places, err = canceller.locator.FindAgain(ctx, jobID)
-	}
-	if err != nil {
-		return Cancelled{}, err
-	}
-	isLive := slices.ContainsFunc(places, func(p Place) bool { return p.Where == WhereLeased })
-	switch {
-	case len(places) == 0 && !isKnown:
-		return canceller.notFound(ctx, jobID)
-	case isLive:
-		return Cancelled{Was: job.StatusRunning}, canceller.dropRest(ctx, jobID, reason, places, hasParts)
-	}
-	result := job.Result{Status: job.StatusCancelled, Error: reason}
-	reply, err = canceller.Drop(ctx, Dropped{Place: Place{Queue: canceller.Settings.DefaultQueue}, JobID: jobID, Result: result})
-	if err != nil {
-		return Cancelled{}, err
-	}
-	c := Cancelled{Was: job.StatusPending, Cursor: reply[2]}
-	if reply[1] == "ALREADY" { // in this moment
-		c.Was = job.Status(reply[3])
-	}
-	return c, canceller.dropRest(ctx, jobID, reason, places, false)
+	return c.end(ctx, jobID, reason, reply)
 }
 
-// dropRest removes the tasks of a cancelled job that no worker has. Of a job with parts
-// each is recorded as a cancelled part, so that the job ends when its workers have reported.
-// Others that wait in their queue would be dropped by its next reader, too.
+// end ends a job that is marked as cancelled, unless a worker has a task of it. From the mark on, no task
+// of the job is delivered, so a job without a leased task stays without one.
+func (c *Canceller) end(ctx context.Context, jobID, reason string, reply cancelReply) (Cancelled, error) {
+	find := c.locator.FindAgain
+	if reply.IsKnown {
+		find = func(ctx context.Context, jobID string) ([]Place, error) {
+			return c.locator.Places(ctx, jobID, reply.HasParts)
+		}
+	}
+	places, err := find(ctx, jobID)
+	switch {
+	case err != nil:
+		return Cancelled{}, err
+	case len(places) == 0 && !reply.IsKnown:
+		return c.notFound(ctx, jobID)
+	case slices.ContainsFunc(places, func(p Place) bool { return p.Where == WhereLeased }):
+		return Cancelled{Was: job.StatusRunning}, c.dropRest(ctx, jobID, reason, places, reply.HasParts)
+	}
+	dropped, err := c.Drop(ctx, Dropped{Place: Place{Queue: c.Settings.DefaultQueue}, JobID: jobID, Result: job.Result{Status: job.StatusCancelled, Error: reason}})
+	if err != nil {
+		return Cancelled{}, err
+	}
+	cancelled := Cancelled{Was: job.StatusPending, Cursor: dropped.Cursor}
+	if dropped.Recorded == conn.VerdictAlready { // at this moment
+		cancelled.Was = dropped.Status
+	}
+	return cancelled, c.dropRest(ctx, jobID, reason, places, false)
+}
+
+// dropRest removes the tasks of a cancelled job that no worker has. For a job with parts each is
+// recorded as a cancelled part, so that the job ends when its workers have reported. Other tasks that
+// wait in their queue are left to its next reader, which drops them.
 func (c *Canceller) dropRest(ctx context.Context, jobID, reason string, places []Place, hasParts bool) error {
 	for _, p := range places {
 		if p.member == "" && (p.Where != WhereWaiting || !hasParts) {
@@ -105,8 +108,8 @@ func (c *Canceller) dropRest(ctx context.Context, jobID, reason string, places [
 	return nil
 }
 
-// notFound ends the cancellation of a job of which nothing was found: there is no such job,
-// or a reader found its task in this moment, and ended it.
+// notFound ends the cancellation of a job of which nothing was found: there is no such job, or a reader
+// has just found its task and ended it.
 func (c *Canceller) notFound(ctx context.Context, jobID string) (Cancelled, error) {
 	result, err := c.results.Find(ctx, jobID)
 	switch {
@@ -123,35 +126,49 @@ func (c *Canceller) notFound(ctx context.Context, jobID string) (Cancelled, erro
 	return Cancelled{}, job.ErrJobNotFound
 }
 
-// Dropped is a task that ends without a worker.
-type Dropped struct {
-	Place  Place
-	JobID  string // "" for an entry that is no task
-	Part   string
-	Result job.Result
-	// isRecorded: another result records its end, or will.
-	isRecorded bool
+// CancelledAmong returns those of some jobs that were cancelled.
+func (c *Canceller) CancelledAmong(ctx context.Context, jobs []string) ([]string, error) {
+	pipe := c.Commands.Pipeline()
+	scores := make([]*goredis.FloatCmd, len(jobs))
+	for i, jobID := range jobs {
+		scores[i] = pipe.ZScore(ctx, c.Keys.CancelledJobs(), jobID)
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, goredis.Nil) {
+		return nil, conn.Translate("look for cancelled jobs", err, conn.Repeatable)
+	}
+	var cancelled []string
+	for i, jobID := range jobs {
+		if scores[i].Err() == nil {
+			cancelled = append(cancelled, jobID)
+		}
+	}
+	return cancelled, nil
 }
 
-// Drop runs the drop script.
-func (c *Canceller) Drop(ctx context.Context, d Dropped) ([]string, error) {
-	record := ""
-	if d.JobID != "" && !d.isRecorded {
-		record = "record"
+// cancelArgs are the arguments of lua/cancel.lua, without those that the recorder adds.
+type cancelArgs struct {
+	JobID   string
+	Channel string
+	Reason  string
+}
+
+// cancelReply is the result of lua/cancel.lua.
+type cancelReply struct {
+	Verdict  string
+	IsKnown  bool       // of MARKED
+	HasParts bool       // of MARKED
+	Cursor   string     // of ALREADY
+	Status   job.Status // of ALREADY
+}
+
+func (a *cancelArgs) run(ctx context.Context, s *conn.Shard, recorder *result.Recorder) (cancelReply, error) {
+	words, err := recorder.Record(ctx, conn.CancelScript, conn.Repeatable, result.Write{JobID: a.JobID},
+		[]string{s.Keys.CancelledJobs()}, []any{a.JobID, a.Channel, a.Reason})
+	if err != nil {
+		return cancelReply{}, err
 	}
-	where, id := "nowhere", ""
-	switch {
-	case d.Place.EntryID != "":
-		where, id = "entry", d.Place.EntryID
-	case d.Place.member != "":
-		where, id = "set", d.Place.member
+	if words[0] == conn.VerdictAlready {
+		return cancelReply{Verdict: words[0], Cursor: words[1], Status: job.Status(words[2])}, nil
 	}
-	config, unique := c.QueueSettings(d.Place.Queue), ""
-	if config.UniqueJobs {
-		unique = strconv.FormatInt(d.Place.PublishedAt.UnixMilli(), 10)
-	}
-	r := result.Write{JobID: d.JobID, Part: d.Part, Queue: config, Results: []job.Result{d.Result}}
-	return c.recorder.Record(ctx, conn.DropScript, conn.Repeatable, r,
-		[]string{c.Keys.Tasks(d.Place.Queue), d.Place.Set(c.Keys)},
-		[]any{where, id, config.Lease.Milliseconds(), c.Settings.DefaultGroup, unique, record})
+	return cancelReply{Verdict: words[0], IsKnown: words[1] == "1", HasParts: words[2] == "1"}, nil
 }

@@ -5,48 +5,52 @@ import (
 	"time"
 )
 
-// Looking for leases that ran out costs Redis a walk over all pending entries, so each
-// line is looked at at most every claimPeriod, and less often when it takes long.
+// Looking for expired leases makes Redis walk over all pending entries of a group. So it is done for a
+// group at most once per scanPeriod, and less often when it takes long: no more than 1/scanShare of the
+// time, but at least once per maxScanPeriod.
 const (
-	claimPeriod    = 50 * time.Millisecond
-	maxClaimPeriod = 500 * time.Millisecond
-	claimShare     = 50
+	scanPeriod    = 50 * time.Millisecond
+	maxScanPeriod = 500 * time.Millisecond
+	scanShare     = 50
 )
 
-// expiredScans remembers when each line is to be looked at again. Its zero value is ready.
-type expiredScans struct {
+// expiredScanThrottle says when to look for expired leases of a group again. Its zero value is ready.
+type expiredScanThrottle struct {
 	mu   sync.Mutex
-	next map[string]time.Time
+	next map[scannedGroup]time.Time
 }
 
-// due says whether to look now, and if so puts off the next time.
-func (c *expiredScans) due(line string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := time.Now()
-	if now.Before(c.next[line]) {
+type scannedGroup struct{ queue, group string }
+
+// maxScanned is how many groups the throttle remembers; beyond it, it forgets all, and each is scanned
+// once too early.
+const maxScanned = 10_000
+
+// due reports whether to look now; if so, it postpones the next scan.
+func (t *expiredScanThrottle) due(queue, group string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g, now := scannedGroup{queue, group}, time.Now()
+	if now.Before(t.next[g]) {
 		return false
 	}
-	if c.next == nil {
-		c.next = make(map[string]time.Time)
+	if t.next == nil || len(t.next) >= maxScanned {
+		t.next = make(map[scannedGroup]time.Time)
 	}
-	if len(c.next) >= 10000 { // forget old lines; looking too early does no harm
-		clear(c.next)
-	}
-	c.next[line] = now.Add(claimPeriod)
+	t.next[g] = now.Add(scanPeriod)
 	return true
 }
 
-// reset makes the line due at once.
-func (c *expiredScans) reset(line string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.next, line)
+// reset makes the next scan due at once.
+func (t *expiredScanThrottle) reset(queue, group string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.next, scannedGroup{queue, group})
 }
 
-// postpone puts off the next look by what this one cost.
-func (c *expiredScans) postpone(line string, d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.next[line] = time.Now().Add(min(maxClaimPeriod, max(claimPeriod, claimShare*d)))
+// postpone postpones the next scan by the duration of one. due must have returned true for the group.
+func (t *expiredScanThrottle) postpone(queue, group string, took time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.next[scannedGroup{queue, group}] = time.Now().Add(min(maxScanPeriod, max(scanPeriod, scanShare*took)))
 }

@@ -6,38 +6,39 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// A handOver leases a task for a read that waits for it, in the round trip of the publish: the
-// commands of the read follow those of the publish. Its methods do nothing when it is nil.
+// handOver leases a new task for a read that waits, in the round trip of the publish: the commands of a
+// grant follow the command that adds the task. The methods of nil do nothing.
 type handOver struct {
 	reader *Reader
 	waiter *Waiter
 	grant  *Grant
 }
 
-// findReader picks the waiting read that a task in the stream would wake; nil when there is none,
-// or its commands can't go along.
-func (p *Publisher) findReader(ctx context.Context, stream string) *handOver {
-	waiter, request := p.waiters.Offer(stream)
+// offer picks the waiting read that a new entry of the stream would wake. nil if there is none, or if
+// it needs the script. The caller must call end.
+func (pub *Publisher) offer(ctx context.Context, stream string) *handOver {
+	waiter, request := pub.waiters.Offer(stream)
 	if waiter == nil {
 		return nil
 	}
-	grant := p.reader.newGrant(ctx, request)
+	grant := pub.reader.newGrant(ctx, request)
 	if grant == nil {
 		waiter.Grant(nil)
 		return nil
 	}
-	return &handOver{p.reader, waiter, grant}
+	return &handOver{pub.reader, waiter, grant}
 }
 
-// keep is the context of the publish: its caller's end must not cut off what the reader gets.
-func (h *handOver) keep(ctx context.Context) context.Context {
+// detach is the context for the publish: when the caller's context ends, what was leased for the read
+// must not be lost.
+func (h *handOver) detach(ctx context.Context) context.Context {
 	if h == nil {
 		return ctx
 	}
 	return context.WithoutCancel(ctx)
 }
 
-// commands are those of the read.
+// commands are the commands of the read.
 func (h *handOver) commands() []goredis.Cmder {
 	if h == nil {
 		return nil
@@ -45,9 +46,8 @@ func (h *handOver) commands() []goredis.Cmder {
 	return h.grant.commands()
 }
 
-// end wakes the reader with what it got, or with the error that kept it from that. added is the
-// entry that was published, "" for none. A reader that has left does not get it: then it is returned
-// to the queue.
+// end wakes the read with its grant, or with the error of sending it. added is the entry that was
+// published, "" for none. If the read no longer waits, the grant is returned.
 func (h *handOver) end(added string, err error) {
 	if h == nil {
 		return

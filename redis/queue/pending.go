@@ -11,18 +11,18 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
-// PendingInfo is a task that was delivered and is not settled; of its Task only the job
-// and the part are given.
+// PendingInfo is a task that was delivered and is not settled; of its Task only the job and the part
+// are given.
 type PendingInfo struct {
 	Place
-	// Cursor is where a list goes on after it.
+	// Cursor is where a list continues after it.
 	Cursor string
 	// IsGone: the entry was deleted under its lease.
 	IsGone bool
 }
 
-// Pending lists a page of a group's leases in the order of their entries, after an entry
-// or from the first; "" is the default queue and the default group.
+// Pending lists a page of a group's leases in the order of their entries, after an entry or from the
+// first; "" is the default queue and the default group.
 func (l *Locator) Pending(ctx context.Context, queue, group, after string, count int) ([]PendingInfo, error) {
 	queue, err := l.QueueName(queue)
 	if err != nil {
@@ -32,9 +32,8 @@ func (l *Locator) Pending(ctx context.Context, queue, group, after string, count
 	if err != nil {
 		return nil, err
 	}
-	key := l.Keys.Tasks(queue)
-	list, err := l.Commands.XPendingExt(ctx, &goredis.XPendingExtArgs{Stream: key, Group: cmp.Or(group, l.Settings.DefaultGroup),
-		Start: start, End: "+", Count: int64(count)}).Result()
+	group = cmp.Or(group, l.Settings.DefaultGroup)
+	list, err := l.Commands.XPendingExt(ctx, &goredis.XPendingExtArgs{Stream: l.Keys.Tasks(queue), Group: group, Start: start, End: "+", Count: int64(count)}).Result()
 	if conn.IsNoKey(err) {
 		return nil, nil
 	}
@@ -43,7 +42,7 @@ func (l *Locator) Pending(ctx context.Context, queue, group, after string, count
 	}
 	var pending []PendingInfo
 	for chunk := range slices.Chunk(list, pendingChunk) {
-		infos, err := l.pendingInfos(ctx, queue, cmp.Or(group, l.Settings.DefaultGroup), chunk)
+		infos, err := l.pendingInfos(ctx, queue, group, chunk)
 		if err != nil {
 			return nil, err
 		}
@@ -52,8 +51,7 @@ func (l *Locator) Pending(ctx context.Context, queue, group, after string, count
 	return pending, nil
 }
 
-// pendingChunk is how many entries are read at once to see what they are: they may be
-// large.
+// pendingChunk is how many entries, which may be large, are read at a time.
 const pendingChunk = 50
 
 func (l *Locator) pendingInfos(ctx context.Context, queue, group string, list []goredis.XPendingExt) ([]PendingInfo, error) {

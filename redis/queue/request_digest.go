@@ -10,14 +10,15 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
-// A request id stands for one request. What is compared is a digest of what the request asks
-// for: the tasks as they are stored, their schedule and the states of their jobs. What the server
-// fills in is left out, job ids and times of creation; so is how the queue's settings have tasks
-// encoded. A digest begins with the version of how it is made.
+// A request id stands for one request, of which a digest is kept. The digest covers what the client
+// gave: the tasks in one encoding, whatever the queue's settings say, their schedule and the states of
+// their jobs. It leaves out what the server fills in: job ids and times of creation.
+
+// digestVersion is the version of the computation, with which a digest begins.
 const digestVersion = "v2:"
 
-// digest is the digest of a request.
-func (p Publication) digest() string {
+// digest is the digest of the request.
+func (p *Publication) digest() string {
 	sum := sha256.New()
 	add := func(list ...string) { // with lengths, so that it is unambiguous
 		text := strconv.Itoa(len(list)) + "\n"
@@ -43,9 +44,9 @@ func (p Publication) digest() string {
 	return digestVersion + hex.EncodeToString(sum.Sum(nil)[:16])
 }
 
-// digestV1 is the digest as servers made it before there were versions: their records are
-// still there for one request window. Its types must stay as they are.
-func (p Publication) digestV1() string {
+// digestV1 is the digest as servers computed it before there were versions: their records are kept for
+// one request window. Its types must not change.
+func (p *Publication) digestV1() string {
 	type options struct{ Queue, RequestID string }
 	type task struct {
 		JobID, ReportID, OrganizationID, GCSURI string
@@ -82,5 +83,5 @@ func (p Publication) digestV1() string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Digests are the digest and the one that an earlier version made, as the scripts take them.
-func (p Publication) Digests() string { return p.digest() + " " + p.digestV1() }
+// digests are the digest and the one that an earlier version computed, as the scripts take them.
+func (p *Publication) digests() string { return p.digest() + " " + p.digestV1() }

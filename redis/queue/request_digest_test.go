@@ -7,7 +7,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
-// The digests of an earlier version are made as it made them.
+// The digest of the earlier version stays what servers of that version computed.
 func TestDigestOfAnEarlierVersion(t *testing.T) {
 	t.Parallel()
 	at := func(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }

@@ -4,35 +4,39 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/hikmaai-io/argus-queue/redis/internal/conn"
-	"github.com/hikmaai-io/argus-queue/redis/internal/resp"
+	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
-// Scheduler moves tasks into their streams: delayed ones when they are due, those of fair queues
-// when it is their turn.
+// Scheduler moves tasks into their streams: delayed ones when they are due, and those of fair queues in
+// turn.
 type Scheduler struct {
 	*conn.Shard
-	waiters  *Waitlists
-	due      *alarm // for the next delayed task
-	inFlight settledTasks
+	waiters *Waitlists
+	due     *alarm // for the next delayed task
+	settled settledTasks
 }
 
-// NewScheduler returns a scheduler. Run must be called for it.
+// NewScheduler returns a scheduler. The caller must call Run.
 func NewScheduler(shard *conn.Shard, waiters *Waitlists) *Scheduler {
 	return &Scheduler{Shard: shard, waiters: waiters, due: newAlarm()}
 }
 
-// moveLimit is how many delayed tasks one script call moves.
-const moveLimit = 200
+const (
+	// moveLimit is how many delayed tasks one script call moves.
+	moveLimit = 200
+	// fairPeriod is how often tasks of fair queues are moved into their streams for raw workers; for
+	// others they are moved by reads.
+	fairPeriod = 100 * time.Millisecond
+)
 
-// Run moves delayed tasks into their queues when they are due. Every broker
-// does it, for every queue of the prefix; the script lets none be moved twice.
+// Run moves tasks until ctx ends. Every process does so for every queue of the prefix; the script moves
+// each task once.
 func (s *Scheduler) Run(ctx context.Context) {
 	for s.due.wait(ctx) {
-		in, err := s.moveDue(ctx)
+		in, err := s.moveAll(ctx)
 		if err != nil && ctx.Err() == nil {
 			s.Log.Warn("moving delayed tasks failed", "error", err)
 			in = conn.LongPeriod / 4
@@ -41,71 +45,34 @@ func (s *Scheduler) Run(ctx context.Context) {
 	}
 }
 
-// alarm goes off at the earliest of the times it was set to, and at least every
-// longPeriod.
-type alarm struct {
-	mu    sync.Mutex
-	at    time.Time
-	moved chan struct{}
-}
-
-func newAlarm() *alarm { return &alarm{at: time.Now(), moved: make(chan struct{}, 1)} }
-
-// set makes the alarm go off in d, if it would not before that.
-func (a *alarm) set(d time.Duration) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if at := time.Now().Add(d); at.Before(a.at) {
-		a.at = at
-		select {
-		case a.moved <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// wait waits until the alarm goes off; false when the context ended first.
-func (a *alarm) wait(ctx context.Context) bool {
-	for {
-		a.mu.Lock()
-		left := time.Until(a.at)
-		if left <= 0 {
-			a.at = time.Now().Add(conn.LongPeriod)
-			a.mu.Unlock()
-			return ctx.Err() == nil
-		}
-		a.mu.Unlock()
-		timer := time.NewTimer(left)
-		select {
-		case <-timer.C:
-		case <-a.moved:
-			timer.Stop()
-		case <-ctx.Done():
-			timer.Stop()
-			return false
-		}
-	}
-}
-
 // MoveDue moves what is due now.
 func (s *Scheduler) MoveDue(ctx context.Context) error {
-	_, err := s.moveDue(ctx)
+	_, err := s.moveAll(ctx)
 	return err
 }
 
-// moveDue moves what is due, and says when the next is.
-func (s *Scheduler) moveDue(ctx context.Context) (time.Duration, error) {
+// Settled records that a task is no longer in flight.
+func (s *Scheduler) Settled(lease job.Lease) {
+	if lease.EntryID == "" || !s.QueueSettings(lease.Queue).HasInFlightLimit() {
+		return
+	}
+	s.settled.add(lease.Queue, lease.EntryID)
+	s.due.set(0)
+}
+
+// moveAll moves what is due in all queues, and returns when to do so next.
+func (s *Scheduler) moveAll(ctx context.Context) (time.Duration, error) {
 	queues, err := s.Commands.SMembers(ctx, s.Keys.DelayedQueues()).Result()
 	if err != nil {
 		return 0, conn.Translate("list delayed queues", err, conn.Repeatable)
 	}
-	next := conn.LongPeriod
-	var errs []error
-	settled := s.inFlight.take()
+	settled := s.settled.take()
 	for queue := range settled {
 		queues = append(queues, queue)
 	}
 	slices.Sort(queues)
+	next := conn.LongPeriod
+	var errs []error
 	for _, queue := range slices.Compact(queues) {
 		in, err := s.moveQueue(ctx, queue, settled[queue])
 		errs = append(errs, err)
@@ -116,45 +83,31 @@ func (s *Scheduler) moveDue(ctx context.Context) (time.Duration, error) {
 	return next, errors.Join(errs...)
 }
 
+// moveQueue moves what is due in a queue, and returns when to do so next.
 func (s *Scheduler) moveQueue(ctx context.Context, queue string, settled []string) (time.Duration, error) {
-	keys := []string{s.Keys.Delayed(queue), s.Keys.Tasks(queue), s.Keys.DelayedQueues(), s.Keys.DeadLetters(queue)}
-	keys = append(keys, s.FairKeys(queue)...)
-	config := s.QueueSettings(queue)
+	args := moveArgs{Queue: queue, Max: moveLimit, DeadTTL: s.Settings.DeadLetterTTL, Fairness: s.Fairness(queue),
+		DefaultGroup: s.Settings.DefaultGroup, Settled: settled}
+	hasLimit := s.QueueSettings(queue).HasInFlightLimit()
 	for {
-		count := ""
-		if config.HasInFlightLimit() && s.inFlight.isCountDue(queue) {
-			count = "count"
-		}
+		args.IsCounting = hasLimit && s.settled.isCountDue(queue)
 		start := time.Now()
-		args := []any{queue, moveLimit, s.Settings.DeadLetterTTL.Milliseconds(), s.Fairness(queue), count, s.Settings.DefaultGroup}
-		reply, err := conn.MoveScript.Strings(ctx, s.Conn, conn.Repeatable, keys, conn.AppendStrings(args, settled)...)
+		reply, err := args.run(ctx, s.Shard)
 		if err != nil {
 			return 0, err
 		}
-		if count != "" { // the more there is to count, the more rarely
-			s.inFlight.counted(queue, time.Since(start))
+		if args.IsCounting {
+			s.settled.counted(queue, time.Since(start))
 		}
-		moved, err := resp.Number(reply[0])
-		if err != nil {
-			return 0, err
+		if reply.Moved > 0 {
+			s.waiters.NotifyEach(s.Keys.Tasks(queue), reply.Moved)
 		}
-		if moved > 0 {
-			s.waiters.NotifyEach(keys[1], int(moved))
-		}
-		if moved >= moveLimit {
+		if reply.Moved >= moveLimit {
 			continue
 		}
-		in := conn.LongPeriod
-		if reply[1] != "" {
-			ms, err := resp.Number(reply[1])
-			if err != nil {
-				return 0, err
-			}
-			in = time.Duration(ms) * time.Millisecond
+		next := reply.Next
+		if reply.Backlog > 0 {
+			next = min(next, fairPeriod)
 		}
-		if reply[2] != "0" {
-			in = min(in, fairPeriod)
-		}
-		return in, nil
+		return next, nil
 	}
 }

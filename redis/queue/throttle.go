@@ -5,19 +5,18 @@ import (
 	"time"
 )
 
-// Throttle allows something once a period for each name. Its zero value is not usable:
-// period must be set.
+// Throttle allows something once per period for each name. Period must be set.
 type Throttle struct {
 	Period time.Duration
 	mu     sync.Mutex
 	last   map[string]time.Time
 }
 
-// maxThrottled is how many names a throttle remembers; beyond it, it forgets all of them,
-// and allows each once more.
+// maxThrottled is how many names a throttle remembers; beyond it, it forgets all and allows each of
+// them once more.
 const maxThrottled = 10_000
 
-// Due says whether it is time, and if so begins the next period.
+// Due reports whether it is allowed now; if so, it begins the next period.
 func (t *Throttle) Due(name string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -32,7 +31,7 @@ func (t *Throttle) Due(name string) bool {
 	return true
 }
 
-// postpone makes a name due when a time has passed.
+// postpone makes a name due after a while. Due must have returned true for the name.
 func (t *Throttle) postpone(name string, wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

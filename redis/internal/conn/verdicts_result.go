@@ -1,25 +1,16 @@
 package conn
 
 // The verdicts of the scripts that record and repair results, read and write states, and administer queues.
-// The header of each script lists those that it returns. Those on leases are in job.LeaseError.
+// The header of each script lists those that it returns. Those on leases are in job.NewLeaseError.
 const (
-	VerdictOK      = "OK"      // done
-	VerdictAlready = "ALREADY" // the job has a result, which stays
-	VerdictNoPart  = "NO_PART" // the job has no such part
-	VerdictError   = "ERROR"   // Redis refused; its message follows
-	VerdictAsk     = "ASK"     // a question follows as a list: one of the next four
+	VerdictNoPart = "NO_PART" // the job has no such part
+	VerdictError  = "ERROR"   // Redis refused; its message follows
+	VerdictAsk    = "ASK"     // a question follows as a list: one of the next four
 
 	VerdictJudge = "JUDGE" // events in JSON follow whose statuses the script needs
 	VerdictParts = "PARTS" // the statuses of the job's parts follow: encode the results for these
 	VerdictPart  = "PART"  // the part that the task is follows: encode the results for it
 	VerdictAgain = "AGAIN" // there are more events than one call examines: call again
-
-	VerdictDead      = "DEAD"      // the task went to the dead letters
-	VerdictCancelled = "CANCELLED" // the task's job was cancelled; the task is dropped
-	VerdictDropped   = "DROPPED"   // the task is dropped
-	VerdictLeased    = "LEASED"    // a worker has the task
-	VerdictGone      = "GONE"      // the entry does not exist
-	VerdictActive    = "ACTIVE"    // the job has an unsettled task; its mark follows
 
 	VerdictHealed = "HEALED"   // the state now agrees with the result
 	VerdictAsItIs = "AS_IT_IS" // the state was left alone
@@ -29,18 +20,12 @@ const (
 	VerdictTooLarge = "TOO_LARGE" // too large to be read
 	VerdictNone     = "NONE"      // there is no state
 
-	VerdictCreated = "CREATED" // it did not exist before
 	VerdictWritten = "WRITTEN" // it existed before
-	VerdictExists  = "EXISTS"  // it exists and was left alone
-	VerdictFull    = "FULL"    // it would become too large, or has too many events
 
-	VerdictDeleted       = "DELETED"
-	VerdictNotFound      = "NOT_FOUND"
-	VerdictInUse         = "IN_USE" // consumers of the group hold tasks
-	VerdictTooManyGroups = "GROUPS" // the queue has as many groups as it may have
-	VerdictTooManyQueues = "QUEUES" // there are as many queues as there may be
+	VerdictDeleted  = "DELETED"
+	VerdictNotFound = "NOT_FOUND"
+	VerdictInUse    = "IN_USE" // consumers of the group hold tasks
 
-	VerdictKept      = "KEPT"      // the queue is in use
 	VerdictEmpty     = "EMPTY"     // the queue is not empty for long enough
 	VerdictForgotten = "FORGOTTEN" // the queue was deleted
 )

@@ -1,29 +1,40 @@
 -- Renews a lease, and writes fields of the job's state in the same step.
 --
--- KEYS  1 task stream   2 job state   3 cancelled jobs   4 record of the job's parts
--- ARGV  1 group   2 entry id   3 consumer   4 delivery count
---       5 job state's TTL when this write creates it, ms   6 job id
---       7 TTL of the record of the parts, ms
---       then field, value, …
--- Returns {'OK', now in ms, 'CANCELLED' when nobody waits for the job any more or ''},
---         {'FULL'} when the state would become too large, {'NOT_PENDING'},
---         {'LEASE_LOST'} or {'OTHER_JOB'}
-local lost, part = fence(KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]), nil
-if not lost then lost, part = stray(KEYS[1], ARGV[2], ARGV[6], '') end
+-- KEYS  1   stream     task stream
+--       2   state      job state
+--       3   cancelled  cancelled jobs
+--       4   parts      record of the job's parts
+-- ARGV  1   group
+--       2   id         entry id
+--       3   consumer
+--       4   count      delivery count
+--       5   state_ttl  TTL of the state if this write creates it, ms
+--       6   job        job id
+--       7   parts_ttl  TTL of the record of the parts, ms
+--       8…  field, value, … of the state
+-- Returns {verdict, …}:
+--   {OK, now in ms, CANCELLED or ''}  CANCELLED: the job was cancelled, its result is not awaited
+--   {FULL}                            the state would become too large; nothing was written
+--   {NOT_PENDING}, {LEASE_LOST}, {OTHER_JOB}  as for ack
+local stream, state, cancelled, parts = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local group, id, consumer, count = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local state_ttl, job, parts_ttl, first_field = ARGV[5], ARGV[6], ARGV[7], 8
+local has_fields = #ARGV >= first_field
+local lost, part = fence(stream, group, id, consumer, count), nil
+if not lost then lost, part = stray(stream, id, job, '') end
 if lost then return {lost} end
-local fields = #ARGV > 7 and call('HLEN', KEYS[2]) or 0
-if #ARGV > 7 and not limits().fits(KEYS[2], fields, 8, #ARGV) then return {'FULL'} end
-local cancelled = call('HGET', KEYS[2], 'status') == 'cancelled'
-local at = call('ZSCORE', KEYS[3], ARGV[6])
+local fields = has_fields and call('HLEN', state) or 0
+if has_fields and not limits().fits(state, fields, first_field, #ARGV) then return {'FULL'} end
+local is_cancelled = call('HGET', state, 'status') == 'cancelled'
+local at = call('ZSCORE', cancelled, job)
 if at then
-  local entry = call('XRANGE', KEYS[1], ARGV[2], ARGV[2])[1]
-  cancelled = cancelled or entry ~= nil and tonumber(at) >= published_at(entry[1], entry[2])
+  local entry = call('XRANGE', stream, id, id)[1]
+  is_cancelled = is_cancelled or entry ~= nil and tonumber(at) >= published_at(entry[1], entry[2])
 end
-call('XCLAIM', KEYS[1], ARGV[1], ARGV[3], '0', ARGV[2],
-  'IDLE', '0', 'RETRYCOUNT', ARGV[4], 'JUSTID')
-if #ARGV > 7 then
-  hset(KEYS[2], 8)
-  if fields == 0 then call('PEXPIRE', KEYS[2], ARGV[5]) end
+call('XCLAIM', stream, group, consumer, '0', id, 'IDLE', '0', 'RETRYCOUNT', count, 'JUSTID')
+if has_fields then
+  hset(state, first_field)
+  if fields == 0 then call('PEXPIRE', state, state_ttl) end
 end
-if part and part ~= '' then call('PEXPIRE', KEYS[4], ARGV[7]) end
-return {'OK', text(now_ms()), cancelled and 'CANCELLED' or ''}
+if part and part ~= '' then call('PEXPIRE', parts, parts_ttl) end
+return {'OK', text(now_ms()), is_cancelled and 'CANCELLED' or ''}

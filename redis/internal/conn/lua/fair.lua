@@ -1,19 +1,21 @@
--- Shared by the scripts that put tasks into a queue. A queue that is fair between
--- organizations keeps its tasks in a backlog; they go into the stream, where all workers
--- find them, only as workers ask for them, and the organizations take turns. This is
--- start-time fair queueing (Goyal, Vin, Cheng 1996): each organization has a tag, the
--- one with the lowest is next, and moving one task raises its tag by 1/weight.
+-- Shared by the scripts that add tasks to a queue. A queue that is fair between organizations keeps
+-- its tasks in a backlog. They move into the stream, from which workers read, only as workers ask for
+-- them, and the organizations take turns. This is start-time fair queueing (Goyal, Vin, Cheng 1996):
+-- each organization has a tag, the one with the lowest tag is next, and moving one task raises its tag
+-- by 1/weight.
 --
--- The keys, all of fixed names so that they can be declared:
+-- The keys have fixed names, so that a script can declare them:
 --   backlog  sorted set, all scores 0: '<length>:<organization> <sequence><packed entry>'
 --   ready    sorted set: organizations with a backlog, by tag
---   parked   sorted set: those that have as many tasks in flight as they may
+--   parked   sorted set: organizations that have reached their limit of tasks in flight, by tag
 --   tags     sorted set: tags of organizations without a backlog, while they still matter
---   held     hash: 'v' the virtual time, 'seq' the last sequence number; of organizations
---            with a limit '<entry id>' → organization, 'n:<organization>' → how many
+--   held     hash: 'v' the virtual time, 'seq' the last sequence number; for organizations with a
+--            limit '<entry id>' → organization, 'n:<organization>' → number of tasks in flight
+--   queues   the set of queues with tasks to be moved
 
--- fairness is how a queue is fair, nil when it isn't: KEYS[first] to KEYS[first + 5], and
--- the settings as JSON: ahead, limit, weights, limits, queue, group (the default one).
+-- fairness returns the settings and keys of a fair queue, nil for another queue. The keys are
+-- KEYS[first] to KEYS[first + 5]; settings is '' or JSON with ahead, limit, weights, limits, queue and
+-- group (the default group).
 local function fairness(settings, first)
   if settings == '' then return nil end
   local f = cjson.decode(settings)
@@ -29,7 +31,7 @@ local function virtual_time(f)
   return tonumber(call('HGET', f.held, 'v') or 0)
 end
 
--- score formats a number so that nothing of it is lost.
+-- score formats a number without loss of precision.
 local function score(n)
   return string.format('%.17g', n)
 end
@@ -38,7 +40,7 @@ local function limit_of(f, org)
   return f.limits[org] or f.limit
 end
 
--- head begins all members of an organization in the backlog, and nobody else's.
+-- head is what the backlog's members of an organization begin with, and no others.
 local function head(org)
   return #org .. ':' .. org .. ' '
 end
@@ -47,7 +49,7 @@ local function backlog_of(f, org)
   return call('ZLEXCOUNT', f.backlog, '[' .. head(org), '(' .. #org .. ':' .. org .. '!')
 end
 
--- organization_of is whose a task is.
+-- organization_of is the organization of a task.
 local function organization_of(fields)
   for i = 1, #fields, 2 do
     if fields[i] == 'organization_id' then return fields[i + 1] end
@@ -56,8 +58,8 @@ local function organization_of(fields)
   return org
 end
 
--- enqueue puts a task at the end of its queue, and returns its entry's id, '' while it is
--- in the backlog. It may add to the fields.
+-- enqueue adds a task at the end of its queue and returns its entry id, '' if it is in the backlog. It
+-- may append to fields.
 local function enqueue(f, stream, group, fields)
   if not f then return add_task(stream, group, unpack(fields)) end
   local org, is_published = organization_of(fields), false
@@ -68,7 +70,7 @@ local function enqueue(f, stream, group, fields)
     fields[#fields + 1] = text(now_ms())
   end
   call('ZADD', f.backlog, '0', pack(fields, head(org) .. string.format('%014.0f', sequence)))
-  -- Of many tasks in one call, the first of each organization sees to this.
+  -- Once per call and organization is enough for the rest.
   f.waiting = f.waiting or {}
   if f.waiting[org] then return '' end
   f.waiting[org] = true
@@ -80,22 +82,22 @@ local function enqueue(f, stream, group, fields)
   return ''
 end
 
--- advance moves the next task into the stream; false when there is none that may go.
+-- advance moves the next task into the stream; false when no organization may have one more.
 local function advance(f, stream)
-  f.waiting = nil -- it may change
+  f.waiting = nil -- the sets change below
   while true do
     local first = call('ZRANGE', f.ready, '0', '0', 'WITHSCORES')
     if #first == 0 then return false end
     local org, start = first[1], tonumber(first[2])
     local limit = limit_of(f, org)
     local member = call('ZRANGEBYLEX', f.backlog, '[' .. head(org), '(' .. #org .. ':' .. org .. '!', 'LIMIT', '0', '1')[1]
-    if not member then -- it was purged
+    if not member then -- its tasks were purged
       call('ZREM', f.ready, org)
     elseif limit > 0 and tonumber(call('HGET', f.held, 'n:' .. org) or 0) >= limit then
       call('ZREM', f.ready, org)
       call('ZADD', f.parked, score(start), org)
     else
-      call('ZREM', f.parked, org) -- after any write, a full Redis lets the script go on
+      call('ZREM', f.parked, org) -- a full Redis accepts ZREM, and then the writes below
       local packed = string.sub(member, #head(org) + 15)
       local entry = unpacked(packed)
       if not entry or #entry == 0 or #entry % 2 == 1 then entry = {'argus_packed', packed} end
@@ -119,7 +121,7 @@ local function advance(f, stream)
   end
 end
 
--- undelivered counts, up to most, the entries that no group has read.
+-- undelivered counts the entries that no group has read, up to most.
 local function undelivered(stream, most)
   if call('EXISTS', stream) == 0 then return 0 end
   local from = '0-0'
@@ -129,7 +131,7 @@ local function undelivered(stream, most)
   return #call('XRANGE', stream, '(' .. from, '+', 'COUNT', text(most))
 end
 
--- feed sees to it that as many entries lie ready as the settings say.
+-- feed moves tasks until the stream has f.ahead undelivered entries. It returns how many it moved.
 local function feed(f, stream)
   if not f or call('EXISTS', f.backlog) == 0 then return 0 end
   local moved = 0

@@ -1,6 +1,6 @@
 -- Shared by the scripts that create consumer groups.
 
--- max_groups is how many groups a queue may have: every settle looks at all of them.
+-- max_groups is how many groups a queue may have: every settlement looks at all of them.
 local max_groups = 16
 
 local function find_group(groups, name)
@@ -9,9 +9,9 @@ local function find_group(groups, name)
   end
 end
 
--- hold_group sees to it that a stream has a group that holds entries from now on, also before
--- its first reader. It begins at 0-1, which tells it from a default group that the first
--- publish made for raw workers: see counting_groups. begins is the hash of where groups began.
+-- hold_group ensures that a stream has a group that holds entries from now on, also before its first
+-- reader comes. The group begins at 0-1, which tells it from a default group that the first publish
+-- created for raw workers: see counting_groups. begins is the hash of where groups began.
 local function hold_group(stream, begins, name)
   local group = call('EXISTS', stream) == 1 and find_group(groups_of(stream), name)
   if group and (group.consumers > 0 or group.pending > 0 or group['last-delivered-id'] ~= '0-0') then return end

@@ -1,41 +1,48 @@
--- Moves tasks into their queue: delayed ones that are due, and of a fair queue those whose
--- turn it is. Where a queue is fair no more, all of its backlog goes.
+-- Moves tasks into their queue: delayed ones that are due, and the next ones of a fair queue. If the
+-- queue is no longer fair, it moves its whole backlog.
 --
--- KEYS  1 delayed set   2 task stream   3 set of queues with tasks to be moved
---       4 dead-letter stream   5… the keys of fairness
--- ARGV  1 queue   2 how many at most   3 how long dead letters are kept, ms
---       4 how the queue is fair   5 'count' to count anew what is in flight, or ''
---       6 the default group   7… ids of entries that were settled
--- Returns {number moved, ms until the next is due, '' when there is none, how many are in
---         the backlog}
-local stream, most = KEYS[2], tonumber(ARGV[2])
-local f, was_fair = fairness(ARGV[4], 5), false
-if not f and call('EXISTS', KEYS[5], KEYS[9]) > 0 then
+-- KEYS  1   delayed       delayed tasks of the queue
+--       2   stream        task stream
+--       3   queues        the set of queues with tasks to be moved
+--       4   dead_letters  dead-letter stream
+--       5…  the keys of fairness: fair.lua
+-- ARGV  1   queue
+--       2   max           how many tasks at most
+--       3   dead_ttl      how long dead letters are kept, ms
+--       4   fairness      settings of fairness, or ''
+--       5   mode          'count' to count the tasks in flight again, or ''
+--       6   default_group
+--       7…  ids of entries that were settled
+-- Returns {number of tasks moved, ms until the next task is due or '', number of tasks in the backlog}
+local delayed, stream, queues, dead_letters = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local queue, max, dead_ttl, mode, default_group = ARGV[1], ARGV[2], ARGV[3], ARGV[5], ARGV[6]
+local f, was_fair, first_settled = fairness(ARGV[4], 5), false, 7
+if not f and call('EXISTS', KEYS[5], KEYS[9]) > 0 then -- there is a backlog, or something in flight
   was_fair, f = true, fairness('{"limit":0,"limits":{},"weights":{}}', 5)
-  f.group = ARGV[6]
+  f.group = default_group
 end
 call('XLEN', stream) -- of another type: fail before anything is written
 local now = now_ms()
-local due = call('ZRANGEBYSCORE', KEYS[1], '-inf', text(now), 'LIMIT', '0', ARGV[2])
+local due = call('ZRANGEBYSCORE', delayed, '-inf', text(now), 'LIMIT', '0', max)
 for _, member in ipairs(due) do
   local entry = unpacked(member)
   if entry and #entry > 2 and #entry % 2 == 1 then
-    enqueue(not was_fair and f or nil, stream, ARGV[6], {unpack(entry, 2)})
+    enqueue(not was_fair and f or nil, stream, default_group, {unpack(entry, 2)})
   else
-    bury(KEYS[4], ARGV[3], {'argus_packed', member, 'argus_reason', 'malformed: not a delayed task', 'argus_dead_at', text(now)})
+    dead_letter(dead_letters, dead_ttl, {'argus_packed', member, 'argus_reason', 'malformed: not a delayed task', 'argus_dead_at', text(now)})
   end
-  call('ZREM', KEYS[1], member)
+  call('ZREM', delayed, member)
 end
 
--- settled forgets that an entry is in flight, so that its organization may go on.
-local function settled(id)
+-- landed removes an entry from those in flight, so that its organization may have another one.
+local function landed(id)
   local org = call('HGET', f.held, id)
   if not org then return end
   call('HDEL', f.held, id)
   if call('HINCRBY', f.held, 'n:' .. org, '-1') <= 0 then call('HDEL', f.held, 'n:' .. org) end
 end
 
--- unpark lets organizations go on that may.
+-- unpark makes parked organizations ready that are below their limit.
 local function unpark()
   for _, org in ipairs(call('ZRANGE', f.parked, '0', '-1')) do
     local limit = limit_of(f, org)
@@ -46,8 +53,8 @@ local function unpark()
   end
 end
 
--- in_flight is true of an entry that some group has still to read or to settle. What is not
--- in the stream any more is not in flight, whatever deleted it.
+-- in_flight is true for an entry that some group has still to read or to settle. An entry that was
+-- deleted, by whatever client, is not in flight.
 local function in_flight(id, groups)
   if #call('XRANGE', stream, id, id) == 0 then return false end
   for _, g in ipairs(groups) do
@@ -56,18 +63,18 @@ local function in_flight(id, groups)
   return #groups == 0
 end
 
-local backlog, moved, in_hand = 0, #due, false
+local backlog, moved, has_held = 0, #due, false
 if f then
-  for i = 7, #ARGV do settled(ARGV[i]) end
-  if ARGV[5] ~= '' then
-    local groups = call('EXISTS', stream) == 1 and counting_groups(stream, ARGV[6]) or {}
+  for i = first_settled, #ARGV do landed(ARGV[i]) end
+  if mode == 'count' then
+    local groups = call('EXISTS', stream) == 1 and counting_groups(stream, default_group) or {}
     for _, id in ipairs(call('HKEYS', f.held)) do
-      if string.find(id, '^%d+%-%d+$') and not in_flight(id, groups) then settled(id) end
+      if string.find(id, '^%d+%-%d+$') and not in_flight(id, groups) then landed(id) end
     end
   end
   unpark()
   if was_fair then
-    while moved < most and advance(f, stream) do moved = moved + 1 end
+    while moved < tonumber(max) and advance(f, stream) do moved = moved + 1 end
   else
     moved = moved + feed(f, stream)
   end
@@ -75,10 +82,10 @@ if f then
   if backlog == 0 then
     call('DEL', f.ready, f.parked, f.tags)
     call('HDEL', f.held, 'v', 'seq')
-    if was_fair then call('DEL', f.held) end -- it limits no organization any more
+    if was_fair then call('DEL', f.held) end -- it limits no organization any longer
   end
-  in_hand = call('EXISTS', f.held) == 1 -- someone has to count
+  has_held = call('EXISTS', f.held) == 1 -- then the tasks in flight must be counted later
 end
-local first = call('ZRANGE', KEYS[1], '0', '0', 'WITHSCORES')
-if #first == 0 and backlog == 0 and not in_hand then call('SREM', KEYS[3], ARGV[1]) end
+local first = call('ZRANGE', delayed, '0', '0', 'WITHSCORES')
+if #first == 0 and backlog == 0 and not has_held then call('SREM', queues, queue) end
 return {text(moved), #first == 0 and '' or text(math.max(0, tonumber(first[2]) - now)), text(backlog)}

@@ -1,33 +1,62 @@
--- Takes a task from its worker without a result of his: to the end of the queue, now or
--- later, or to the dead letters, which ends its job as failed. A task whose job was
--- cancelled is dropped instead, and its job ends as cancelled.
+-- Ends a lease without a result of its worker: requeues the task at the end of its queue, now or later,
+-- or moves it to the dead letters, by which its job fails. A task whose job was cancelled is dropped
+-- instead, and its job ends as cancelled.
 --
--- The new entry carries the attempts, the failures and the time of the first publish.
--- Where the stream has other groups it is for this group only.
+-- A requeued task carries its attempts, its failures and the time of its first publication. If the
+-- stream has other groups, the new entry is for this group only.
 --
--- KEYS  1 job state   2 completion stream   3 scratch stream   4 active mark
---       5 how far the events were examined   6 record of the parts   7 task stream
---       8 delayed set   9 set of queues with delayed tasks   10 dead-letter stream
---       11 cancelled jobs   12 uncounted deliveries   13… the keys of fairness, if any
--- ARGV  1 group   2 entry id   3 consumer   4 delivery count
---       5 'retry'; 'dead'; 'lost': to the dead letters, this delivery reached nobody;
---         'cancelled': drop it
---       6 delay, ms, '' for the queue's back-off   7 reason   8 queue   9 job id, ''
---         when the entry is no task   10 how long dead letters are kept, ms
---       11 a unique id   12 how many failures a task may have
---       13 shortest back-off, ms   14 longest back-off, ms   15 random number, 0 to 1
---       16 the cause of death for 'dead' and 'lost'
---       17 how the queue is fair   18 the default group   19 TTL of the active mark, ms, ''
---         when jobs need not be unique   20 TTL of the state, ms   21 TTL of the events, ms
---       22 the recording, with two results: failed and cancelled
--- Returns {'RETRY', ms until it is due}, {'DEAD'}, {'CANCELLED'}, {'GONE'} when the entry
---         was deleted, {'NOT_PENDING'}, {'LEASE_LOST'}, {'OTHER_JOB'} or a question
-local stream, group, id, action = KEYS[7], ARGV[1], ARGV[2], ARGV[5]
-local job, cause = ARGV[9], ARGV[16]
-local lost = fence(stream, group, id, ARGV[3], ARGV[4])
+-- KEYS  1   state          job state
+--       2   events         completion stream
+--       3   scratch        scratch stream
+--       4   mark           active mark
+--       5   scan           how far the events were examined
+--       6   parts          record of the parts
+--       7   stream         task stream
+--       8   delayed        delayed tasks of the queue
+--       9   queues         the set of queues with delayed tasks
+--       10  dead_letters   dead-letter stream
+--       11  cancelled      cancelled jobs
+--       12  uncounted      hash: deliveries that don't count
+--       13… the keys of fairness, if any: fair.lua
+-- ARGV  1   group
+--       2   id             entry id
+--       3   consumer
+--       4   count          delivery count
+--       5   action         'retry'; 'dead'; 'lost': to the dead letters, no worker got this delivery;
+--                          'cancelled': drop the task
+--       6   delay          ms, '' for the queue's back-off
+--       7   reason
+--       8   queue
+--       9   job            job id, '' for an entry that is not a task
+--       10  dead_ttl       how long dead letters are kept, ms
+--       11  unique         unique id, for the member of the delayed set
+--       12  max_failures   how many failures a task may have
+--       13  min_backoff    ms
+--       14  max_backoff    ms
+--       15  random         a number from 0 to 1
+--       16  cause          cause of death for 'dead' and 'lost'
+--       17  fairness       settings of fairness, or ''
+--       18  default_group
+--       19  mark_ttl       TTL of the active mark, ms, '' if jobs need not be unique
+--       20  state_ttl      ms
+--       21  events_ttl     ms
+--       22… the recording with two results, failed and cancelled: record.lua
+-- Returns {verdict, …}, or a question: record.lua
+--   {RETRY, ms until the task is due}
+--   {DEAD}         it is among the dead letters
+--   {CANCELLED}    its job was cancelled, it is dropped
+--   {GONE}         the entry was deleted
+--   {NOT_PENDING}, {LEASE_LOST}, {OTHER_JOB}  as for ack
+local state, events, scratch, mark_key, scan, parts = unpack(KEYS, 1, 6)
+local stream, delayed, queues, dead_letters, cancelled, uncounted = unpack(KEYS, 7, 12)
+local group, id, consumer, count, action, delay_ms, reason, queue, job, dead_ttl = unpack(ARGV, 1, 10)
+local unique, max_failures, min_backoff, max_backoff, random, cause = unpack(ARGV, 11, 16)
+local fair_settings, default_group, mark_ttl, state_ttl, events_ttl = unpack(ARGV, 17, 21)
+
+local lost = fence(stream, group, id, consumer, count)
 if lost then return {lost} end
 local entry = call('XRANGE', stream, id, id)[1]
-local mark = ARGV[19] ~= '' and KEYS[4] or nil
+local mark = mark_ttl ~= '' and mark_key or nil
 if not entry then
   call('XACK', stream, group, id)
   if mark then count_mark(mark, -1, published_at(id, {})) end
@@ -48,28 +77,27 @@ for i = 1, #entry[2], 2 do
     copy[#copy + 1] = value
   end
 end
-local uncounted = group .. ' ' .. id
-local attempts = (tonumber(meta.argus_attempt) or 0) + tonumber(ARGV[4]) - (call('HGET', KEYS[12], uncounted) or 0)
+local attempts = (tonumber(meta.argus_attempt) or 0) + tonumber(count) - (call('HGET', uncounted, group .. ' ' .. id) or 0)
 local failures = tonumber(meta.argus_failures) or 0
 local published = published_at(id, entry[2])
 if action == 'retry' then failures = failures + 1 end
 if action == 'lost' then
   action, attempts = 'dead', attempts - 1
 end
-if job ~= '' and action ~= 'cancelled' and call('EXISTS', KEYS[11]) == 1 then
-  local at = call('ZSCORE', KEYS[11], job)
+if job ~= '' and action ~= 'cancelled' and call('EXISTS', cancelled) == 1 then
+  local at = call('ZSCORE', cancelled, job)
   if at and tonumber(at) >= published then action = 'cancelled' end
 end
-if action == 'retry' and failures >= tonumber(ARGV[12]) then
+if action == 'retry' and failures >= tonumber(max_failures) then
   action, cause = 'dead', 'max_attempts'
 end
 
--- A task that ends here has its result recorded. For a task that is a part of its job
--- that is the part's; of a part that the job doesn't have, nothing.
+-- A task that ends here has its result recorded; a task that is a part of its job, the part's result.
+-- For a part that the job does not have, nothing is recorded.
 local r
 if action ~= 'retry' and job ~= '' then
-  r = recording({state = KEYS[1], events = KEYS[2], scratch = KEYS[3], scan = KEYS[5], record = KEYS[6],
-    state_ttl = ARGV[20], events_ttl = ARGV[21]}, 22, 2)
+  r = recording({state = state, events = events, scratch = scratch, scan = scan, record = parts,
+    state_ttl = state_ttl, events_ttl = events_ttl}, 22, 2)
   local _, part = job_of(entry[2])
   if part ~= r.part then return {'PART', part} end
   local question = examine(r)
@@ -79,16 +107,17 @@ if action ~= 'retry' and job ~= '' then
     return question
   end
 end
--- take takes the task out of the group. The mark of its job stands for one entry less, if the
--- entry is gone, and for one more, if there is a new one.
-local function take(new)
-  local gone = settle(stream, group, {id}, ARGV[18])
-  if mark and #gone ~= new then count_mark(mark, new - #gone, published) end
-  if mark and new > 0 then call('PEXPIRE', mark, ARGV[19]) end
+
+-- settle_task settles the entry, of which there are so many new ones: 0 or 1. The active mark counts
+-- one entry less if this one was deleted, and one more for a new one.
+local function settle_task(new)
+  local deleted = settle(stream, group, {id}, default_group)
+  if mark and #deleted ~= new then count_mark(mark, new - #deleted, published) end
+  if mark and new > 0 then call('PEXPIRE', mark, mark_ttl) end
 end
 
 if action == 'cancelled' then
-  take(0)
+  settle_task(0)
   if r then record(r, 2) end
   return {'CANCELLED'}
 end
@@ -102,8 +131,8 @@ end
 add('argus_attempt', text(attempts))
 add('argus_failures', text(failures))
 add('argus_published_at', text(published))
-if ARGV[7] ~= '' then add('argus_reason', ARGV[7]) end
-if meta.argus_for_group or #counting_groups(stream, ARGV[18]) > 1 then add('argus_for_group', group) end
+if reason ~= '' then add('argus_reason', reason) end
+if meta.argus_for_group or #counting_groups(stream, default_group) > 1 then add('argus_for_group', group) end
 
 local now = now_ms()
 if action == 'dead' then
@@ -111,33 +140,32 @@ if action == 'dead' then
   add('argus_source_id', id)
   add('argus_group', group)
   add('argus_dead_at', text(now))
-  call('XLEN', KEYS[10]) -- of another type: fail before anything is written
-  take(0)
+  call('XLEN', dead_letters) -- of another type: fail before anything is written
+  settle_task(0)
   if r then
     local recorded, cursor = record(r, 1)
     if recorded == 'OK' then add('argus_result', cursor) end
   end
-  bury(KEYS[10], ARGV[10], copy)
+  dead_letter(dead_letters, dead_ttl, copy)
   return {'DEAD'}
 end
 
-local delay = tonumber(ARGV[6])
+local delay = tonumber(delay_ms)
 if not delay then
-  -- Half of the back-off is random, so that tasks that failed together don't come back
-  -- together.
-  local most = math.min(tonumber(ARGV[14]), tonumber(ARGV[13]) * 2 ^ math.min(failures - 1, 50))
-  delay = math.floor(most / 2 + most / 2 * tonumber(ARGV[15]))
+  -- Half of the back-off is random, so that tasks that failed together don't return together.
+  local most = math.min(tonumber(max_backoff), tonumber(min_backoff) * 2 ^ math.min(failures - 1, 50))
+  delay = math.floor(most / 2 + most / 2 * tonumber(random))
 end
 if delay > 0 then
-  table.insert(copy, 1, ARGV[11])
-  call('ZCARD', KEYS[8])
-  call('SCARD', KEYS[9])
-  take(1)
-  call('ZADD', KEYS[8], text(now + delay), pack(copy))
-  call('SADD', KEYS[9], ARGV[8])
+  table.insert(copy, 1, unique)
+  call('ZCARD', delayed)
+  call('SCARD', queues)
+  settle_task(1)
+  call('ZADD', delayed, text(now + delay), pack(copy))
+  call('SADD', queues, queue)
 else
-  take(1)
-  local f = fairness(ARGV[17], 13)
+  settle_task(1)
+  local f = fairness(fair_settings, 13)
   enqueue(f, stream, group, copy)
   feed(f, stream)
 end

@@ -1,11 +1,12 @@
--- Shared by all scripts: it is put in front of each of them when they are loaded.
+-- Shared by all scripts: this file is prepended to each of them.
 --
--- House rules. All checks come before the first write, because a script does not
--- roll back. XACK is the first write where there is one: Redis refuses a script's
--- first write when it is out of memory, but never XACK, so a full Redis can drain.
--- Results are codes, not errors. Time is Redis's own. Numbers leave as strings.
+-- Rules. All checks come before the first write, because a script does not roll back. The first
+-- write of a script that settles is one that a full Redis accepts: XACK or DEL. A Redis that is out
+-- of memory refuses a script's first write if it may need memory, and then accepts all that follow
+-- an accepted one; so a full Redis can drain. Results are verdicts, not errors: conn/verdicts.go
+-- lists them. Time is Redis's own. Numbers are returned as strings.
 
--- What scripts use most; globals take longer to find.
+-- What scripts use most, as locals: a global takes longer to look up.
 local call, ARGV, KEYS = redis.call, ARGV, KEYS
 
 -- now_ms is Redis's time in milliseconds.
@@ -27,8 +28,8 @@ local function precedes(a, b)
   return (tonumber(aseq) or 0) < (tonumber(bseq) or 0)
 end
 
--- fence checks a lease: nil when it is held, else 'NOT_PENDING' (settled, or the
--- group is gone) or 'LEASE_LOST' (it is someone else's, or a later delivery's).
+-- fence checks a lease: nil when it is held, else NOT_PENDING (settled, or the group is gone) or
+-- LEASE_LOST (the entry is leased to another consumer, or by a later delivery).
 local function fence(stream, group, id, consumer, count)
   local p = redis.pcall('XPENDING', stream, group, id, id, '1')
   if p.err then
@@ -40,7 +41,7 @@ local function fence(stream, group, id, consumer, count)
   return nil
 end
 
--- groups_of lists a stream's groups with their figures by name.
+-- groups_of lists a stream's groups, each with the fields of XINFO GROUPS by name.
 local function groups_of(stream)
   local groups = call('XINFO', 'GROUPS', stream)
   for i, list in ipairs(groups) do
@@ -53,8 +54,8 @@ local function groups_of(stream)
 end
 
 -- counting_groups are the groups that hold entries: groups_of without the default group
--- where no consumer has ever read with it and another group has consumers. There it is only
--- a place for raw workers that start late, and would keep all entries for ever.
+-- where no consumer has ever read with it and another group has consumers. There it only
+-- keeps a place for raw workers that start late; counted, it would hold all entries for ever.
 local function counting_groups(stream, default_group)
   local groups, in_use = groups_of(stream), false
   for _, g in ipairs(groups) do in_use = in_use or g.consumers > 0 end
@@ -67,7 +68,7 @@ local function counting_groups(stream, default_group)
   return groups
 end
 
--- only_group is the one group that an entry is for, nil when it is for all.
+-- only_group is the only group that an entry is for, nil when it is for all groups.
 local function only_group(stream, id)
   local entry = call('XRANGE', stream, id, id)[1]
   for i = 1, entry and #entry[2] or 0, 2 do
@@ -75,8 +76,8 @@ local function only_group(stream, id)
   end
 end
 
--- settle takes entries out of the group, and out of the stream those that no other
--- group still has to read or to settle. It returns these.
+-- settle removes entries from the group, and deletes those that no other group still has to read or
+-- to settle. It returns the deleted ones.
 local function settle(stream, group, ids, default_group)
   call('XACK', stream, group, unpack(ids))
   local groups = call('XINFO', 'GROUPS', stream)
@@ -101,14 +102,14 @@ local function settle(stream, group, ids, default_group)
   return ids
 end
 
--- A job in a queue of unique jobs has a mark as long as a task of it is unsettled: '<when it was
--- published, ms> <unique id> <the job's last event then, or 0-0> <number of entries>'. Of one
--- task there are several entries when one of several groups gave it back. Other tasks of the job
--- may still be in the queue: cancelled ones, and those of raw producers. When it was published
--- tells the mark's task from these.
+-- A job in a queue of unique jobs has an active mark while a task of it is unsettled: '<time of
+-- publication, ms> <unique id> <the job's last event at that time, or 0-0> <number of entries>'. A
+-- task has several entries when one of several groups has requeued it. Other tasks of the job may
+-- still be in the queue: cancelled ones, and those of raw producers. The time of publication tells
+-- the mark's task from these.
 
--- count_mark changes the number of entries that a mark stands for, if it is the mark of a task
--- that was published at that time; without any it goes.
+-- count_mark adds to the number of entries that a mark stands for, if it is the mark of a task that
+-- was published at that time. A mark without entries is deleted.
 local function count_mark(key, by, published)
   local at, rest, n = string.match(call('GET', key) or '', '^(%d+)( %S+ %S+) (%d+)$')
   if at and at ~= text(tonumber(published)) then return end
@@ -119,15 +120,15 @@ local function count_mark(key, by, published)
   end
 end
 
--- new_mark makes the mark of a job, whose events are those of a stream.
+-- new_mark creates the active mark of a job whose completion stream is events.
 local function new_mark(key, published, id, events, ttl)
   local last = call('XREVRANGE', events, '+', '-', 'COUNT', '1')[1]
   call('SET', key, text(published) .. ' ' .. id .. ' ' .. (last and last[1] or '0-0') .. ' 1', 'PX', ttl)
 end
 
--- add_task appends an entry to a task stream. A stream that is missing is created with the
--- default group at its beginning, so that a raw worker that creates the group at '$' a moment
--- later finds it there (BUSYGROUP) instead of skipping the entry.
+-- add_task appends an entry to a task stream and returns its id. A missing stream is created with the
+-- default group at its beginning, so that a raw worker that creates the group at '$' a moment later
+-- gets BUSYGROUP instead of skipping the entry.
 local function add_task(stream, group, ...)
   local id = call('XADD', stream, 'NOMKSTREAM', '*', ...)
   if not id then
@@ -137,19 +138,19 @@ local function add_task(stream, group, ...)
   return id
 end
 
--- hset writes ARGV[from..] as fields of a hash, in portions that fit the stack.
+-- hset writes ARGV[from..] as fields of a hash, in chunks that fit Lua's stack.
 local function hset(key, from)
   for i = from, #ARGV, 2000 do
     call('HSET', key, unpack(ARGV, i, math.min(i + 1999, #ARGV)))
   end
 end
 
--- own_fields are the names of fields of entries and dead letters that are the service's own.
+-- own_fields are the fields that the service adds to entries and dead letters.
 local own_fields = {argus_attempt = true, argus_failures = true, argus_published_at = true,
   argus_for_group = true, argus_reason = true, argus_packed = true, argus_cause = true,
   argus_source_id = true, argus_group = true, argus_dead_at = true, argus_result = true}
 
--- published_at is when a task was published first, in ms.
+-- published_at is the time at which a task was first published, ms.
 local function published_at(id, list)
   local at
   for i = 1, #list, 2 do
@@ -158,14 +159,14 @@ local function published_at(id, list)
   return at or tonumber(string.match(id, '^%d+'))
 end
 
--- entry_published_at is published_at of an entry. Of one that was deleted only its id tells.
+-- entry_published_at is published_at of an entry. For a deleted one it is the time in its id.
 local function entry_published_at(stream, id)
   local entry = call('XRANGE', stream, id, id)[1]
   return published_at(id, entry and entry[2] or {})
 end
 
--- literal is how a number that a JSON text gives a name is written there; nil where that can't
--- be told, because the name occurs more than once.
+-- literal is how a number is spelled in a JSON text under a name; nil if that is ambiguous, because
+-- the name occurs more than once.
 local function literal(json, name, value)
   local found
   for word in string.gmatch(json, '"' .. name .. '"%s*:%s*([-+.%w]+)') do
@@ -175,11 +176,11 @@ local function literal(json, name, value)
   return tonumber(found) == value and found or nil
 end
 
--- job_of is a task's job, part and organization as its entry says it, in either form; ''
--- where it doesn't, or not in a way that can be told.
+-- job_of is a task's job id, part and organization as its entry says them, in either encoding; '' for
+-- what is missing or can't be determined.
 local function job_of(list)
   local f = {}
-  for i = #list - 1, 1, -2 do f[list[i]] = list[i + 1] end -- of two of a name the first counts
+  for i = #list - 1, 1, -2 do f[list[i]] = list[i + 1] end -- of two fields of one name the first counts
   if not f.job_id and f.data then
     local data = f.data
     local ok, object = pcall(cjson.decode, data)
@@ -190,11 +191,10 @@ local function job_of(list)
   return word('job_id'), word('part'), word('organization_id')
 end
 
--- stray says what is wrong with a lease of an entry: 'OTHER_JOB' when the entry is another
--- job's task than the lease says, 'OTHER_PART' when it is another part, or nil. A lease token
--- is no secret, so what it says of its job is not believed. Of an entry that was deleted, or that
--- does not say its job in a way that can be read here, nothing is known. The second result is
--- the entry's part.
+-- stray compares a lease with its entry: OTHER_JOB when the entry is a task of another job than the
+-- lease says, OTHER_PART when it is another part, or nil. A lease token is not a secret, so the job
+-- that it names is checked. An entry that was deleted, or whose job can't be determined, passes. The
+-- second result is the entry's part.
 local function stray(stream, id, job, part)
   local entry = call('XRANGE', stream, id, id)[1]
   if not entry then return nil end
@@ -204,7 +204,7 @@ local function stray(stream, id, job, part)
   return nil, own_part
 end
 
--- pack joins strings so that any bytes survive: "3:abc0:2:xy", behind a string if one is given.
+-- pack joins strings of any bytes: "3:abc0:2:xy". A second argument is put in front of the result.
 local function pack(strings, before)
   local out = {before or ''}
   for i, s in ipairs(strings) do
@@ -213,7 +213,7 @@ local function pack(strings, before)
   return table.concat(out)
 end
 
--- unpacked is the reverse of pack; nil for a string that pack did not make.
+-- unpacked reverses pack; nil for a string that pack did not produce.
 local function unpacked(s)
   local out, at = {}, 1
   while at <= #s do
@@ -226,9 +226,9 @@ local function unpacked(s)
   return out
 end
 
--- bury appends a dead letter, drops those that are older than ttl ms, and lets the
--- stream end when no more follow.
-local function bury(key, ttl, entry)
+-- dead_letter appends a dead letter, deletes those that are older than ttl ms, and makes the stream
+-- expire ttl ms after the last one.
+local function dead_letter(key, ttl, entry)
   call('XADD', key, 'MINID', text(math.max(0, now_ms() - tonumber(ttl))), '*', unpack(entry))
   call('PEXPIRE', key, ttl)
 end

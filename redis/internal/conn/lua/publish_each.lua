@@ -1,31 +1,33 @@
--- Puts tasks into a queue, each with the state of its job, each for itself: what concurrent
--- calls ask for.
+-- Publishes tasks, each with the state of its job and independently of the others: several calls share
+-- one run. It does without the prelude.
 --
--- KEYS  1 task stream, then for each task the job's state
--- ARGV  for each task: TTL of the state, ms, number n of the state's arguments, those n
---       arguments, number n of the entry's arguments, those n arguments
--- Returns for each task its entry's id, '' when the job has a state, 'NO_STREAM' when the queue
---         has no stream: nothing was written
+-- KEYS  1   stream  task stream
+--       2…  state   for each task: the job's state
+-- ARGV  for each task: TTL of the state, ms; number n of the state's words, n words field, value, …;
+--       number n of the entry's words, n words field, value, …
+-- Returns for each task its entry id, or a verdict:
+--   EXISTS     the job has a state; nothing was written for the task
+--   NO_STREAM  the queue has no stream; nothing was written at all
 local call, ARGV, KEYS = redis.call, ARGV, KEYS
-local stream, at, ids = KEYS[1], 1, {}
+local stream, at, results = KEYS[1], 1, {}
 -- Of another type: fail before anything is written.
 if call('XLEN', stream) == 0 and call('EXISTS', stream) == 0 then
-  for i = 2, #KEYS do ids[i - 1] = 'NO_STREAM' end
-  return ids
+  for i = 2, #KEYS do results[i - 1] = 'NO_STREAM' end
+  return results
 end
 for i = 2, #KEYS do
-  local state = KEYS[i]
-  local first = at + 2
-  local last = at + 1 + tonumber(ARGV[at + 1])
-  local entry = last + 2
-  local after = entry + tonumber(ARGV[last + 1])
+  local state, state_ttl = KEYS[i], ARGV[at]
+  local first_field = at + 2
+  local last_field = at + 1 + tonumber(ARGV[at + 1])
+  local first_word = last_field + 2
+  local last_word = last_field + 1 + tonumber(ARGV[last_field + 1])
   if call('EXISTS', state) == 1 then
-    ids[i - 1] = ''
+    results[i - 1] = 'EXISTS'
   else
-    ids[i - 1] = call('XADD', stream, '*', unpack(ARGV, entry, after - 1))
-    call('HSET', state, unpack(ARGV, first, last))
-    call('PEXPIRE', state, ARGV[at])
+    results[i - 1] = call('XADD', stream, '*', unpack(ARGV, first_word, last_word))
+    call('HSET', state, unpack(ARGV, first_field, last_field))
+    call('PEXPIRE', state, state_ttl)
   end
-  at = after
+  at = last_word + 1
 end
-return ids
+return results
