@@ -9,22 +9,22 @@ import (
 
 // MoveDue moves the delayed tasks that are due, as the scheduler does by itself.
 func (b *Broker) MoveDue(ctx context.Context) error {
-	return firstOf(b.set.all(func(_ int, s *shard) error { return s.scheduler.MoveDue(ctx) }))
+	return firstError(b.set.all(func(_ int, s *shard) error { return s.scheduler.MoveDue(ctx) }))
 }
 
 // Dismiss removes consumers as Clean does, with another limit to how long they are idle.
 func (b *Broker) Dismiss(ctx context.Context, queue string, idle time.Duration) error {
-	return firstOf(b.set.all(func(_ int, s *shard) error { return s.cleaner.Dismiss(ctx, queue, idle) }))
+	return firstError(b.set.all(func(_ int, s *shard) error { return s.cleaner.Dismiss(ctx, queue, idle) }))
 }
 
 // ForgetQueue forgets an empty queue as Clean does, with another limit to how long it is so.
 func (b *Broker) ForgetQueue(ctx context.Context, queue string, idle time.Duration) error {
-	return firstOf(b.set.all(func(_ int, s *shard) error { return s.cleaner.ForgetQueue(ctx, queue, idle) }))
+	return firstError(b.set.all(func(_ int, s *shard) error { return s.cleaner.ForgetQueue(ctx, queue, idle) }))
 }
 
 // Leave removes consumers that hold nothing.
 func (b *Broker) Leave(ctx context.Context, queue, group, consumer string) error {
-	return firstOf(b.set.all(func(_ int, s *shard) error {
+	return firstError(b.set.all(func(_ int, s *shard) error {
 		_, err := conn.LeaveScript.Run(ctx, s.Conn, conn.Repeatable, []string{s.Keys.Tasks(queue)}, group, consumer)
 		return err
 	}))

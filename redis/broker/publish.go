@@ -9,8 +9,19 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/queue"
 )
 
-// Publish puts a task into its queue: Broker.Publish.
-func (t *Tasks) Publish(ctx context.Context, r queue.PublishRequest) (queue.Published, bool, error) {
+// Publish appends a task to its queue, or schedules it when the request has a delay. It returns when
+// Redis, and as many replicas as the queue demands, have the task. Where a read of this process waits
+// for the queue, the task is leased to it in the same round trip.
+//
+// With a request id, a repetition within the request window publishes nothing, and returns the
+// first call's result with deduplicated set. Without one, job.ErrOutcomeUnknown means that the task
+// may have been published.
+//
+// Errors: job.ErrRequestIDConflict when the request id was used with another request;
+// job.ErrJobExists when the request has a state and the job has one already; job.ErrJobActive in a
+// queue of unique jobs; job.ErrQueueFull; job.ErrTooManyQueues. After each of them nothing was
+// written.
+func (t *Tasks) Publish(ctx context.Context, r queue.PublishRequest) (p queue.Published, deduplicated bool, err error) {
 	i := t.home(r.PublishOptions, r.Task.JobID)
 	if r.RequestID == "" || len(t.shards) == 1 {
 		return t.shards[i].publisher.Publish(ctx, r)
@@ -22,15 +33,15 @@ func (t *Tasks) Publish(ctx context.Context, r queue.PublishRequest) (queue.Publ
 	if err != nil {
 		return queue.Published{}, false, err
 	}
-	p, deduplicated, err := t.shards[i].publisher.Publish(ctx, r)
+	p, deduplicated, err = t.shards[i].publisher.Publish(ctx, r)
 	if err != nil {
 		claim.release(ctx, err)
 	}
 	return p, deduplicated, err
 }
 
-// home is the shard of a task to be published; what has no job id yet may lie anywhere, but
-// where it lies must follow from the request id.
+// home is the shard of a task to be published. Without a job id any shard will do, but a repetition
+// must find the same one: it follows from the request id.
 func (t *Tasks) home(o queue.PublishOptions, jobID string) int {
 	switch {
 	case jobID != "":
@@ -38,12 +49,15 @@ func (t *Tasks) home(o queue.PublishOptions, jobID string) int {
 	case o.RequestID != "":
 		return t.index(o.RequestID)
 	}
-	return t.any()
+	return t.nextIndex()
 }
 
-// PublishBatch puts tasks into their queue. The tasks of one shard are published all or
-// none; those without a job id lie in one shard together. When some shards refuse theirs,
-// the error is ErrOutcomeUnknown, unless there is a request id, by which it can be repeated.
+// PublishBatch appends 1 to job.MaxBatch tasks to one queue, in their order. Errors and deduplication
+// are those of Publish; an error about one of the jobs is a *job.JobError.
+//
+// The tasks of one shard are published all or none; tasks without a job id share a shard. When some
+// shards publish their tasks and others refuse theirs, the error is job.ErrOutcomeUnknown. With a
+// request id it is the error of the shard that refused: repeating the call publishes what is missing.
 func (t *Tasks) PublishBatch(ctx context.Context, r queue.PublishBatchRequest) (all []queue.Published, deduplicated bool, err error) {
 	if len(t.shards) == 1 {
 		return t.shards[0].publisher.PublishBatch(ctx, r)
@@ -55,33 +69,29 @@ func (t *Tasks) PublishBatch(ctx context.Context, r queue.PublishBatchRequest) (
 	if err != nil {
 		return nil, false, err
 	}
-	spare := t.home(r.PublishOptions, "")
-	parts, fresh := 0, make([]bool, len(t.shards))
+	withoutID := t.home(r.PublishOptions, "")
 	shardOf := func(task job.Task) int {
 		if task.JobID == "" {
-			return spare
+			return withoutID
 		}
 		return t.index(task.JobID)
 	}
-	all, errs := scatter(t.shardSet, r.Tasks, shardOf, func(i int, b *shard, tasks []job.Task) ([]queue.Published, error) {
+	parts, isNew := make([]bool, len(t.shards)), make([]bool, len(t.shards))
+	all, errs := scatter(t.shardSet, r.Tasks, shardOf, func(i int, s *shard, tasks []job.Task) ([]queue.Published, error) {
 		part := r
 		part.Tasks = tasks
-		published, deduplicated, err := b.publisher.PublishBatch(ctx, part)
-		fresh[i] = !deduplicated && err == nil
+		published, deduplicated, err := s.publisher.PublishBatch(ctx, part)
+		parts[i], isNew[i] = true, !deduplicated && err == nil
 		return published, err
 	})
-	for i := range t.shards {
-		if slices.ContainsFunc(r.Tasks, func(task job.Task) bool { return shardOf(task) == i }) {
-			parts++
-		}
-	}
+	used := len(slices.DeleteFunc(parts, func(isUsed bool) bool { return !isUsed }))
 	failed := slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 	switch {
 	case len(failed) == 0:
-		return all, !slices.Contains(fresh, true), nil
-	case len(failed) < parts && r.RequestID == "":
+		return all, !slices.Contains(isNew, true), nil
+	case len(failed) < used && r.RequestID == "":
 		return nil, false, fmt.Errorf("publish: %w: some tasks were published, others not: %w", job.ErrOutcomeUnknown, failed[0])
-	case len(failed) == parts:
+	case len(failed) == used:
 		claim.release(ctx, failed...)
 	}
 	return nil, false, failed[0]

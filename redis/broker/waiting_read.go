@@ -7,7 +7,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/queue"
 )
 
-// waitingRead waits for tasks in all shards at a time.
+// waitingRead waits for tasks in all shards with one signal. The signal admits one grant at a time:
+// a second one would only have to be returned.
 type waitingRead struct {
 	set     *shardSet
 	signal  *notify.Signal
@@ -17,8 +18,8 @@ type waitingRead struct {
 // enqueue adds a read to the waitlists of all shards. The caller must call leave.
 func (s *shardSet) enqueue(r queue.ReadRequest) *waitingRead {
 	w := &waitingRead{s, notify.NewSignal(), make([]*queue.Waiter, len(s.shards))}
-	for i, s := range s.shards {
-		w.waiters[i] = s.waiters.Enqueue(s.Keys.Tasks(r.Queue), r.Group, w.signal)
+	for i, shard := range s.shards {
+		w.waiters[i] = shard.waiters.Enqueue(shard.Keys.Tasks(r.Queue), r.Group, w.signal)
 	}
 	return w
 }
@@ -30,10 +31,10 @@ func (w *waitingRead) accept(r *queue.ReadRequest) {
 	}
 }
 
-// notified lists where to look: the shard in which the read was granted something comes first, so
-// that there is room for it.
+// notified lists the shards to look into. The one with a grant comes first, so that the read has room
+// for it.
 func (w *waitingRead) notified() (look []place) {
-	first := w.set.any()
+	first := w.set.nextIndex()
 	for i := range w.waiters {
 		at := (first + i) % len(w.waiters)
 		if !w.waiters[at].Consume() {
@@ -47,7 +48,7 @@ func (w *waitingRead) notified() (look []place) {
 	return look
 }
 
-// leave ends the wait. What a publisher has leased for the read meanwhile is given back.
+// leave ends the wait. A grant that the read did not take is returned to its queue.
 func (w *waitingRead) leave(ctx context.Context) {
 	for i, waiter := range w.waiters {
 		waiter.Leave()
