@@ -9,10 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hikmaai-io/argus-queue/redis/broker"
-
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/hikmaai-io/argus-queue/redis/broker"
 	"github.com/hikmaai-io/argus-queue/redis/job"
 	"github.com/hikmaai-io/argus-queue/redis/queue"
 	"github.com/hikmaai-io/argus-queue/redis/redistest"

@@ -1,13 +1,15 @@
 package broker_test
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -177,23 +179,41 @@ func TestSentinel(t *testing.T) {
 	work(t, redis.Config{Addr: sentinel.Addr, MasterName: "main", Prefix: "argus:"})
 }
 
-// await polls for what tells nobody that it has happened.
-func await(t *testing.T, ctx context.Context, done func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatal("it did not happen in time")
-		}
-	}
-}
-
 func TestNoRedis(t *testing.T) {
 	t.Parallel()
 	if _, err := redis.NewClient(redis.Config{Addr: freePort(t)}); !errors.Is(err, job.ErrUnavailable) {
 		t.Error(err)
 	}
+}
+
+// Calls on a client that is closed end, and those that are on their way then.
+func TestCallsOnAClosedClient(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, job.Settings{})
+		var all sync.WaitGroup
+		var refused atomic.Int64
+		for i := range 50 {
+			all.Go(func() {
+				for n := 0; ; n++ {
+					_, _, err := b.broker.Publish(b.ctx, queue.PublishRequest{Task: job.Task{JobID: fmt.Sprint("job-", i, "-", n)}, State: &job.InitialState{}})
+					if err != nil {
+						if !errors.Is(err, job.ErrUnavailable) && !errors.Is(err, job.ErrOutcomeUnknown) {
+							t.Error(err)
+						}
+						refused.Add(1)
+						return
+					}
+				}
+			})
+		}
+		b.jitter(20)
+		for range 2 {
+			_ = b.client.Close()
+		}
+		all.Wait()
+		if _, err := b.broker.Complete(b.ctx, "x", job.Result{}); err == nil || refused.Load() != 50 {
+			t.Error(err, refused.Load())
+		}
+	})
 }

@@ -182,94 +182,14 @@ func (m *groupsModel) publish(rt *rapid.T) {
 	jobID.entries = append(jobID.entries, e)
 }
 
-func (m *groupsModel) read(rt *rapid.T) {
-	m.reads(rt, draw(rt, "group", m.names...), rapid.IntRange(1, 5).Draw(rt, "max"))
-}
-
-// reads reads with a group, which is created if it is not there, and says whether it got any.
-func (m *groupsModel) reads(rt *rapid.T, group string, most int) bool {
-	deliveries, err := m.broker.Read(m.ctx, queue.ReadRequest{Group: group, Consumer: "w", Max: most})
-	must(rt, err)
-	last, pending := m.look(rt)
-	for _, d := range deliveries {
-		m.took(rt, group, d)
+// ends gives a job one of some results, if it has none.
+func (j *groupsJob) ends(results ...string) {
+	if len(j.results) == 0 {
+		j.results = results
 	}
-	m.turnedAway(rt, group, last[group], pending)
-	return len(deliveries) > 0
-}
-
-// look sees which groups are there, and the ids of new entries. It returns what each group was
-// delivered last, and what is pending in the groups: "<group> <id>".
-func (m *groupsModel) look(*rapid.T) (last map[string]string, pending map[string]bool) {
-	last, pending = make(map[string]string), make(map[string]bool)
-	key := m.key(job.DefaultQueue)
-	for _, g := range m.raw.XInfoGroups(m.ctx, key).Val() {
-		m.groups[g.Name] = g.Consumers > 0
-		last[g.Name] = g.LastDeliveredID
-		for _, p := range m.raw.XPendingExt(m.ctx, pendingOf(key, g.Name)).Val() {
-			pending[g.Name+" "+p.ID] = true
-		}
-	}
-	known := make(map[string]bool)
-	for _, e := range m.entries(func(*groupsEntry) bool { return true }) {
-		known[e.id] = true
-	}
-	for _, x := range m.stream(m.t, job.DefaultQueue) {
-		fields := values(x)
-		for _, e := range m.entries(func(e *groupsEntry) bool { return e.id == "" && e.place == "queue" && !known[x.ID] }) {
-			if e.task == fields["report_id"] && e.only == fields["argus_for_group"] {
-				e.id, known[x.ID] = x.ID, true
-				break
-			}
-		}
-	}
-	return last, pending
-}
-
-// took leases what a group was given.
-func (m *groupsModel) took(rt *rapid.T, group string, d queue.Delivery) {
-	found := m.entries(func(e *groupsEntry) bool { return e.id == d.Lease.EntryID && e.place == "queue" })
-	if len(found) != 1 {
-		rt.Fatalf("%d entries are %+v", len(found), d)
-	}
-	e := found[0]
-	g := e.of(group)
-	if e.isDoomed || !m.isFor(e, group) || g.place != "" && g.place != "expired" || m.isPoison(e, g) {
-		rt.Fatalf("%s was given %#v, cancelled: %t, poison: %t", group, e, e.isDoomed, m.isPoison(e, g))
-	}
-	if g.count++; d.Attempt != e.attempts+g.count || d.Failures != e.failures {
-		rt.Fatalf("attempt %d with %d failures, want %d and %d", d.Attempt, d.Failures, e.attempts+g.count, e.failures)
-	}
-	g.place, g.lease = "leased", d
 }
 
 // isPoison is true of an entry that its group is not given a further time.
 func (m *groupsModel) isPoison(e *groupsEntry, g *groupsLease) bool {
 	return e.attempts+g.count-e.failures >= modelCrashes
-}
-
-// turnedAway settles what a group has read and was not given.
-func (m *groupsModel) turnedAway(rt *rapid.T, group, last string, pending map[string]bool) {
-	results := make(map[*groupsJob][]string)
-	for _, e := range m.entries(func(e *groupsEntry) bool { return e.place == "queue" }) {
-		g := e.of(group)
-		isRead := e.id == "" && !m.isInQueue(e) || e.id != "" && !idLess(last, e.id) && !pending[group+" "+e.id]
-		switch {
-		case !isRead || g.place == "leased" || g.place == "settled":
-			continue
-		case !m.isFor(e, group):
-			m.settle(e, group)
-		case e.isDoomed:
-			results[e.job] = append(results[e.job], "cancelled")
-			m.settle(e, group)
-		case m.isPoison(e, g):
-			results[e.job] = append(results[e.job], "failed")
-			m.dies(e, group)
-		default:
-			rt.Fatalf("%s passed over %#v", group, e)
-		}
-	}
-	for jobID, some := range results {
-		jobID.ends(some...)
-	}
 }

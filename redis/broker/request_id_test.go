@@ -6,11 +6,49 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/hikmaai-io/argus-queue/redis/broker"
 	"github.com/hikmaai-io/argus-queue/redis/job"
 	"github.com/hikmaai-io/argus-queue/redis/queue"
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
+
+func TestRequestID(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, job.Settings{})
+		request := queue.PublishRequest{PublishOptions: queue.PublishOptions{RequestID: "req"}, Task: job.Task{ReportID: "r"}}
+		first, again, err := b.broker.Publish(b.ctx, request)
+		if err != nil || again || first.JobID == "" {
+			t.Fatal(first, again, err)
+		}
+		second, again, err := b.broker.Publish(b.ctx, request)
+		if err != nil || !again || second != first {
+			t.Error("repeated:", second, again, err)
+		}
+		request.Task.ReportID = "other"
+		if _, _, err := b.broker.Publish(b.ctx, request); !errors.Is(err, job.ErrRequestIDConflict) {
+			t.Error("another body:", err)
+		}
+		if n := len(b.stream(t, job.DefaultQueue)); n != 1 {
+			t.Error(n, "entries")
+		}
+		if ttl := b.raw.PTTL(b.ctx, b.key("argus_request:16:argus_task_queue:req")).Val(); ttl <= 23*time.Hour || ttl > 24*time.Hour {
+			t.Error("the record lives", ttl)
+		}
+
+		batch := queue.PublishBatchRequest{PublishOptions: queue.PublishOptions{RequestID: "batch"}, Tasks: []job.Task{{}, {JobID: "x"}}}
+		p, _, err := b.broker.PublishBatch(b.ctx, batch)
+		if err != nil || len(p) != 2 || p[1].JobID != "x" {
+			t.Fatal(p, err)
+		}
+		q, again, err := b.broker.PublishBatch(b.ctx, batch)
+		if diff := cmp.Diff(p, q); err != nil || !again || diff != "" {
+			t.Error("repeated batch:", err, diff)
+		}
+	})
+}
 
 // oldRequest is a request whose record an earlier version made.
 func oldRequest() queue.PublishRequest {
@@ -102,54 +140,4 @@ func TestRequestIDsOfQueues(t *testing.T) {
 			}
 		}
 	})
-}
-
-// The claim of a request id in all shards goes with what is recorded: it is there while a record
-// is, and no longer.
-func TestClaimFollowsTheRecord(t *testing.T) {
-	t.Parallel()
-	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
-		s := shards(t, e, job.Settings{Queue: job.QueueSettings{MaxLength: shardCount}, RequestWindow: time.Hour})
-		request := func(id, jobID, report string) queue.PublishRequest {
-			return queue.PublishRequest{PublishOptions: queue.PublishOptions{RequestID: id}, Task: job.Task{JobID: jobID, ReportID: report}}
-		}
-		// A repetition keeps both.
-		if _, _, err := s.Publish(s.ctx, request("id", jobIn(0, 0), "")); err != nil {
-			t.Fatal(err)
-		}
-		claim, record := s.claimKey("id", "16:argus_task_queue:id"), s.engine.Shard(0)+"argus_request:16:argus_task_queue:id"
-		s.raw.PExpire(s.ctx, claim, time.Minute)
-		s.raw.PExpire(s.ctx, record, time.Minute)
-		if _, again, err := s.Publish(s.ctx, request("id", jobIn(0, 0), "")); err != nil || !again {
-			t.Fatal(again, err)
-		}
-		if c, r := s.raw.PTTL(s.ctx, claim).Val(), s.raw.PTTL(s.ctx, record).Val(); r < 50*time.Minute || c < r || c > r+2*time.Minute {
-			t.Errorf("the claim lives %s, the record %s", c, r)
-		}
-		// A refused request leaves no claim: its id may be used again.
-		if _, _, err := s.Publish(s.ctx, request("refused", jobIn(0, 1), "")); !errors.Is(err, job.ErrQueueFull) {
-			t.Fatal(err)
-		}
-		if _, _, err := s.Publish(s.ctx, request("refused", jobIn(1, 0), "other")); err != nil {
-			t.Error(err)
-		}
-		// Nor does a batch that all shards refused; one that some recorded does.
-		batch := queue.PublishBatchRequest{PublishOptions: queue.PublishOptions{RequestID: "batch"}, Tasks: []job.Task{{JobID: jobIn(0, 2)}, {JobID: jobIn(1, 2)}}}
-		if _, _, err := s.PublishBatch(s.ctx, batch); !errors.Is(err, job.ErrQueueFull) {
-			t.Fatal(err)
-		}
-		batch.Tasks[0].JobID = jobIn(2, 2)
-		if _, _, err := s.PublishBatch(s.ctx, batch); !errors.Is(err, job.ErrQueueFull) {
-			t.Error("a batch that all shards refused claims its id:", err)
-		}
-		batch.Tasks[0].JobID = jobIn(0, 2)
-		if _, _, err := s.PublishBatch(s.ctx, batch); !errors.Is(err, job.ErrRequestIDConflict) {
-			t.Error(err)
-		}
-	})
-}
-
-// claimKey is a claim in the shard of a request id.
-func (s sharded) claimKey(requestID, name string) string {
-	return s.engine.Shard(shardOf(requestID)) + "argus_claim:" + name
 }

@@ -1,0 +1,146 @@
+package broker_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hikmaai-io/argus-queue/redis/job"
+	"github.com/hikmaai-io/argus-queue/redis/queue"
+	"github.com/hikmaai-io/argus-queue/redis/redistest"
+)
+
+func TestQueues(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, job.Settings{Queues: map[string]job.QueueSettings{"configured": {}}})
+		for i := range 4 {
+			b.publish(t, job.Task{JobID: fmt.Sprint("job-", i)})
+		}
+		if _, _, err := b.broker.Publish(b.ctx, queue.PublishRequest{PublishOptions: queue.PublishOptions{Queue: "later"}, Task: job.Task{JobID: "delayed"}, Delay: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.nack(queue.NackRequest{Token: b.readOne(t, "w1").Lease.Token(), DeadLetter: true, Reason: "bad"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.nack(queue.NackRequest{Token: b.readOne(t, "w1").Lease.Token(), Delay: new(time.Hour), Reason: "later"}); err != nil {
+			t.Fatal(err)
+		}
+		leased := b.readOne(t, "w2")
+		queues, _, err := b.broker.Queues(b.ctx, "", 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, q := range queues {
+			got = append(got, fmt.Sprintf("%s waiting %d leased %d delayed %d dead %d groups %d oldest %t",
+				q.Name, q.Waiting, q.Leased, q.Delayed, q.Dead, len(q.Groups), q.Oldest.IsZero()))
+		}
+		want := []string{"argus_task_queue waiting 1 leased 1 delayed 1 dead 1 groups 1 oldest false",
+			"configured waiting 0 leased 0 delayed 0 dead 0 groups 0 oldest true", "later waiting 0 leased 0 delayed 1 dead 0 groups 0 oldest true"}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+		consumers, err := b.broker.Consumers(b.ctx, "", "")
+		if err != nil || len(consumers) != 2 || consumers[1].Name != "w2" || consumers[1].Pending != 1 || consumers[0].Pending != 0 {
+			t.Error(consumers, err)
+		}
+		pending, err := b.broker.Pending(b.ctx, "", "", "", 10)
+		if err != nil || len(pending) != 1 || pending[0].Consumer != "w2" || pending[0].Task.JobID != leased.Task.JobID || pending[0].Where != queue.WhereLeased {
+			t.Error(pending, err)
+		}
+		if after, err := b.broker.Pending(b.ctx, "", "", pending[0].EntryID, 10); err != nil || len(after) != 0 {
+			t.Error(after, err)
+		}
+		if _, err := b.broker.Queue(b.ctx, "none"); !errors.Is(err, job.ErrQueueNotFound) {
+			t.Error(err)
+		}
+		for id, where := range map[string]queue.Where{"job-0": queue.WhereDead, "job-1": queue.WhereDelayed, "job-2": queue.WhereLeased, "job-3": queue.WhereWaiting, "delayed": queue.WhereDelayed} {
+			info, err := b.broker.Job(b.ctx, id)
+			if err != nil || info.Place.Where != where || info.Place.Task.JobID != id || info.Place.PublishedAt.IsZero() {
+				t.Errorf("%s: %+v, %v", id, info, err)
+			}
+			switch id {
+			case "job-0":
+				if info.Place.Cause != queue.CauseRejected || info.Place.Reason != "bad" || info.Result == nil || info.Status != job.StatusFailed {
+					t.Errorf("%+v", info)
+				}
+			case "job-1":
+				if info.Place.Reason != "later" || info.Place.Failures != 1 || info.Place.Attempts != 1 || time.Until(info.Place.DueAt) < 50*time.Minute {
+					t.Errorf("%+v", info.Place)
+				}
+			case "job-2":
+				if info.Place.Consumer != "w2" || info.Place.Group != job.DefaultGroup || time.Until(info.Place.LeaseExpires) < job.DefaultLease/2 {
+					t.Errorf("%+v", info.Place)
+				}
+			}
+		}
+		b.expire(t, leased.Lease)
+		if info, err := b.broker.Job(b.ctx, "job-2"); err != nil || info.Place.Where != queue.WhereWaiting {
+			t.Error(info, err)
+		}
+		if _, err := b.broker.Job(b.ctx, "nobody"); !errors.Is(err, job.ErrJobNotFound) {
+			t.Error(err)
+		}
+	})
+}
+
+// What raw peers acknowledged and left in the stream does not wait for anyone.
+func TestWhatRawPeersAcknowledgedDoesNotWait(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, job.Settings{})
+		for i := range 10 {
+			b.publish(t, job.Task{JobID: fmt.Sprint("job-", i)})
+		}
+		held := b.readOne(t, "w") // keeps the cleaner from removing what lies behind it
+		b.rawRead(t, job.DefaultQueue, job.DefaultGroup)
+		for _, p := range b.raw.XPendingExt(b.ctx, pendingOf(b.key(job.DefaultQueue), job.DefaultGroup)).Val()[1:8] {
+			b.raw.XAck(b.ctx, b.key(job.DefaultQueue), job.DefaultGroup, p.ID)
+		}
+		b.publish(t, job.Task{JobID: "next"})
+		q, err := b.broker.Queue(b.ctx, "")
+		if err != nil || q.Waiting != 1 || q.Leased != 3 || len(q.Groups) != 1 || q.Groups[0].Waiting != 1 {
+			t.Errorf("%+v %v, want 1 waiting and 3 leased", q, err)
+		}
+		for id, want := range map[string]queue.Where{held.Task.JobID: queue.WhereLeased, "job-3": queue.WhereNowhere, "job-9": queue.WhereLeased, "next": queue.WhereWaiting} {
+			b.raw.HSet(b.ctx, b.key("job_state:"+id), "f", "v")
+			if info, err := b.broker.Job(b.ctx, id); err != nil || info.Place.Where != want {
+				t.Errorf("%s is %q %v, want %q", id, info.Place.Where, err, want)
+			}
+		}
+		// A purge ends only jobs whose tasks were still to be done.
+		purged, err := b.broker.Purge(b.ctx, "")
+		if err != nil || purged.Waiting != 1 || purged.Leased != 3 {
+			t.Errorf("%+v %v, want 1 waiting and 3 leased", purged, err)
+		}
+		b.events(t, "job-3")
+		b.events(t, "next", "cancelled")
+	})
+}
+
+// More than is counted one by one is removed before it is counted.
+func TestWaitingIsExactBesideManyLeftovers(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, job.Settings{})
+		tasks := make([]job.Task, job.MaxBatch)
+		for i := range tasks {
+			tasks[i].JobID = fmt.Sprint("job-", i)
+		}
+		for range 3 {
+			if _, _, err := b.broker.PublishBatch(b.ctx, queue.PublishBatchRequest{Tasks: tasks}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for len(b.rawWork(t, job.DefaultQueue, job.DefaultGroup)) > 0 || b.pending(t) > 0 {
+		}
+		b.publish(t, job.Task{JobID: "next"})
+		if q, err := b.broker.Queue(b.ctx, ""); err != nil || q.Waiting != 1 {
+			t.Errorf("%d wait, want 1; %v", q.Waiting, err)
+		}
+	})
+}

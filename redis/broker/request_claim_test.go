@@ -1,0 +1,113 @@
+package broker_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/hikmaai-io/argus-queue/redis/job"
+	"github.com/hikmaai-io/argus-queue/redis/queue"
+	"github.com/hikmaai-io/argus-queue/redis/redistest"
+)
+
+// The claim of a request id in all shards goes with what is recorded: it is there while a record
+// is, and no longer.
+func TestClaimFollowsTheRecord(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		s := shards(t, e, job.Settings{Queue: job.QueueSettings{MaxLength: shardCount}, RequestWindow: time.Hour})
+		request := func(id, jobID, report string) queue.PublishRequest {
+			return queue.PublishRequest{PublishOptions: queue.PublishOptions{RequestID: id}, Task: job.Task{JobID: jobID, ReportID: report}}
+		}
+		// A repetition keeps both.
+		if _, _, err := s.Publish(s.ctx, request("id", jobIn(0, 0), "")); err != nil {
+			t.Fatal(err)
+		}
+		claim, record := s.claimKey("id", "16:argus_task_queue:id"), s.engine.Shard(0)+"argus_request:16:argus_task_queue:id"
+		s.raw.PExpire(s.ctx, claim, time.Minute)
+		s.raw.PExpire(s.ctx, record, time.Minute)
+		if _, again, err := s.Publish(s.ctx, request("id", jobIn(0, 0), "")); err != nil || !again {
+			t.Fatal(again, err)
+		}
+		if c, r := s.raw.PTTL(s.ctx, claim).Val(), s.raw.PTTL(s.ctx, record).Val(); r < 50*time.Minute || c < r || c > r+2*time.Minute {
+			t.Errorf("the claim lives %s, the record %s", c, r)
+		}
+		// A refused request leaves no claim: its id may be used again.
+		if _, _, err := s.Publish(s.ctx, request("refused", jobIn(0, 1), "")); !errors.Is(err, job.ErrQueueFull) {
+			t.Fatal(err)
+		}
+		if _, _, err := s.Publish(s.ctx, request("refused", jobIn(1, 0), "other")); err != nil {
+			t.Error(err)
+		}
+		// Nor does a batch that all shards refused; one that some recorded does.
+		batch := queue.PublishBatchRequest{PublishOptions: queue.PublishOptions{RequestID: "batch"}, Tasks: []job.Task{{JobID: jobIn(0, 2)}, {JobID: jobIn(1, 2)}}}
+		if _, _, err := s.PublishBatch(s.ctx, batch); !errors.Is(err, job.ErrQueueFull) {
+			t.Fatal(err)
+		}
+		batch.Tasks[0].JobID = jobIn(2, 2)
+		if _, _, err := s.PublishBatch(s.ctx, batch); !errors.Is(err, job.ErrQueueFull) {
+			t.Error("a batch that all shards refused claims its id:", err)
+		}
+		batch.Tasks[0].JobID = jobIn(0, 2)
+		if _, _, err := s.PublishBatch(s.ctx, batch); !errors.Is(err, job.ErrRequestIDConflict) {
+			t.Error(err)
+		}
+	})
+}
+
+// claimKey is a claim in the shard of a request id.
+func (s sharded) claimKey(requestID, name string) string {
+	return s.engine.Shard(shardOf(requestID)) + "argus_claim:" + name
+}
+
+func TestShardsRequestIDs(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		s := shards(t, e, job.Settings{})
+		jobs := append(spread(), "", "")
+		first, deduplicated := s.publishAll(t, "batch", jobs...)
+		if deduplicated {
+			t.Error("the first was taken for a repetition")
+		}
+		if first[8].JobID == "" || first[9].JobID == "" || shardOf(first[8].JobID) != shardOf(first[9].JobID) {
+			t.Error("tasks without a job id lie apart:", first[8:])
+		}
+		second, deduplicated := s.publishAll(t, "batch", jobs...)
+		if !deduplicated || !slices.Equal(first, second) {
+			t.Errorf("%v the second time, %v the first", second, first)
+		}
+		for i := range 5 { // wherever the jobs lie, an id stands for one request
+			id := queue.PublishOptions{RequestID: fmt.Sprint("one", i)}
+			one, _, err := s.Publish(s.ctx, queue.PublishRequest{PublishOptions: id, Task: job.Task{JobID: jobIn(i%shardCount, 100)}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, deduplicated, err := s.Publish(s.ctx, queue.PublishRequest{PublishOptions: id, Task: job.Task{JobID: jobIn(i%shardCount, 100)}})
+			if err != nil || !deduplicated || again != one {
+				t.Error(again, deduplicated, err)
+			}
+			if _, _, err = s.Publish(s.ctx, queue.PublishRequest{PublishOptions: id, Task: job.Task{JobID: jobIn((i+1)%shardCount, 100)}}); !errors.Is(err, job.ErrRequestIDConflict) {
+				t.Error("another job under the same request id:", err)
+			}
+			id.RequestID += "made"
+			made, _, err := s.Publish(s.ctx, queue.PublishRequest{PublishOptions: id})
+			if err != nil || made.JobID == "" {
+				t.Fatal(made, err)
+			}
+			again, deduplicated, err = s.Publish(s.ctx, queue.PublishRequest{PublishOptions: id})
+			if err != nil || !deduplicated || again != made {
+				t.Error(again, deduplicated, err)
+			}
+		}
+		// What is refused claims no id.
+		id := queue.PublishOptions{RequestID: "refused"}
+		if _, _, err := s.Publish(s.ctx, queue.PublishRequest{PublishOptions: id, Task: job.Task{JobID: "{bad}"}}); !errors.Is(err, job.ErrInvalid) {
+			t.Error(err)
+		}
+		if _, _, err := s.Publish(s.ctx, queue.PublishRequest{PublishOptions: id}); err != nil {
+			t.Error(err)
+		}
+	})
+}

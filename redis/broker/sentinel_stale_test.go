@@ -1,0 +1,54 @@
+package broker_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/hikmaai-io/argus-queue/redis/redistest"
+)
+
+// Two masters of one name, as after a failover of which one sentinel has not heard: the one of
+// the newest configuration counts, whichever sentinel answers, and when it turns up, the
+// connections to the other one are closed.
+func TestStaleSentinel(t *testing.T) {
+	t.Parallel()
+	first, second := redistest.Own(t), redistest.Own(t)
+	old, new := first.Engine().Raw(t), second.Engine().Raw(t)
+	stale := watchedBySentinel(t, first)
+	fresh := watchedBySentinel(t, second, "sentinel config-epoch main 5")
+	fresh.Kill()
+	b := throughSentinels(t, fresh, stale)
+	if err := b.tryPublish("before"); err != nil || !has(t, old, "before") {
+		t.Fatal(err)
+	}
+	if err := fresh.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, b.ctx, func() bool { return ours(t, old) == 0 })
+	await(t, b.ctx, func() bool { return b.tryPublish("after") == nil || has(t, new, "after") })
+	if !has(t, new, "after") || has(t, old, "after") {
+		t.Error("it is written to the old master")
+	}
+	for i := range 10 { // whichever sentinel answers first
+		if err := new.Do(b.ctx, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err(); err != nil {
+			t.Fatal(err)
+		}
+		id := fmt.Sprint("again", i)
+		await(t, b.ctx, func() bool { return b.tryPublish(id) == nil || has(t, new, id) })
+		if has(t, old, id) {
+			t.Error("a stale sentinel is believed beside another one:", id)
+		}
+	}
+	fresh.Kill() // what is known is newer than what the other one says
+	if err := new.Do(b.ctx, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, b.ctx, func() bool { return b.tryPublish("later") == nil || has(t, new, "later") })
+	if has(t, old, "later") || !has(t, new, "later") {
+		t.Error("a stale sentinel is believed")
+	}
+	again := throughSentinels(t, stale, fresh)
+	if err := again.tryPublish("elsewhere"); err != nil || !has(t, old, "elsewhere") {
+		t.Error("a client that can ask only the stale sentinel has nothing else to go by:", err)
+	}
+}
