@@ -194,12 +194,12 @@ func TestNoCommandHoldsRedis(t *testing.T) {
 				c.must(err)
 				w, err := c.broker.WatchFrames(id, watch.Options{State: true})
 				c.must(err)
-				for st := false; !st; {
+				for seen := false; !seen; {
 					frame, err := w.Next(c.ctx, longWait)
 					if err != nil || frame == nil {
 						c.t.Fatal(frame, err)
 					}
-					st = frame.State != nil
+					seen = frame.State != nil
 				}
 				w.Close()
 			}

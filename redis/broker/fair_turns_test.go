@@ -29,12 +29,12 @@ func (b *bundle) flood(t *testing.T, org string, n int) {
 	}
 }
 
-// turns reads and settles tasks, max at a time, and returns whose they were.
-func (b *bundle) turns(t *testing.T, n, max int) string {
+// turns reads and settles tasks, most at a time, and returns whose they were.
+func (b *bundle) turns(t *testing.T, n, most int) string {
 	t.Helper()
 	var order strings.Builder
 	for order.Len() < n {
-		deliveries := b.read(t, "w", max)
+		deliveries := b.read(t, "w", most)
 		if len(deliveries) == 0 {
 			t.Fatalf("after %q: nothing", order.String())
 		}
@@ -63,24 +63,24 @@ func (b *bundle) fairKeys(t *testing.T) []string {
 func TestFair(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
-		for _, max := range []int{1, 3} {
-			t.Run(fmt.Sprint(max), func(t *testing.T) {
-				e.Prefix += fmt.Sprint(max, ":")
+		for _, most := range []int{1, 3} {
+			t.Run(fmt.Sprint(most), func(t *testing.T) {
+				e.Prefix += fmt.Sprint(most, ":")
 				b := setupFair(t, e, job.QueueSettings{FairWeights: map[string]float64{"c": 3}})
 				b.flood(t, "a", 100)
-				if got := b.turns(t, 30, max); got != strings.Repeat("a", 30) {
+				if got := b.turns(t, 30, most); got != strings.Repeat("a", 30) {
 					t.Error(got)
 				}
 				b.flood(t, "b", 10)
 				b.flood(t, "c", 30)
-				got := b.turns(t, 50, max)
+				got := b.turns(t, 50, most)
 				if a, bs, c := strings.Count(got, "a"), strings.Count(got, "b"), strings.Count(got, "c"); a < 9 || a > 12 || bs < 9 || c < 28 {
 					t.Errorf("%d of a, %d of b, %d of c in %s", a, bs, c, got)
 				}
 				if a := strings.Count(got[:15], "a"); a < 2 || a > 4 {
 					t.Errorf("%d of a are first in %s", a, got)
 				}
-				if rest := 110 - len(got); len(b.turns(t, rest, max)) != rest {
+				if rest := 110 - len(got); len(b.turns(t, rest, most)) != rest {
 					t.Error("not all came")
 				}
 				await(t, b.ctx, func() bool { return len(b.fairKeys(t)) == 0 })

@@ -29,10 +29,10 @@ func TestCreatedGroupHoldsTasks(t *testing.T) {
 			{"created", "archive", job.DefaultGroup, "archive"},
 			{"created default", job.DefaultGroup, "other", job.DefaultGroup},
 		} {
-			publish := func(br *broker.Broker, id string) {
+			publish := func(server *broker.Broker, id string) {
 				t.Helper()
 				r := queue.PublishRequest{PublishOptions: queue.PublishOptions{Queue: c.name}, Task: job.Task{JobID: c.name + id}}
-				if _, _, err := br.Publish(b.ctx, r); err != nil {
+				if _, _, err := server.Publish(b.ctx, r); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -16,10 +16,10 @@ import (
 func TestJSONValuesKeepTheirTypes(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
-		json := job.QueueSettings{Encoding: job.EncodingJSON, JSONNumbers: []string{"priority"}}
-		fair := json
+		plain := job.QueueSettings{Encoding: job.EncodingJSON, JSONNumbers: []string{"priority"}}
+		fair := plain
 		fair.FairBy = job.FairByOrganization
-		b := setup(t, e, job.Settings{Queues: map[string]job.QueueSettings{"json": json, "fair": fair}})
+		b := setup(t, e, job.Settings{Queues: map[string]job.QueueSettings{"json": plain, "fair": fair}})
 		publish := func(name string, delay time.Duration) {
 			t.Helper()
 			_, _, err := b.broker.Publish(b.ctx, queue.PublishRequest{PublishOptions: queue.PublishOptions{Queue: name}, Delay: delay,

@@ -67,12 +67,12 @@ func (b *bundle) open(t *testing.T, config job.Settings) *broker.Broker {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	br, err := broker.New(context.Background(), b.client, config)
+	opened, err := broker.New(context.Background(), b.client, config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(br.Close)
-	return br
+	t.Cleanup(opened.Close)
+	return opened
 }
 
 // key is a key as it stands in Redis.
@@ -101,10 +101,10 @@ func to(name string) queue.PublishRequest {
 	return queue.PublishRequest{PublishOptions: queue.PublishOptions{Queue: name}}
 }
 
-// read reads up to max tasks of the default queue.
-func (b *bundle) read(t *testing.T, consumer string, max int) []queue.Delivery {
+// read reads up to most tasks of the default queue.
+func (b *bundle) read(t *testing.T, consumer string, most int) []queue.Delivery {
 	t.Helper()
-	deliveries, err := b.broker.Read(b.ctx, queue.ReadRequest{Consumer: consumer, Max: max})
+	deliveries, err := b.broker.Read(b.ctx, queue.ReadRequest{Consumer: consumer, Max: most})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -136,37 +136,37 @@ func (m *groupsModel) cancel(rt *rapid.T) {
 	if len(m.jobs) == 0 {
 		rt.Skip("there is no job in this history yet")
 	}
-	jobID := m.jobs[rapid.IntRange(0, len(m.jobs)-1).Draw(rt, "job")]
-	if len(jobID.results) == 0 && !slices.ContainsFunc(jobID.entries, func(e *groupsEntry) bool {
+	j := m.jobs[rapid.IntRange(0, len(m.jobs)-1).Draw(rt, "job")]
+	if len(j.results) == 0 && !slices.ContainsFunc(j.entries, func(e *groupsEntry) bool {
 		return e.place == "delayed" || e.place == "dead" || e.place == "queue" && m.isNeeded(e)
 	}) {
 		rt.Skip("it may be unknown")
 	}
-	isLeased := slices.ContainsFunc(jobID.entries, func(e *groupsEntry) bool {
+	isLeased := slices.ContainsFunc(j.entries, func(e *groupsEntry) bool {
 		return slices.ContainsFunc(m.names, func(name string) bool { return e.of(name).place == "leased" })
 	})
-	c, err := m.broker.Cancel(m.ctx, jobID.name, "")
+	c, err := m.broker.Cancel(m.ctx, j.name, "")
 	must(rt, err)
 	want := job.StatusPending
 	switch {
-	case len(jobID.results) > 0:
-		want = job.Status(jobID.results[0])
+	case len(j.results) > 0:
+		want = job.Status(j.results[0])
 	case isLeased:
 		want = job.StatusRunning
 	}
 	if c.Was != want {
 		rt.Fatalf("it was %s, want %s", c.Was, want)
 	}
-	if len(jobID.results) > 0 {
+	if len(j.results) > 0 {
 		return
 	}
-	for _, e := range jobID.entries {
+	for _, e := range j.entries {
 		if e.isDoomed = true; e.place == "delayed" || e.place == "queue" && e.id == "" && !m.isInQueue(e) {
 			e.place = "gone"
 		}
 	}
 	if !isLeased {
-		jobID.ends("cancelled")
+		j.ends("cancelled")
 	}
 }
 

@@ -95,8 +95,8 @@ func (m *groupsModel) turnedAway(rt *rapid.T, group, last string, pending map[st
 			rt.Fatalf("%s passed over %#v", group, e)
 		}
 	}
-	for jobID, some := range results {
-		jobID.ends(some...)
+	for j, some := range results {
+		j.ends(some...)
 	}
 }
 
@@ -145,15 +145,15 @@ func (m *groupsModel) check(rt *rapid.T) {
 			e.place = "gone"
 		}
 	}
-	for _, jobID := range m.jobs {
+	for _, j := range m.jobs {
 		var got []string
-		for _, event := range m.stream(m.t, "argus_completion:"+jobID.name) {
+		for _, event := range m.stream(m.t, "argus_completion:"+j.name) {
 			got = append(got, values(event)["status"])
 		}
-		if len(got) != min(1, len(jobID.results)) || len(got) == 1 && !slices.Contains(jobID.results, got[0]) {
-			rt.Fatalf("%s has the results %v, want one of %v", jobID.name, got, jobID.results)
+		if len(got) != min(1, len(j.results)) || len(got) == 1 && !slices.Contains(j.results, got[0]) {
+			rt.Fatalf("%s has the results %v, want one of %v", j.name, got, j.results)
 		}
-		jobID.results = got
+		j.results = got
 	}
 }
 
@@ -193,10 +193,10 @@ func (m *groupsModel) drain(rt *rapid.T) {
 			rt.Fatal("leases are left:", name, p)
 		}
 	}
-	for _, id := range m.jobs {
-		isLeftover := slices.ContainsFunc(id.entries, func(e *groupsEntry) bool { return e.isLeftover })
-		if len(m.keys("argus_active:"+id.name)) > 0 && !isLeftover {
-			rt.Fatalf("the mark of %s is left", id.name)
+	for _, j := range m.jobs {
+		isLeftover := slices.ContainsFunc(j.entries, func(e *groupsEntry) bool { return e.isLeftover })
+		if len(m.keys("argus_active:"+j.name)) > 0 && !isLeftover {
+			rt.Fatalf("the mark of %s is left", j.name)
 		}
 	}
 	await(m.t, m.ctx, func() bool {

@@ -121,8 +121,8 @@ func (m *groupsModel) isNeeded(e *groupsEntry) bool {
 }
 
 func (m *groupsModel) entries(filter func(*groupsEntry) bool) (entries []*groupsEntry) {
-	for _, id := range m.jobs {
-		for _, e := range id.entries {
+	for _, j := range m.jobs {
+		for _, e := range j.entries {
 			if filter(e) {
 				entries = append(entries, e)
 			}
@@ -132,8 +132,8 @@ func (m *groupsModel) entries(filter func(*groupsEntry) bool) (entries []*groups
 }
 
 // isActive is true of a job that has an unsettled task; mayBe when that can't be said.
-func (m *groupsModel) isActive(id *groupsJob) (isActive, mayBe bool) {
-	for _, e := range id.entries {
+func (m *groupsModel) isActive(j *groupsJob) (isActive, mayBe bool) {
+	for _, e := range j.entries {
 		switch {
 		case e.place == "delayed", e.place == "queue" && !e.isDoomed && m.isNeeded(e):
 			isActive = true
@@ -145,41 +145,41 @@ func (m *groupsModel) isActive(id *groupsJob) (isActive, mayBe bool) {
 }
 
 // mayFollow checks what was said when a job was to have a further task.
-func (m *groupsModel) mayFollow(rt *rapid.T, id *groupsJob, err error) bool {
+func (m *groupsModel) mayFollow(rt *rapid.T, j *groupsJob, err error) bool {
 	if !m.queue.UniqueJobs {
 		must(rt, err)
 		return true
 	}
-	isActive, mayBe := m.isActive(id)
+	isActive, mayBe := m.isActive(j)
 	if errors.Is(err, job.ErrJobActive) && (isActive || mayBe) {
 		return false
 	}
 	must(rt, err)
 	if isActive {
-		rt.Fatalf("%s has a further task beside %#v", id.name, id.entries)
+		rt.Fatalf("%s has a further task beside %#v", j.name, j.entries)
 	}
 	return true
 }
 
 func (m *groupsModel) publish(rt *rapid.T) {
-	jobID := &groupsJob{name: fmt.Sprint("job-", len(m.jobs))}
+	j := &groupsJob{name: fmt.Sprint("job-", len(m.jobs))}
 	if m.queue.UniqueJobs && len(m.jobs) > 0 && rapid.Bool().Draw(rt, "again") {
-		jobID = m.jobs[rapid.IntRange(0, len(m.jobs)-1).Draw(rt, "job")]
+		j = m.jobs[rapid.IntRange(0, len(m.jobs)-1).Draw(rt, "job")]
 	}
 	m.n++
-	e := &groupsEntry{job: jobID, task: fmt.Sprintf("<task-%d>", m.n), place: "queue", groups: make(map[string]*groupsLease)}
-	r := queue.PublishRequest{Task: job.Task{JobID: jobID.name, ReportID: e.task}}
+	e := &groupsEntry{job: j, task: fmt.Sprintf("<task-%d>", m.n), place: "queue", groups: make(map[string]*groupsLease)}
+	r := queue.PublishRequest{Task: job.Task{JobID: j.name, ReportID: e.task}}
 	if rapid.Bool().Draw(rt, "delayed") {
 		r.Delay, e.place = time.Hour, "delayed"
 	}
 	p, _, err := m.broker.Publish(m.ctx, r)
-	if !m.mayFollow(rt, jobID, err) {
+	if !m.mayFollow(rt, j, err) {
 		return
 	}
-	if e.id = p.EntryID; len(jobID.entries) == 0 {
-		m.jobs = append(m.jobs, jobID)
+	if e.id = p.EntryID; len(j.entries) == 0 {
+		m.jobs = append(m.jobs, j)
 	}
-	jobID.entries = append(jobID.entries, e)
+	j.entries = append(j.entries, e)
 }
 
 // ends gives a job one of some results, if it has none.

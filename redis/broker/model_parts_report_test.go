@@ -38,9 +38,9 @@ func (m *partsModel) recorded(rt *rapid.T, p *modelPart, r job.Recorded, status 
 
 // report is a report without a lease.
 func (m *partsModel) report(rt *rapid.T) {
-	id := m.pickJob(rt)
-	p, status := draw(rt, "part", id.parts...), drawPartStatus(rt)
-	r, err := m.broker.Report(m.ctx, id.name, job.Result{Status: status, Part: p.name})
+	j := m.pickJob(rt)
+	p, status := draw(rt, "part", j.parts...), drawPartStatus(rt)
+	r, err := m.broker.Report(m.ctx, j.name, job.Result{Status: status, Part: p.name})
 	must(rt, err)
 	m.recorded(rt, p, r, status)
 }
@@ -72,14 +72,14 @@ func (m *partsModel) whole(rt *rapid.T) {
 }
 
 func (m *partsModel) progress(rt *rapid.T) {
-	id := m.pickJob(rt)
-	r, err := m.broker.Report(m.ctx, id.name, job.Result{Status: job.StatusRunning})
+	j := m.pickJob(rt)
+	r, err := m.broker.Report(m.ctx, j.name, job.Result{Status: job.StatusRunning})
 	must(rt, err)
-	if r.Already != (id.result() != nil) {
+	if r.Already != (j.result() != nil) {
 		rt.Fatal(r)
 	}
 	if !r.Already {
-		id.events = append(id.events, &partsEvent{status: job.StatusRunning})
+		j.events = append(j.events, &partsEvent{status: job.StatusRunning})
 	}
 }
 

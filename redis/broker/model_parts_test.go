@@ -121,8 +121,8 @@ func (p *modelPart) reports(status job.Status) bool {
 }
 
 func (m *partsModel) parts(filter func(*modelPart) bool) (parts []*modelPart) {
-	for _, id := range m.jobs {
-		for _, p := range id.parts {
+	for _, j := range m.jobs {
+		for _, p := range j.parts {
 			if filter(p) {
 				parts = append(parts, p)
 			}
@@ -153,16 +153,16 @@ func (m *partsModel) create(rt *rapid.T) {
 	if len(m.jobs) == 3 {
 		rt.Skip("there are enough jobs")
 	}
-	jobID := &partsJob{name: fmt.Sprint("job-", len(m.jobs))}
+	j := &partsJob{name: fmt.Sprint("job-", len(m.jobs))}
 	names := []string{"a", "b", "c"}[:rapid.IntRange(1, 3).Draw(rt, "parts")]
 	isInit := rapid.Bool().Draw(rt, "init")
 	if isInit {
-		_, err := m.broker.InitState(m.ctx, state.InitRequest{JobID: jobID.name, InitialState: job.InitialState{Parts: names}})
+		_, err := m.broker.InitState(m.ctx, state.InitRequest{JobID: j.name, InitialState: job.InitialState{Parts: names}})
 		must(rt, err)
 	}
 	for i, name := range names {
-		p := &modelPart{of: jobID, name: name, modelTask: modelTask{id: fmt.Sprintf("<%s-%s>", jobID.name, name), place: "waiting"}}
-		r := queue.PublishRequest{Task: job.Task{JobID: jobID.name, Part: name, ReportID: p.id}}
+		p := &modelPart{of: j, name: name, modelTask: modelTask{id: fmt.Sprintf("<%s-%s>", j.name, name), place: "waiting"}}
+		r := queue.PublishRequest{Task: job.Task{JobID: j.name, Part: name, ReportID: p.id}}
 		if i == 0 && !isInit {
 			r.State = &job.InitialState{Parts: names}
 		}
@@ -171,9 +171,9 @@ func (m *partsModel) create(rt *rapid.T) {
 		}
 		_, _, err := m.broker.Publish(m.ctx, r)
 		must(rt, err)
-		jobID.parts = append(jobID.parts, p)
+		j.parts = append(j.parts, p)
 	}
-	m.jobs = append(m.jobs, jobID)
+	m.jobs = append(m.jobs, j)
 }
 
 func (m *partsModel) read(rt *rapid.T) {
@@ -214,22 +214,22 @@ func (m *partsModel) took(rt *rapid.T, deliveries []queue.Delivery) {
 // settle brings the model to what was done with tasks of which some are gone: end says what
 // became of such a one. In which order, their jobs' events say.
 func (m *partsModel) settle(rt *rapid.T, end func(*modelPart) job.Status) {
-	for _, jobID := range m.jobs {
+	for _, j := range m.jobs {
 		ends := make(map[string]job.Status)
-		for _, p := range jobID.parts {
+		for _, p := range j.parts {
 			if p.isLive() && m.find(p.id) == "" {
 				ends[p.name] = end(p)
 			}
 		}
-		for _, event := range m.stream(m.t, "argus_completion:"+jobID.name)[len(jobID.events):] {
-			i := slices.IndexFunc(jobID.parts, func(p *modelPart) bool { return p.name == values(event)["part"] })
-			if i < 0 || ends[jobID.parts[i].name] == "" || !jobID.parts[i].reports(ends[jobID.parts[i].name]) {
-				rt.Fatalf("an event of %s that is none of %v: %v", jobID.name, ends, event)
+		for _, event := range m.stream(m.t, "argus_completion:"+j.name)[len(j.events):] {
+			i := slices.IndexFunc(j.parts, func(p *modelPart) bool { return p.name == values(event)["part"] })
+			if i < 0 || ends[j.parts[i].name] == "" || !j.parts[i].reports(ends[j.parts[i].name]) {
+				rt.Fatalf("an event of %s that is none of %v: %v", j.name, ends, event)
 			}
 		}
-		for _, p := range jobID.parts {
+		for _, p := range j.parts {
 			if status := ends[p.name]; status != "" && p.reports(status) {
-				rt.Fatalf("%s of %s has no event", p.name, jobID.name)
+				rt.Fatalf("%s of %s has no event", p.name, j.name)
 			}
 		}
 	}

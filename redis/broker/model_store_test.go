@@ -67,9 +67,9 @@ func (s *modelStore) restart(*rapid.T) {
 	if s.broker != nil {
 		s.broker.Close()
 	}
-	queue := s.queue
-	queue.MaxAttempts, queue.MaxCrashes, queue.RetryMin, queue.RetryMax = modelAttempts, modelCrashes, time.Hour, time.Hour
-	b, err := broker.New(context.Background(), s.client, job.Settings{Logger: slog.New(slog.DiscardHandler), Queue: queue})
+	settings := s.queue
+	settings.MaxAttempts, settings.MaxCrashes, settings.RetryMin, settings.RetryMax = modelAttempts, modelCrashes, time.Hour, time.Hour
+	b, err := broker.New(context.Background(), s.client, job.Settings{Logger: slog.New(slog.DiscardHandler), Queue: settings})
 	if err != nil {
 		s.t.Fatal(err)
 	}

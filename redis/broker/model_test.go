@@ -81,8 +81,8 @@ func (m *model) newTask(rt *rapid.T) *modelTask {
 // published adds a task to the model.
 func (m *model) published(task *modelTask) {
 	m.tasks = append(m.tasks, task)
-	if id := task.job; len(id.tasks) == 0 {
-		m.jobs = append(m.jobs, id)
+	if j := task.job; len(j.tasks) == 0 {
+		m.jobs = append(m.jobs, j)
 	}
 	task.job.tasks = append(task.job.tasks, task)
 }
@@ -92,14 +92,14 @@ func (m *model) marks(task *modelTask) { task.job.mark, task.job.markedAt = task
 
 // mayFollow checks what was said when a job was to have a further task, and is true when it
 // has one.
-func (m *model) mayFollow(rt *rapid.T, id *modelJob, err error) bool {
-	isActive := m.queue.UniqueJobs && id.isActive()
-	if errors.Is(err, job.ErrJobActive) && (isActive || m.queue.UniqueJobs && id.isLost()) {
+func (m *model) mayFollow(rt *rapid.T, j *modelJob, err error) bool {
+	isActive := m.queue.UniqueJobs && j.isActive()
+	if errors.Is(err, job.ErrJobActive) && (isActive || m.queue.UniqueJobs && j.isLost()) {
 		return false
 	}
 	must(rt, err)
 	if isActive {
-		rt.Fatalf("%s has a further task beside %+v", id.name, id.mark)
+		rt.Fatalf("%s has a further task beside %+v", j.name, j.mark)
 	}
 	return true
 }
@@ -135,7 +135,7 @@ func (m *model) rawPublish(rt *rapid.T) {
 
 // append is a raw peer's event, or many of them. The first terminal one is the job's result.
 func (m *model) append(rt *rapid.T) {
-	id := m.pickJob(rt)
+	j := m.pickJob(rt)
 	status := draw(rt, "status", "running", "completed", "failed")
 	values := []any{"status", status}
 	if rapid.Bool().Draw(rt, "json") {
@@ -146,14 +146,14 @@ func (m *model) append(rt *rapid.T) {
 		n = draw(rt, "n", 1, 10, 120)
 	}
 	for range n {
-		must(rt, m.raw.XAdd(m.ctx, entry(m.key("argus_completion:"+id.name), values...)).Err())
-		m.event(id, status)
+		must(rt, m.raw.XAdd(m.ctx, entry(m.key("argus_completion:"+j.name), values...)).Err())
+		m.event(j, status)
 	}
 }
 
-func (m *model) event(id *modelJob, status string) {
+func (m *model) event(j *modelJob, status string) {
 	m.n++
-	id.events = append(id.events, &modelEvent{n: m.n, status: []string{status}})
+	j.events = append(j.events, &modelEvent{n: m.n, status: []string{status}})
 }
 
 // end is what becomes of a task that ends, and of its job if that has no result yet.
@@ -185,12 +185,12 @@ func (m *model) completes(rt *rapid.T, task *modelTask, status job.Status) {
 
 // repeat is a Complete whose answer was lost.
 func (m *model) repeat(rt *rapid.T) {
-	id := m.pickJob(rt)
-	if id.worked == "" {
+	j := m.pickJob(rt)
+	if j.worked == "" {
 		rt.Skip("no Complete of it gave the result")
 	}
-	r, err := m.broker.Complete(m.ctx, id.worked, job.Result{Status: job.StatusCancelled})
-	if err != nil || !r.Already || r.Cursor != id.result().cursor {
+	r, err := m.broker.Complete(m.ctx, j.worked, job.Result{Status: job.StatusCancelled})
+	if err != nil || !r.Already || r.Cursor != j.result().cursor {
 		rt.Fatal(r, err)
 	}
 }

@@ -22,14 +22,14 @@ func TestRedriveAfterTheResult(t *testing.T) {
 		if _, err := b.broker.Complete(b.ctx, b.readOne(t, "w").Lease.Token(), job.Result{Status: job.StatusCompleted, Part: "b"}); err != nil {
 			t.Fatal(err)
 		}
-		st := func() map[string]string {
+		fields := func() map[string]string {
 			s, err := b.broker.State(b.ctx, "job", nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			return s.Fields
 		}
-		before := st()
+		before := fields()
 		if n, err := b.broker.Redrive(b.ctx, "", true, nil); n != 1 || err != nil {
 			t.Fatal(n, err)
 		}
@@ -37,7 +37,7 @@ func TestRedriveAfterTheResult(t *testing.T) {
 			t.Error(r, err)
 		}
 		b.events(t, "job", "running", "partial")
-		if after := st(); fmt.Sprint(after) != fmt.Sprint(before) || after["status"] != "partial" {
+		if after := fields(); fmt.Sprint(after) != fmt.Sprint(before) || after["status"] != "partial" {
 			t.Error(before, after)
 		}
 	})

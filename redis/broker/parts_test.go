@@ -71,12 +71,12 @@ func TestParts(t *testing.T) {
 							t.Errorf("the last event: %+v", event)
 						}
 					}
-					st, err := b.broker.State(b.ctx, "job", nil)
-					if err != nil || st.Status != c.want || st.Fields["clamav_status"] != string(c.parts[1]) || st.Fields["grype_findings"] != "1" {
-						t.Error(st, err)
+					found, err := b.broker.State(b.ctx, "job", nil)
+					if err != nil || found.Status != c.want || found.Fields["clamav_status"] != string(c.parts[1]) || found.Fields["grype_findings"] != "1" {
+						t.Error(found, err)
 					}
-					if _, there := st.Fields["argus_parts"]; there {
-						t.Error("the service's own fields are shown:", st.Fields)
+					if _, there := found.Fields["argus_parts"]; there {
+						t.Error("the service's own fields are shown:", found.Fields)
 					}
 				})
 			}
@@ -120,12 +120,12 @@ func TestPartsRace(t *testing.T) {
 		if len(events) != n || len(seen) != n {
 			t.Errorf("%d events of %d parts", len(events), len(seen))
 		}
-		st, err := b.broker.State(b.ctx, "job", nil)
+		found, err := b.broker.State(b.ctx, "job", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		delete(st.Fields, "completed_at")
-		if diff := cmp.Diff(want, st.Fields); diff != "" {
+		delete(found.Fields, "completed_at")
+		if diff := cmp.Diff(want, found.Fields); diff != "" {
 			t.Error(diff)
 		}
 	})

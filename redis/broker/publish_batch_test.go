@@ -51,8 +51,8 @@ func TestPublishBatchWithStates(t *testing.T) {
 			}
 			b.raw.HSet(b.ctx, b.key("job_state:job-3"), "there", "before")
 			_, _, err := b.broker.PublishBatch(b.ctx, r)
-			var id *job.JobError
-			if !errors.Is(err, job.ErrJobExists) || !errors.As(err, &id) || id.JobID != "job-3" {
+			var jobErr *job.JobError
+			if !errors.Is(err, job.ErrJobExists) || !errors.As(err, &jobErr) || jobErr.JobID != "job-3" {
 				t.Error(err)
 			}
 			if len(b.stream(t, job.DefaultQueue)) != 0 || b.raw.Exists(b.ctx, b.key("job_state:job-0")).Val() != 0 {

@@ -127,13 +127,13 @@ func TestStatusIsCorrectedByTheFirstResult(t *testing.T) {
 				t.Errorf("%s: %q, want %q", id, status, want)
 			}
 		}
-		append := func(status string) string {
+		report := func(status string) string {
 			return b.raw.XAdd(b.ctx, entry(b.key("argus_completion:job"), "status", status)).Val()
 		}
-		b.raw.XDel(b.ctx, b.key("argus_completion:job"), append("failed"))
+		b.raw.XDel(b.ctx, b.key("argus_completion:job"), report("failed"))
 		heal("job", "running")
-		append("completed")
-		append("failed")
+		report("completed")
+		report("failed")
 		heal("job", "completed")
 		heal("none", "")
 		if len(b.hash(t, "job_state:none")) != 0 {

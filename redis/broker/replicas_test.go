@@ -24,8 +24,8 @@ func TestWaitReplicas(t *testing.T) {
 	fast := b.open(t, job.Settings{})
 	copied := redistest.Engine{Addr: replica.Addr}.Raw(t)
 
-	publishBy := func(br *broker.Broker, id, request string) (bool, error) {
-		_, again, err := br.Publish(b.ctx, queue.PublishRequest{Task: job.Task{JobID: id}, PublishOptions: queue.PublishOptions{RequestID: request}})
+	publishBy := func(server *broker.Broker, id, request string) (bool, error) {
+		_, again, err := server.Publish(b.ctx, queue.PublishRequest{Task: job.Task{JobID: id}, PublishOptions: queue.PublishOptions{RequestID: request}})
 		return again, err
 	}
 	publish := func(id, request string) (bool, error) { return publishBy(b.broker, id, request) }

@@ -70,9 +70,9 @@ func TestRequestDigest(t *testing.T) {
 		if _, _, err := b.broker.Publish(b.ctx, full()); err != nil {
 			t.Fatal(err)
 		}
-		json := b.open(t, job.Settings{Queue: job.QueueSettings{Encoding: job.EncodingJSON}})
-		for _, br := range []*broker.Broker{b.broker, json} {
-			if p, again, err := br.Publish(b.ctx, full()); err != nil || !again || p.JobID != "job" {
+		withJSON := b.open(t, job.Settings{Queue: job.QueueSettings{Encoding: job.EncodingJSON}})
+		for _, server := range []*broker.Broker{b.broker, withJSON} {
+			if p, again, err := server.Publish(b.ctx, full()); err != nil || !again || p.JobID != "job" {
 				t.Error(p, again, err)
 			}
 		}

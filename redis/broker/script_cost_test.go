@@ -174,12 +174,12 @@ func newCost(bench *testing.B, e redistest.Engine, task func(int) job.Task) *cos
 	if err != nil {
 		bench.Fatal(err)
 	}
-	br, err := broker.New(context.Background(), client, job.Settings{Logger: slog.New(slog.DiscardHandler)})
+	opened, err := broker.New(context.Background(), client, job.Settings{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		bench.Fatal(err)
 	}
-	bench.Cleanup(func() { br.Close(); _ = client.Close() })
-	b := &bundle{ctx: bench.Context(), engine: e, client: client, broker: br, raw: e.Raw(bench)}
+	bench.Cleanup(func() { opened.Close(); _ = client.Close() })
+	b := &bundle{ctx: bench.Context(), engine: e, client: client, broker: opened, raw: e.Raw(bench)}
 	c := &cost{bundle: b, bench: bench, task: task, stream: b.key(job.DefaultQueue)}
 	b.raw.XGroupCreateMkStream(b.ctx, c.stream, job.DefaultGroup, "0")
 	return c

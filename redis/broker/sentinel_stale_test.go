@@ -13,7 +13,7 @@ import (
 func TestStaleSentinel(t *testing.T) {
 	t.Parallel()
 	first, second := redistest.Own(t), redistest.Own(t)
-	old, new := first.Engine().Raw(t), second.Engine().Raw(t)
+	old, promoted := first.Engine().Raw(t), second.Engine().Raw(t)
 	stale := watchedBySentinel(t, first)
 	fresh := watchedBySentinel(t, second, "sentinel config-epoch main 5")
 	fresh.Kill()
@@ -25,26 +25,26 @@ func TestStaleSentinel(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, b.ctx, func() bool { return ours(t, old) == 0 })
-	await(t, b.ctx, func() bool { return b.tryPublish("after") == nil || has(t, new, "after") })
-	if !has(t, new, "after") || has(t, old, "after") {
+	await(t, b.ctx, func() bool { return b.tryPublish("after") == nil || has(t, promoted, "after") })
+	if !has(t, promoted, "after") || has(t, old, "after") {
 		t.Error("it is written to the old master")
 	}
 	for i := range 10 { // whichever sentinel answers first
-		if err := new.Do(b.ctx, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err(); err != nil {
+		if err := promoted.Do(b.ctx, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err(); err != nil {
 			t.Fatal(err)
 		}
 		id := fmt.Sprint("again", i)
-		await(t, b.ctx, func() bool { return b.tryPublish(id) == nil || has(t, new, id) })
+		await(t, b.ctx, func() bool { return b.tryPublish(id) == nil || has(t, promoted, id) })
 		if has(t, old, id) {
 			t.Error("a stale sentinel is believed beside another one:", id)
 		}
 	}
 	fresh.Kill() // what is known is newer than what the other one says
-	if err := new.Do(b.ctx, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err(); err != nil {
+	if err := promoted.Do(b.ctx, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, b.ctx, func() bool { return b.tryPublish("later") == nil || has(t, new, "later") })
-	if has(t, old, "later") || !has(t, new, "later") {
+	await(t, b.ctx, func() bool { return b.tryPublish("later") == nil || has(t, promoted, "later") })
+	if has(t, old, "later") || !has(t, promoted, "later") {
 		t.Error("a stale sentinel is believed")
 	}
 	again := throughSentinels(t, stale, fresh)

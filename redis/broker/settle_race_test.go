@@ -26,11 +26,11 @@ func TestHistory(t *testing.T) {
 		h := &history{wins: make(map[string]int)}
 		var done sync.WaitGroup
 		for i := range workers {
-			br, seed := b.broker, rand.New(rand.NewPCG(1, uint64(i)))
+			server, seed := b.broker, rand.New(rand.NewPCG(1, uint64(i)))
 			if i%2 == 1 {
-				br = b.open(t, job.Settings{})
+				server = b.open(t, job.Settings{})
 			}
-			done.Go(func() { h.work(t, b, br, fmt.Sprint("w", i), seed, jobs) })
+			done.Go(func() { h.work(t, b, server, fmt.Sprint("w", i), seed, jobs) })
 		}
 		for i := range jobs {
 			r := queue.PublishRequest{Task: job.Task{JobID: fmt.Sprint("job-", i)}}
@@ -75,18 +75,18 @@ func (h *history) finished(jobs int) bool {
 	return len(h.wins) >= jobs
 }
 
-func (h *history) work(t *testing.T, b *bundle, br *broker.Broker, name string, random *rand.Rand, jobs int) {
+func (h *history) work(t *testing.T, b *bundle, server *broker.Broker, name string, random *rand.Rand, jobs int) {
 	for !h.finished(jobs) {
-		deliveries, err := br.Read(b.ctx, queue.ReadRequest{Consumer: name, Max: 1 + random.IntN(5), Wait: 20 * time.Millisecond})
+		deliveries, err := server.Read(b.ctx, queue.ReadRequest{Consumer: name, Max: 1 + random.IntN(5), Wait: 20 * time.Millisecond})
 		if err != nil {
 			t.Error(err)
 			return
 		}
 		for _, d := range deliveries {
 			if random.IntN(4) == 0 {
-				d = h.overtake(t, b, br, d)
+				d = h.overtake(t, b, server, d)
 			}
-			if err := h.settle(b, br, d, random); errors.Is(err, job.ErrLeaseLost) {
+			if err := h.settle(b, server, d, random); errors.Is(err, job.ErrLeaseLost) {
 				h.lost.Add(1)
 			} else if err != nil {
 				t.Error(err)
@@ -97,34 +97,34 @@ func (h *history) work(t *testing.T, b *bundle, br *broker.Broker, name string, 
 
 // overtake lets a lease run out and go to someone else, and the one who lost it
 // complete nevertheless. It returns the delivery as the other one has it.
-func (h *history) overtake(t *testing.T, b *bundle, br *broker.Broker, d queue.Delivery) queue.Delivery {
+func (h *history) overtake(t *testing.T, b *bundle, server *broker.Broker, d queue.Delivery) queue.Delivery {
 	late := d.Lease.Token()
 	d.Lease.Consumer, d.Lease.Count = "next-"+d.Lease.Consumer, d.Lease.Count+1
 	if err := b.xclaim(d.Lease, 0); err != nil {
 		t.Error(err)
 	}
-	if r, err := br.Complete(b.ctx, late, job.Result{Status: job.StatusFailed}); !errors.Is(err, job.ErrLeaseLost) {
+	if r, err := server.Complete(b.ctx, late, job.Result{Status: job.StatusFailed}); !errors.Is(err, job.ErrLeaseLost) {
 		t.Errorf("the Complete of a worker that lost its lease: %v, %v", r, err)
 	}
 	h.lost.Add(1)
 	return d
 }
 
-func (h *history) settle(b *bundle, br *broker.Broker, d queue.Delivery, random *rand.Rand) error {
+func (h *history) settle(b *bundle, server *broker.Broker, d queue.Delivery, random *rand.Rand) error {
 	token := d.Lease.Token()
 	switch random.IntN(8) {
 	case 0:
 		h.nacked.Add(1)
-		_, err := br.Nack(b.ctx, queue.NackRequest{Token: token, Delay: new(time.Duration(random.IntN(2)) * 5 * time.Millisecond)})
+		_, err := server.Nack(b.ctx, queue.NackRequest{Token: token, Delay: new(time.Duration(random.IntN(2)) * 5 * time.Millisecond)})
 		return err
 	case 1:
-		if _, err := br.Extend(b.ctx, token, map[string]string{"p": "1"}); err != nil {
+		if _, err := server.Extend(b.ctx, token, map[string]string{"p": "1"}); err != nil {
 			return err
 		}
 	case 2: // the worker crashes
 		return b.xclaim(d.Lease, 2*job.DefaultLease)
 	}
-	r, err := br.Complete(b.ctx, token, job.Result{Status: job.StatusCompleted, Fields: map[string]string{"by": token}})
+	r, err := server.Complete(b.ctx, token, job.Result{Status: job.StatusCompleted, Fields: map[string]string{"by": token}})
 	if err == nil && !r.Already {
 		h.mu.Lock()
 		h.wins[d.Task.JobID]++

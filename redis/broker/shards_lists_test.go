@@ -35,8 +35,8 @@ func TestShardsLists(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, id := range page {
-				found = append(found, id.JobID)
+			for _, summary := range page {
+				found = append(found, summary.JobID)
 			}
 			if token = next; next == "" {
 				break

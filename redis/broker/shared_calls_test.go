@@ -25,11 +25,11 @@ func TestSharedCalls(t *testing.T) {
 			all.Go(func() {
 				_, _, err := b.broker.Publish(b.ctx, queue.PublishRequest{Task: job.Task{JobID: fmt.Sprint("job-", i%jobs), ReportID: fmt.Sprint(i)},
 					State: &job.InitialState{Fields: map[string]string{"by": fmt.Sprint(i)}}})
-				var id *job.JobError
+				var jobErr *job.JobError
 				switch {
 				case err == nil:
 					published.Add(1)
-				case errors.As(err, &id) && id.JobID == fmt.Sprint("job-", i%jobs) && errors.Is(err, job.ErrJobExists):
+				case errors.As(err, &jobErr) && jobErr.JobID == fmt.Sprint("job-", i%jobs) && errors.Is(err, job.ErrJobExists):
 					existed.Add(1)
 				default:
 					t.Error(err)

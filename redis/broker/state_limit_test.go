@@ -59,9 +59,9 @@ func TestBytesOfAState(t *testing.T) {
 		if r, err := b.broker.Complete(b.ctx, token, result); err != nil || r.Already {
 			t.Fatal(r, err)
 		}
-		st, err := b.broker.State(b.ctx, "job", nil)
-		if err != nil || st.Status != job.StatusCompleted || st.Fields["error_message"] != "none" || st.Fields["completed_at"] == "" || st.Fields["report"] != "" {
-			t.Error(st.Status, len(st.Fields), err)
+		found, err := b.broker.State(b.ctx, "job", nil)
+		if err != nil || found.Status != job.StatusCompleted || found.Fields["error_message"] != "none" || found.Fields["completed_at"] == "" || found.Fields["report"] != "" {
+			t.Error(found.Status, len(found.Fields), err)
 		}
 		if event := b.stream(t, "argus_completion:job")[0]; event.Values["report"] != mib || event.Values["findings"] != "3" {
 			t.Error("the event lacks the result's fields")
@@ -101,8 +101,8 @@ func TestFieldsOfAState(t *testing.T) {
 		if err := b.broker.SetState(b.ctx, "job", page(20, state.MaxStateFields-20), ""); err != nil { // ten of them are there
 			t.Error(err)
 		}
-		if st, err := b.broker.State(b.ctx, "job", nil); err != nil || len(st.Fields) != state.MaxStateFields {
-			t.Error(len(st.Fields), err)
+		if found, err := b.broker.State(b.ctx, "job", nil); err != nil || len(found.Fields) != state.MaxStateFields {
+			t.Error(len(found.Fields), err)
 		}
 	})
 }
@@ -122,13 +122,13 @@ func TestFatStateOfARawPeer(t *testing.T) {
 			if err := b.broker.SetState(b.ctx, id, map[string]string{"big": strings.Repeat("x", 5000)}, ""); !errors.Is(err, job.ErrInvalid) {
 				t.Error(id, err)
 			}
-			st, err := b.broker.State(b.ctx, id, []string{"status", "missing"})
-			if err != nil || st.Status != job.StatusRunning || len(st.Fields) != 1 {
-				t.Error(id, st, err)
+			found, err := b.broker.State(b.ctx, id, []string{"status", "missing"})
+			if err != nil || found.Status != job.StatusRunning || len(found.Fields) != 1 {
+				t.Error(id, found, err)
 			}
 		}
-		if st, err := b.broker.State(b.ctx, "bytes", []string{"field-000001", "field-000002"}); err != nil || len(st.Fields["field-000002"]) != 1<<20 {
-			t.Error(len(st.Fields), err)
+		if found, err := b.broker.State(b.ctx, "bytes", []string{"field-000001", "field-000002"}); err != nil || len(found.Fields["field-000002"]) != 1<<20 {
+			t.Error(len(found.Fields), err)
 		}
 		b.fatHash(t, "value", 1, 5<<20)
 		if _, err := b.broker.StateField(b.ctx, "value", "field-000000"); !errors.Is(err, job.ErrStateTooLarge) {

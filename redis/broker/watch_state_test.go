@@ -26,7 +26,7 @@ func TestWatchOfAFatState(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer w.Close()
-		st := func() *watch.StateChange {
+		nextState := func() *watch.StateChange {
 			t.Helper()
 			for {
 				frame, err := w.Next(b.ctx, longWait)
@@ -38,7 +38,7 @@ func TestWatchOfAFatState(t *testing.T) {
 				}
 			}
 		}
-		if change := st(); !change.Truncated || len(change.Fields) != 0 {
+		if change := nextState(); !change.Truncated || len(change.Fields) != 0 {
 			t.Error("the first state is not said to be too large")
 		}
 		if _, err := b.raw.TxPipelined(b.ctx, func(p goredis.Pipeliner) error {
@@ -48,13 +48,13 @@ func TestWatchOfAFatState(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		if change := st(); change.Truncated || len(change.Fields) != 2 {
+		if change := nextState(); change.Truncated || len(change.Fields) != 2 {
 			t.Error(change.Truncated, len(change.Fields))
 		}
 		if r, err := b.broker.Report(b.ctx, "job", job.Result{Status: job.StatusCompleted, Fields: map[string]string{"y": "2"}}); err != nil || r.Already {
 			t.Fatal(r, err)
 		}
-		if change := st(); change.Fields["y"] != "2" || change.Fields["status"] != "completed" {
+		if change := nextState(); change.Fields["y"] != "2" || change.Fields["status"] != "completed" {
 			t.Error(change)
 		}
 		if frame, err := w.Next(b.ctx, longWait); err != nil || frame == nil || !frame.Done {
