@@ -37,3 +37,16 @@ func (b *Broker) Heal(ctx context.Context, jobID string) error {
 
 // ScriptName is the name of the script with a hash; "eval" if it is none, but a text.
 func ScriptName(sha string) string { return conn.ScriptName(sha) }
+
+// Accepts reports whether a read of the queue waits in every shard that a publisher may lease a task for.
+// It offers such a read a hand-over and ends the offer with nothing.
+func Accepts(b *Broker, queue string) bool {
+	for _, s := range b.set.shards {
+		waiter, _ := s.waiters.Offer(s.Keys.Tasks(queue))
+		if waiter == nil {
+			return false
+		}
+		waiter.Grant(nil)
+	}
+	return true
+}

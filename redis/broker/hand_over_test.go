@@ -9,44 +9,26 @@ import (
 
 	"github.com/hikmaai-io/argus-queue/redis/job"
 	"github.com/hikmaai-io/argus-queue/redis/queue"
-	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// A publish reads for who waits. Whether he takes it, or leaves in this moment, no task is
-// left leased to no consumer, and with nothing that looks for such it is found at once.
-func TestPublishReadsForWhoWaits(t *testing.T) {
+// Reads come and go while tasks are published. Whether a read takes what was leased for it or leaves in
+// that moment, every task is delivered once and none remains leased. Nothing but the hand-over itself
+// could find such a task: there is no background work, and leases last an hour.
+func TestHandOverLosesNoTaskWhileReadsComeAndGo(t *testing.T) {
 	t.Parallel()
-	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
-		b := setup(t, e, job.Settings{Queue: job.QueueSettings{Lease: time.Hour}})
-		b.publish(t, job.Task{JobID: "first"}) // the group is made, and the size of tasks known
-		b.ackAll(t, b.read(t, "w", 1)...)
-		b.broker.Close()
-		const readers, count = 3, 150
+	eachShardCount(t, func(t *testing.T, r recorded) {
+		const count = 150
 		got := make(chan queue.Delivery, count)
-		ctx, cancel := context.WithCancel(b.ctx)
-		var tasks sync.WaitGroup
-		for i := range readers {
-			tasks.Go(func() {
-				for n := 0; ctx.Err() == nil; n++ {
-					ctx, leave := context.WithCancel(ctx)
-					time.AfterFunc(time.Duration(n%20)*100*time.Microsecond, leave)
-					if i == 0 { // one stays
-						ctx = b.ctx
-					}
-					deliveries, _ := b.broker.Read(ctx, queue.ReadRequest{Consumer: fmt.Sprint("w", i), Wait: time.Duration(1+n%3) * time.Millisecond})
-					for _, d := range deliveries {
-						got <- d
-					}
-					leave()
-				}
-			})
-		}
+		ctx, cancel := context.WithCancel(r.ctx)
+		stop := r.comeAndGo(ctx, got)
+		defer stop()
+		defer cancel()
 		for i := range count {
-			r := queue.PublishRequest{Task: job.Task{JobID: fmt.Sprint("job-", i)}}
+			request := queue.PublishRequest{Task: job.Task{JobID: fmt.Sprint("task-", i)}}
 			if i%2 == 0 {
-				r.State = &job.InitialState{}
+				request.State = &job.InitialState{}
 			}
-			if _, _, err := b.broker.Publish(b.ctx, r); err != nil {
+			if _, _, err := r.broker.Publish(r.ctx, request); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -55,18 +37,43 @@ func TestPublishReadsForWhoWaits(t *testing.T) {
 			select {
 			case d := <-got:
 				if seen[d.Task.JobID] {
-					t.Error("twice:", d)
+					t.Error("delivered twice:", d)
 				}
 				seen[d.Task.JobID] = true
-				b.ackAll(t, d)
-			case <-b.ctx.Done():
-				t.Fatalf("%d of %d tasks came", len(seen), count)
+				r.ackAll(t, d)
+			case <-r.ctx.Done():
+				t.Fatalf("%d of %d tasks were delivered", len(seen), count)
 			}
 		}
 		cancel()
-		tasks.Wait()
-		if n := b.pending(t); n != 0 {
-			t.Errorf("%d tasks are left pending", n)
+		stop()
+		for i := range r.shards {
+			if pending := r.raw.XPending(r.ctx, r.tasks(i), job.DefaultGroup).Val(); pending.Count != 0 {
+				t.Errorf("shard %d: %d tasks are still pending", i, pending.Count)
+			}
 		}
-	})
+	}, 0, shardCount)
+}
+
+// comeAndGo runs three readers until ctx ends: one stays for each read's whole wait, the others leave at
+// different moments of it.
+func (r recorded) comeAndGo(ctx context.Context, got chan<- queue.Delivery) (stop func()) {
+	var readers sync.WaitGroup
+	for i := range 3 {
+		readers.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				reading, leave := context.WithCancel(ctx)
+				time.AfterFunc(time.Duration(n%20)*100*time.Microsecond, leave)
+				if i == 0 {
+					reading = r.ctx
+				}
+				deliveries, _ := r.broker.Read(reading, queue.ReadRequest{Consumer: fmt.Sprint("w", i), Wait: time.Duration(1+n%3) * time.Millisecond})
+				for _, d := range deliveries {
+					got <- d
+				}
+				leave()
+			}
+		})
+	}
+	return readers.Wait
 }

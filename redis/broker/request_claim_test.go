@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -110,4 +111,38 @@ func TestShardsRequestIDs(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// Where there is one shard, a publish with a request id runs one script, which keeps the record of the
+// request, and claims nothing. Several shards need a claim in the shard of the request id as well.
+func TestOneShardMakesNoRequestClaim(t *testing.T) {
+	t.Parallel()
+	eachShardCount(t, func(t *testing.T, r recorded) {
+		want := []string{"publish"}
+		if len(r.shards) > 1 {
+			want = []string{"claim", "publish"}
+		}
+		for n := range 3 { // the first makes Redis know the scripts
+			request := queue.PublishRequest{PublishOptions: queue.PublishOptions{RequestID: fmt.Sprint("request-", n)}, Task: job.Task{JobID: r.jobIn(0, n)}}
+			r.take()
+			if _, _, err := r.broker.Publish(r.ctx, request); err != nil {
+				t.Fatal(err)
+			}
+			if sent := r.take(); n > 0 && !slices.EqualFunc(sent, want, func(sent, script string) bool { return strings.HasPrefix(sent, script+" ") }) {
+				t.Errorf("publish %d sent %q, want the scripts %q", n, sent, want)
+			}
+			batch := queue.PublishBatchRequest{PublishOptions: queue.PublishOptions{RequestID: fmt.Sprint("batch-", n)}, Tasks: []job.Task{{JobID: r.jobIn(0, 10+n)}, {}}}
+			if _, _, err := r.broker.PublishBatch(r.ctx, batch); err != nil {
+				t.Fatal(err)
+			}
+			if sent := r.take(); n > 0 && len(r.shards) == 1 && len(sent) != 1 {
+				t.Errorf("batch %d sent %q, want one script", n, sent)
+			}
+		}
+		for i, prefix := range r.shards {
+			if claims := r.raw.Keys(r.ctx, prefix+"argus_claim:*").Val(); len(r.shards) == 1 && len(claims) > 0 {
+				t.Errorf("shard %d has the claims %q", i, claims)
+			}
+		}
+	}, 0, 1, shardCount)
 }
