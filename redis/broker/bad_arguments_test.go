@@ -15,7 +15,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-func TestBadInput(t *testing.T) {
+// A bad argument is refused and named, and nothing is written.
+func TestBadArgumentsAreNamedAndWriteNothing(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -103,7 +104,8 @@ func TestBadInput(t *testing.T) {
 	})
 }
 
-func TestBadValuesOfGoCallers(t *testing.T) {
+// Values that only Go callers can send are refused as well.
+func TestValuesOnlyGoCallersCanSendAreRefused(t *testing.T) {
 	t.Parallel()
 	b := setup(t, redistest.Embedded(t), job.Settings{})
 	far := time.Date(58000, 1, 1, 0, 0, 0, 0, time.UTC) // milliseconds taken for seconds

@@ -9,8 +9,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// A cancel and a read race: the job ends once, and no worker has it after it ended.
-func TestCancelRacesRead(t *testing.T) {
+// When a cancel and a read race, the job ends once, and no worker has it after it ended.
+func TestCancelAndReadRace(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -46,8 +46,8 @@ func TestCancelRacesRead(t *testing.T) {
 	})
 }
 
-// A Cancel that comes with the result says which it was.
-func TestCancelRacesComplete(t *testing.T) {
+// A Cancel at the same time as a result reports which of them came first.
+func TestCancelAndCompleteRace(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})

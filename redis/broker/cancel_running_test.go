@@ -8,7 +8,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-func TestCancelRunning(t *testing.T) {
+func TestCancelOfALeasedTask(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -64,8 +64,8 @@ func TestCancelRunning(t *testing.T) {
 	})
 }
 
-// A task that one group works on is running, though another has still to read it.
-func TestCancelWhatOneOfTwoGroupsHas(t *testing.T) {
+// A job is running while one group has its task, although another group has still to read it.
+func TestCancelWhileOneOfTwoGroupsHasTheTask(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{Queue: job.QueueSettings{Groups: job.Groups{"one", "two"}}})

@@ -19,7 +19,9 @@ func (b *bundle) cancel(t *testing.T, id string, was job.Status) {
 	}
 }
 
-func TestCancelWaiting(t *testing.T) {
+// A job whose task waits or is delayed ends at once as cancelled, and its task is not delivered. A later
+// publish is another run.
+func TestCancelOfATaskThatWaits(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -65,8 +67,8 @@ func TestCancelWaiting(t *testing.T) {
 	})
 }
 
-// A later run of a job that was cancelled is not told to stop.
-func TestRunAfterCancel(t *testing.T) {
+// A run that is published after its job was cancelled is not reported as cancelled.
+func TestRunAfterACancellationIsNotCancelled(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -91,8 +93,8 @@ func TestRunAfterCancel(t *testing.T) {
 	})
 }
 
-// What is published when Cancel has returned is another run of the job, however soon.
-func TestPublishRightAfterACancellation(t *testing.T) {
+// A task that is published after Cancel returned is another run, however soon.
+func TestPublishRightAfterACancellationIsDelivered(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})

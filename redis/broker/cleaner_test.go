@@ -11,9 +11,9 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// What raw peers acknowledge without deleting is removed, and nothing that a group has
-// still to read or to settle.
-func TestTrim(t *testing.T) {
+// Entries that raw peers acknowledged without deleting are removed, but none that a group has still to read
+// or to settle.
+func TestCleanerRemovesWhatAllGroupsSettled(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -71,7 +71,7 @@ func TestTrim(t *testing.T) {
 }
 
 // The janitor's other duties: consumers, names of queues, TTLs of what raw peers left.
-func TestClean(t *testing.T) {
+func TestCleanerRemovesConsumersNamesAndGivesTTLs(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -132,9 +132,9 @@ func TestClean(t *testing.T) {
 	})
 }
 
-// Entries that lie before the beginning of every group in use were given to no consumer: the
-// cleaner says so when it removes them.
-func TestCleanerTellsWhatNoConsumerWasGiven(t *testing.T) {
+// Entries before the beginning of every group in use were given to no consumer: the cleaner counts and logs
+// them when it removes them.
+func TestCleanerReportsEntriesNoConsumerReceived(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		log := &logged{}

@@ -74,8 +74,8 @@ func (m *masters) end(t *testing.T) {
 	m.do(t, 0, "cluster", "setslot", m.slot, "node", m.ids[1])
 }
 
-// A slot moves to another node while there is a watch and work to do: everything follows.
-func TestClusterSlotMoves(t *testing.T) {
+// A slot moves to another node during work and a watch: both follow it.
+func TestWorkAndWatchFollowASlotThatMoves(t *testing.T) {
 	t.Parallel()
 	const prefix = "{argus}:"
 	m := newMasters(t, prefix)

@@ -23,11 +23,11 @@ import (
 // commandBar is how long one command may hold Redis.
 const commandBar = 50 * time.Millisecond
 
-// TestNoCommandHoldsRedis does everything that a broker can be asked for at the contract's
+// TestNoCommandBlocksRedis does everything that a broker can be asked for at the contract's
 // limits, in sizes and counts, and with more than that by raw peers. No command that it sends
 // takes Redis longer than commandBar. On a busy machine a scenario gets more than one try, and
 // of each kind of command the best counts. It is not parallel, to be alone.
-func TestNoCommandHoldsRedis(t *testing.T) {
+func TestNoCommandBlocksRedis(t *testing.T) {
 	server := redistest.Own(t, "--slowlog-max-len", "100000")
 	mib := strings.Repeat("x", 1<<20)
 	large := map[string]string{"a": mib, "b": mib, "c": mib[:1<<20-4096]}

@@ -28,7 +28,7 @@ func completed(token string) result.Completion {
 }
 
 // Each result of a batch has its own outcome, whatever is wrong with others.
-func TestCompleteBatch(t *testing.T) {
+func TestResultsOfABatchHaveTheirOwnOutcomes(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -97,7 +97,7 @@ func TestCompleteBatch(t *testing.T) {
 }
 
 // A batch may be of several queues, groups and consumers, with parts, in both encodings.
-func TestCompleteBatchOfMany(t *testing.T) {
+func TestCompleteBatchOfSeveralQueuesAndConsumers(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{Queues: map[string]job.QueueSettings{"json": {Encoding: job.EncodingJSON}, "unique": {UniqueJobs: true}}})
@@ -142,9 +142,9 @@ func TestCompleteBatchOfMany(t *testing.T) {
 	})
 }
 
-// A token that occurs twice in one call settles its task once: of a unique job with tasks for two
-// groups, the mark stays until both have settled theirs.
-func TestTokenTwiceInABatch(t *testing.T) {
+// A token that occurs twice in one call settles its task once: the mark of a unique job with tasks for two
+// groups stays until both have settled theirs.
+func TestTokenTwiceInABatchSettlesOnce(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setupUnique(t, e)

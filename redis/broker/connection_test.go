@@ -107,7 +107,7 @@ func (b *bundle) everything(t *testing.T) {
 	read()
 }
 
-func TestACLUser(t *testing.T) {
+func TestConnectsAsAnACLUser(t *testing.T) {
 	t.Parallel()
 	server := redistest.Own(t)
 	raw := server.Engine().Raw(t)
@@ -122,7 +122,7 @@ func TestACLUser(t *testing.T) {
 	}
 }
 
-func TestPasswordAndDatabase(t *testing.T) {
+func TestConnectsWithPasswordAndDatabase(t *testing.T) {
 	t.Parallel()
 	server := redistest.Own(t)
 	if err := server.Engine().Raw(t).ConfigSet(redistest.Context(t), "requirepass", "secret").Err(); err != nil {
@@ -131,7 +131,7 @@ func TestPasswordAndDatabase(t *testing.T) {
 	work(t, redis.Config{Addr: server.Addr, Password: "secret", DB: 3, Prefix: "argus:"})
 }
 
-func TestTLS(t *testing.T) {
+func TestConnectsOverTLS(t *testing.T) {
 	t.Parallel()
 	if len(redistest.Shared(t).Raw(t).ConfigGet(redistest.Context(t), "tls-port").Val()) == 0 {
 		if os.Getenv(redistest.Require) == "true" {
@@ -155,7 +155,7 @@ func freePort(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func TestCluster(t *testing.T) {
+func TestConnectsToACluster(t *testing.T) {
 	t.Parallel()
 	server := redistest.Own(t, "--cluster-enabled", "yes")
 	raw := server.Engine().Raw(t)
@@ -167,7 +167,7 @@ func TestCluster(t *testing.T) {
 	work(t, redis.Config{Addr: server.Addr, Cluster: true, Prefix: "{argus}:"})
 }
 
-func TestSentinel(t *testing.T) {
+func TestConnectsThroughSentinel(t *testing.T) {
 	t.Parallel()
 	server := redistest.Own(t)
 	host, port, _ := net.SplitHostPort(server.Addr)
@@ -179,15 +179,15 @@ func TestSentinel(t *testing.T) {
 	work(t, redis.Config{Addr: sentinel.Addr, MasterName: "main", Prefix: "argus:"})
 }
 
-func TestNoRedis(t *testing.T) {
+func TestClientFailsWithoutRedis(t *testing.T) {
 	t.Parallel()
 	if _, err := redis.NewClient(redis.Config{Addr: freePort(t)}); !errors.Is(err, job.ErrUnavailable) {
 		t.Error(err)
 	}
 }
 
-// Calls on a client that is closed end, and those that are on their way then.
-func TestCallsOnAClosedClient(t *testing.T) {
+// Calls end when their client is closed, those under way and later ones.
+func TestCallsEndWhenTheClientCloses(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})

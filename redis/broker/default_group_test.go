@@ -10,8 +10,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// A stream without any group, as a raw producer leaves it, gets the default group with the
-// first publish.
+// A stream without a group, as a raw producer leaves it, gets the default group with the first publish.
 func TestFirstPublishCreatesTheGroupOfAnExistingStream(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
@@ -25,8 +24,8 @@ func TestFirstPublishCreatesTheGroupOfAnExistingStream(t *testing.T) {
 	})
 }
 
-// Where workers have a group of another name, no default group is made.
-func TestPublishLeavesAnotherGroupAlone(t *testing.T) {
+// Where workers have a group of another name, a publish creates no default group.
+func TestPublishCreatesNoGroupBesideAnother(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -38,9 +37,8 @@ func TestPublishLeavesAnotherGroupAlone(t *testing.T) {
 	})
 }
 
-// Where workers have another group than the default one, the default group that the first
-// publish makes keeps nothing.
-func TestUnusedDefaultGroupKeepsNothing(t *testing.T) {
+// Where workers use another group, the default group that the first publish creates keeps no tasks.
+func TestUnusedDefaultGroupKeepsNoTasks(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{Queue: job.QueueSettings{Groups: job.Groups{job.AnyGroup}}})

@@ -13,7 +13,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-func TestDelay(t *testing.T) {
+// A delayed task is delivered when its delay is over; one whose time has passed is published at once.
+func TestDelayedTaskIsDeliveredWhenDue(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -43,9 +44,8 @@ func TestDelay(t *testing.T) {
 	})
 }
 
-// A delayed task does not need the server that published it, and two servers deliver it
-// once.
-func TestDelaySurvivesItsServer(t *testing.T) {
+// Delayed tasks do not need the server that published them, and two servers deliver each of them once.
+func TestDelayedTaskNeedsNotItsPublisher(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -75,7 +75,9 @@ func TestDelaySurvivesItsServer(t *testing.T) {
 	})
 }
 
-func TestDelayedFaults(t *testing.T) {
+// A delayed publish that fails leaves no task, and malformed entries among the delayed tasks become dead
+// letters without blocking others.
+func TestMalformedDelayedTasksDie(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})

@@ -17,8 +17,7 @@ func (b *bundle) orphan(t *testing.T, id string) {
 	}
 }
 
-// A task for a deleted group is delivered to another group, but not when its job was
-// cancelled.
+// A task for a deleted group is delivered to another group, unless its job was cancelled.
 func TestTaskForADeletedGroupIsCancelled(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
@@ -43,8 +42,8 @@ func TestTaskForADeletedGroupIsCancelled(t *testing.T) {
 	})
 }
 
-// A task for a deleted group that crashes its workers is a dead letter like any other.
-func TestPoisonForADeletedGroupDies(t *testing.T) {
+// A task for a deleted group that crashes its workers becomes a dead letter.
+func TestTaskForADeletedGroupDiesAfterCrashes(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		const crashes = 2
@@ -67,9 +66,9 @@ func TestPoisonForADeletedGroupDies(t *testing.T) {
 	})
 }
 
-// The default group, which the first publish makes, may be there and not in use: what is for it
-// is taken over, too.
-func TestTaskForTheUnusedDefaultGroup(t *testing.T) {
+// The default group, which the first publish creates, may be unused: a task for it is delivered to another
+// group.
+func TestTaskForTheUnusedDefaultGroupIsDelivered(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{Queue: job.QueueSettings{Groups: job.Groups{job.AnyGroup}}})

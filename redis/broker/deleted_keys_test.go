@@ -9,7 +9,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-func TestEverythingDeleted(t *testing.T) {
+// Reads and publishes continue after a group, the stream or the scripts were deleted.
+func TestReadsContinueAfterKeysAreDeleted(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -34,8 +35,8 @@ func TestEverythingDeleted(t *testing.T) {
 	})
 }
 
-// Whatever is deleted under the broker, it goes on, and says what was lost.
-func TestHeals(t *testing.T) {
+// When the stream or the group is deleted, the broker continues and logs what was lost.
+func TestDeletionUnderTheBrokerIsLogged(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		if e.Real() {

@@ -10,8 +10,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// The events of a job are bounded in bytes, a raw peer's too; its result is not.
-func TestBytesOfEvents(t *testing.T) {
+// The events of a job are limited in bytes, a raw peer's included; the result is not.
+func TestEventBytesAreLimited(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -59,7 +59,8 @@ func TestBytesOfEvents(t *testing.T) {
 	})
 }
 
-func TestCompletionEventsAreBounded(t *testing.T) {
+// A job has at most 1000 events and its result.
+func TestNumberOfEventsIsLimited(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})

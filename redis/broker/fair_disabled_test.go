@@ -9,9 +9,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// A fair queue that is fair no more leaves nothing of fairness behind, though tasks of its
-// limited organizations were in flight.
-func TestFairQueueMadeUnfairLeavesNothing(t *testing.T) {
+// A queue that is no longer fair keeps no keys of fairness, although tasks were in flight.
+func TestQueueNoLongerFairLeavesNoKeys(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setupFair(t, e, job.QueueSettings{FairMaxInFlight: 2})
@@ -30,8 +29,8 @@ func TestFairQueueMadeUnfairLeavesNothing(t *testing.T) {
 	})
 }
 
-// A queue that is fair no more loses nothing.
-func TestFairNoMore(t *testing.T) {
+// A queue that is no longer fair delivers its whole backlog.
+func TestQueueNoLongerFairDeliversItsBacklog(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setupFair(t, e, job.QueueSettings{FairMaxInFlight: 1})
@@ -52,8 +51,8 @@ func TestFairNoMore(t *testing.T) {
 	})
 }
 
-// A queue whose stream is gone is known as long as it has a backlog.
-func TestBacklogWithoutAStreamIsRemembered(t *testing.T) {
+// A queue whose stream is gone remains known as long as it has a backlog.
+func TestQueueWithABacklogIsNotForgotten(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		const name = "dynamic" // not named in the settings

@@ -9,8 +9,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// An organization has as many tasks in flight as it may, however they are settled.
-func TestFairInFlight(t *testing.T) {
+// An organization has at most its limit of tasks in flight, however they are settled.
+func TestInFlightLimitOfAnOrganization(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setupFair(t, e, job.QueueSettings{FairMaxInFlight: 2, FairMaxInFlightOf: map[string]int{"big": 3}})
@@ -56,8 +56,8 @@ func TestFairInFlight(t *testing.T) {
 	})
 }
 
-// What is in flight is forgotten when it was settled by a server that is no more.
-func TestFairInFlightWithoutItsServer(t *testing.T) {
+// Tasks in flight are no longer counted when they were settled through a server that has ended.
+func TestInFlightCountsEndWithTheirTasks(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setupFair(t, e, job.QueueSettings{FairMaxInFlight: 2})
@@ -77,8 +77,8 @@ func TestFairInFlightWithoutItsServer(t *testing.T) {
 	})
 }
 
-// What was in flight when the stream was deleted does not hold up its organization for ever.
-func TestFairQueueGoesOnAfterItsStreamWasDeleted(t *testing.T) {
+// Tasks that were in flight when the stream was deleted do not block their organization for ever.
+func TestInFlightCountsEndWithTheStream(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setupFair(t, e, job.QueueSettings{FairMaxInFlight: 2})

@@ -13,8 +13,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// What belongs to a task's life works in a fair queue as in another.
-func TestFairLife(t *testing.T) {
+// A fair queue supports everything that belongs to the life of a task.
+func TestTaskLifeInAFairQueue(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setupFair(t, e, job.QueueSettings{MaxLength: 12})
@@ -88,7 +88,7 @@ func TestFairLife(t *testing.T) {
 
 // Raw workers find tasks in the stream, and those that raw peers publish there are
 // delivered; another server's publish wakes who waits.
-func TestFairAndOthers(t *testing.T) {
+func TestFairQueueServesRawPeersAndOtherServers(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setupFair(t, e, job.QueueSettings{FairAhead: 3})

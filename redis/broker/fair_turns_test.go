@@ -58,9 +58,9 @@ func (b *bundle) fairKeys(t *testing.T) []string {
 	return keys
 }
 
-// A flood of one organization does not keep others waiting: they take turns, in each
-// one's own order, and by their weights.
-func TestFair(t *testing.T) {
+// A flood of one organization does not keep others waiting: they take turns by their weights, each in its own
+// order.
+func TestOrganizationsTakeTurns(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		for _, most := range []int{1, 3} {
@@ -89,9 +89,8 @@ func TestFair(t *testing.T) {
 	})
 }
 
-// An organization that publishes its next task when the last is done gets its share, and no
-// more than it.
-func TestFairToOneAfterAnother(t *testing.T) {
+// An organization that publishes its next task when the last is done gets its share, and not more.
+func TestOrganizationThatPublishesOneByOneGetsItsShare(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setupFair(t, e, job.QueueSettings{})

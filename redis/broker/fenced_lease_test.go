@@ -10,7 +10,9 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-func TestLateWorkerLosesTheRace(t *testing.T) {
+// A worker whose lease expired and went to another one can settle, extend and write nothing, neither while
+// the other works nor afterwards.
+func TestWorkerThatLostItsLeaseWritesNothing(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -58,8 +60,8 @@ func TestLateWorkerLosesTheRace(t *testing.T) {
 	})
 }
 
-// A raw peer's XCLAIM with JUSTID takes a task over without counting a delivery.
-func TestRawPeerTakesOver(t *testing.T) {
+// A raw peer's XCLAIM with JUSTID takes a task over without counting a delivery; the lease ends nevertheless.
+func TestLeaseEndsWhenARawPeerClaimsTheTask(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -76,7 +78,8 @@ func TestRawPeerTakesOver(t *testing.T) {
 	})
 }
 
-func TestDeletedUnderLease(t *testing.T) {
+// An entry that was deleted while it was leased does not keep the next expired one from delivery.
+func TestEntryDeletedWhileLeasedIsForgotten(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -98,7 +101,9 @@ func TestDeletedUnderLease(t *testing.T) {
 	})
 }
 
-func TestExtend(t *testing.T) {
+// Extend renews even an expired lease while no other worker has the task, writes progress, reports a
+// cancellation, and leaves the token valid.
+func TestExtendRenewsTheLeaseAndWritesProgress(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})

@@ -93,9 +93,9 @@ func finish(t testing.TB, jobs int) footprint {
 	return footprint{perJob: (memory()-before)/int64(jobs) - own, stream: stream, keys: raw.DBSize(ctx).Val() - keysBefore}
 }
 
-// A finished job costs at most 1.5 KB of Redis's memory beside its own fields, in two
-// keys, and nothing of it is left in the task stream.
-func TestFootprint(t *testing.T) {
+// A finished job takes at most 1.5 KB of Redis's memory besides its own fields, in two keys, and nothing of
+// it remains in the task stream.
+func TestFinishedJobIsSmallInRedis(t *testing.T) {
 	t.Parallel()
 	const jobs = 2000
 	f := finish(t, jobs)

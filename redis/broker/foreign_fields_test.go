@@ -10,9 +10,9 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// Names that begin with "argus_" and are none of the service's own are fields like any: the
-// existing workers' main state field is one of them.
-func TestForeignFieldsWithOurPrefixAreCarried(t *testing.T) {
+// Names that begin with "argus_" but are not reserved are fields like any: the main state field of existing
+// workers is one of them.
+func TestForeignFieldsWithTheReservedPrefixAreKept(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{Queue: job.QueueSettings{RetryMin: time.Millisecond}})

@@ -11,7 +11,7 @@ import (
 )
 
 // A token whose job was exchanged acts on neither job: the entry says whose task it is.
-func TestTokenAimedAtAnotherJob(t *testing.T) {
+func TestTokenOfAnotherJobIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, encoding := range []job.Encoding{job.EncodingFields, job.EncodingJSON} {
 		t.Run(string(encoding), func(t *testing.T) {
@@ -63,7 +63,7 @@ func TestTokenAimedAtAnotherJob(t *testing.T) {
 }
 
 // A lease of one part reports no other part.
-func TestTokenOfAnotherPart(t *testing.T) {
+func TestTokenOfAnotherPartIsRefused(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})

@@ -11,7 +11,7 @@ import (
 )
 
 // A queue that holds nothing and that nothing reads from is forgotten with all its keys.
-func TestEmptyQueuesAreForgotten(t *testing.T) {
+func TestUnusedQueuesAreForgotten(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{Queues: map[string]job.QueueSettings{"named": {}}})

@@ -12,9 +12,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/result"
 )
 
-// A Redis that is full refuses new tasks; what is there can be worked off in every way, from
-// plain and from fair queues.
-func TestFullRedisDrains(t *testing.T) {
+// A full Redis refuses new tasks; the existing ones can be settled in every way, in queues of every kind.
+func TestFullRedisRefusesTasksAndCanBeDrained(t *testing.T) {
 	t.Parallel()
 	for name, config := range map[string]job.QueueSettings{
 		"plain":  {},

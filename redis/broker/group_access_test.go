@@ -22,7 +22,7 @@ func (b *bundle) groupNames(t *testing.T, name string) string {
 }
 
 // A reader can't create a group by naming it: a mistyped one would keep all tasks for ever.
-func TestUnknownGroup(t *testing.T) {
+func TestReadCreatesNoUnknownGroup(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{Queues: map[string]job.QueueSettings{"fair": {FairBy: job.FairByOrganization}}})
@@ -65,7 +65,7 @@ func TestUnknownGroup(t *testing.T) {
 }
 
 // A reader of an allowed group may come before the first task, and waits for it.
-func TestReaderBeforeTheFirstTask(t *testing.T) {
+func TestReadMayWaitBeforeTheFirstTask(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{Queues: map[string]job.QueueSettings{"named": {Groups: job.Groups{"one"}}, "any": {Groups: job.Groups{job.AnyGroup}}}})
@@ -90,7 +90,7 @@ func TestReaderBeforeTheFirstTask(t *testing.T) {
 }
 
 // A queue has at most 16 groups, whatever creates them, unless raw peers create more.
-func TestTooManyGroups(t *testing.T) {
+func TestNumberOfGroupsIsLimited(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{Queue: job.QueueSettings{Groups: job.Groups{job.AnyGroup}}})

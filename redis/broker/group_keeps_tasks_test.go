@@ -16,9 +16,9 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// A group that was created, or that the settings name, keeps what is published from then on,
-// before anything reads with it; also after the stream was deleted.
-func TestCreatedGroupHoldsTasks(t *testing.T) {
+// A group that was created, or that the settings name, keeps what is published from then on, before any
+// worker reads with it; also after the stream was deleted.
+func TestCreatedGroupKeepsTasksUntilRead(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{Queues: map[string]job.QueueSettings{
@@ -71,8 +71,8 @@ func TestCreatedGroupHoldsTasks(t *testing.T) {
 	})
 }
 
-// What only a deleted group had still to settle is removed.
-func TestDeleteGroup(t *testing.T) {
+// Entries that only a deleted group had not settled are removed.
+func TestDeletedGroupKeepsNoTasks(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -115,8 +115,8 @@ func TestDeleteGroup(t *testing.T) {
 	})
 }
 
-// A group that keeps tasks and that nothing reads with is shown, and warned of once.
-func TestUnreadGroup(t *testing.T) {
+// A group that keeps tasks and that no worker reads with is shown, and one warning is logged.
+func TestUnreadGroupIsReportedOnce(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		log := &logged{}
@@ -166,7 +166,8 @@ func TestUnreadGroup(t *testing.T) {
 	})
 }
 
-func TestTwoGroups(t *testing.T) {
+// A task that one group settled remains for a group that was created meanwhile.
+func TestAckInOneGroupKeepsTheTaskForAnother(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})

@@ -12,7 +12,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// All leases of a consumer are listed, however many, and it is said which have run out.
+// All leases of a consumer are listed, however many, and it is stated which have expired.
 func TestHeldListsAllLeases(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
@@ -53,7 +53,8 @@ func TestHeldListsAllLeases(t *testing.T) {
 	})
 }
 
-func TestOwnPending(t *testing.T) {
+// A consumer that restarts reads what it holds, under new tokens: those from before the restart are void.
+func TestOwnPendingReadRenewsTheTokens(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -74,7 +75,8 @@ func TestOwnPending(t *testing.T) {
 	})
 }
 
-func TestOwnPendingGoesOn(t *testing.T) {
+// Reads of own tasks that don't fit one read continue where the last one ended.
+func TestOwnPendingReadsContinueInOrder(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})

@@ -11,7 +11,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/watch"
 )
 
-// What a lease token could be made of is not told: the marks of the parts' results.
+// The marks of the parts' results, from which a lease token could be made, are never shown.
 func TestLeaseMarksAreHidden(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {

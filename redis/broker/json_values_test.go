@@ -11,8 +11,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// In the JSON form, attributes that existing workers parse as numbers are numbers, and what a
-// raw peer wrote as a number, boolean, array or object stays that on every way a task can take.
+// In the JSON form, attributes that existing workers parse as numbers are numbers, and a number, boolean,
+// array or object of a raw peer keeps its type on every way that a task can take.
 func TestJSONValuesKeepTheirTypes(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
@@ -96,8 +96,8 @@ func TestJSONValuesKeepTheirTypes(t *testing.T) {
 	})
 }
 
-// The scripts and the watch have one opinion on what a raw peer's JSON event says.
-func TestOddJSONEvents(t *testing.T) {
+// Scripts and watches agree on what a raw peer's JSON event means.
+func TestScriptsAndWatchesAgreeOnJSONEvents(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})

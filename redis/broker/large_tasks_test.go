@@ -13,7 +13,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-func TestAnswerFitsAMessage(t *testing.T) {
+// A read returns as many large tasks as fit one message; the others keep their place and no attempt counts.
+func TestReplyOfLargeTasksFitsAMessage(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -46,8 +47,8 @@ func TestAnswerFitsAMessage(t *testing.T) {
 	})
 }
 
-// A queue of large tasks is worked off a few at a time; none is leased in vain.
-func TestLargeTasksAreReadWithinTheirRoom(t *testing.T) {
+// A queue of large tasks is read a few tasks at a time, and none is leased in vain.
+func TestLargeTasksAreReadAFewAtATime(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -81,8 +82,8 @@ func TestLargeTasksAreReadWithinTheirRoom(t *testing.T) {
 	})
 }
 
-// What Publish takes, Read can deliver.
-func TestTooLargeToDeliverIsRefused(t *testing.T) {
+// Publish accepts only what Read can deliver.
+func TestTaskTooLargeToDeliverIsRefused(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{Queues: map[string]job.QueueSettings{"json": {Encoding: job.EncodingJSON}}})
@@ -105,9 +106,8 @@ func TestTooLargeToDeliverIsRefused(t *testing.T) {
 	})
 }
 
-// Tasks that suddenly are large are delivered all, none of them twice, and no answer is too
-// large.
-func TestTasksThatGrow(t *testing.T) {
+// Tasks that are suddenly large are all delivered, each once, and no reply is too large.
+func TestTasksThatSuddenlyGrowAreDeliveredOnce(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})

@@ -18,8 +18,8 @@ import (
 
 var rounds = flag.Int("rounds", 100, "rounds of TestLostWakeUps")
 
-// No ring is lost, whenever the tracker's connections break.
-func TestLostWakeUps(t *testing.T) {
+// No notification is lost, whenever the connections break.
+func TestNoNotificationIsLostWhenConnectionsBreak(t *testing.T) {
 	t.Parallel()
 	// An answer that is lost with its connection leaves a lease behind.
 	b := setup(t, redistest.Own(t).Engine(), job.Settings{Queue: job.QueueSettings{Lease: 200 * time.Millisecond, MaxCrashes: 1000}})

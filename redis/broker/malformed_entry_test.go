@@ -13,7 +13,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-func TestGarbageDoesNotHoldUpItsNeighbours(t *testing.T) {
+// Malformed entries become dead letters, and the tasks beside them are delivered.
+func TestMalformedEntriesDelayNoOthers(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -54,8 +55,8 @@ func TestGarbageDoesNotHoldUpItsNeighbours(t *testing.T) {
 	})
 }
 
-// An entry that can't be delivered, but says its job, ends it.
-func TestMalformedEntryOfAJob(t *testing.T) {
+// An entry that can't be delivered but has a job id fails the job.
+func TestMalformedEntryFailsItsJob(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -72,9 +73,9 @@ func TestMalformedEntryOfAJob(t *testing.T) {
 	})
 }
 
-// A raw producer's job id that is a number is told from other numbers of that name; where it can't
-// be, the lease is believed, so that the task can be settled.
-func TestNumericJobIDs(t *testing.T) {
+// A raw producer's numeric job id is distinguished from other numbers under that name; where that is not
+// possible the lease is trusted, so that the task can be settled.
+func TestNumericJobIDsCanBeSettled(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})

@@ -14,13 +14,13 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/queue"
 )
 
-// TestModelGroups runs random histories of a queue with several consumer groups, which come and
+// TestModelOfGroups runs random histories of a queue with several consumer groups, which come and
 // go, against a model of them.
 //
 // Each group gets each task until it settles it, and nothing that was cancelled; an entry is in
 // the stream exactly while some group that counts has still to read or to settle it; a job has
 // one result. At the end everything is drained, and then nothing is left.
-func TestModelGroups(t *testing.T) {
+func TestModelOfGroups(t *testing.T) {
 	t.Parallel()
 	eachHistory(t, func(rt *rapid.T, s *modelStore) {
 		if rapid.Bool().Draw(rt, "fair") {

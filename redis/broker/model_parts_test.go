@@ -14,13 +14,13 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/watch"
 )
 
-// TestModelParts runs random histories of jobs with parts, whose state or record of parts is
+// TestModelOfParts runs random histories of jobs with parts, whose state or record of parts is
 // lost at any time, but never both, against a model of them.
 //
 // Each part has one result and one event, the terminal event comes when the last part has
 // reported, and its status is that of all parts. Watches, opened and resumed at any time, see
 // every event once, in order.
-func TestModelParts(t *testing.T) {
+func TestModelOfParts(t *testing.T) {
 	t.Parallel()
 	eachHistory(t, func(rt *rapid.T, s *modelStore) {
 		if rapid.Bool().Draw(rt, "fair") {

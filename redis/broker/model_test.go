@@ -12,14 +12,14 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/queue"
 )
 
-// TestModel runs random histories of a queue's whole life against a model of it. Time is
+// TestModelOfAQueue runs random histories of a queue's whole life against a model of it. Time is
 // a step of the history: leases run out and delays pass when it says so.
 //
 // At every step each job's events are what the model says, and what Read gives is what may be
 // given. At the end everything is drained, and then nothing is left: every task that was
 // published is settled, dead, or was lost with a deleted stream, and no entry, lease, delayed
 // task or mark is left that no call can reach.
-func TestModel(t *testing.T) {
+func TestModelOfAQueue(t *testing.T) {
 	t.Parallel()
 	eachHistory(t, func(rt *rapid.T, s *modelStore) {
 		if rapid.Bool().Draw(rt, "fair") {

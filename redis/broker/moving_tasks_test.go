@@ -50,8 +50,8 @@ func (b *bundle) whileSearching(run func(), keys ...string) {
 	b.client.Redis().AddHook(hook)
 }
 
-// A task that goes from the backlog of a fair queue into its stream between two looks is found.
-func TestTaskOnItsWayIntoTheStreamIsFound(t *testing.T) {
+// A task that moves from the backlog of a fair queue into its stream between two looks is found.
+func TestTaskMovingIntoTheStreamIsFound(t *testing.T) {
 	t.Parallel()
 	for name, find := range map[string]func(b *bundle) error{
 		"Job":    func(b *bundle) error { _, err := b.broker.Job(b.ctx, "b-0"); return err },
@@ -74,7 +74,7 @@ func TestTaskOnItsWayIntoTheStreamIsFound(t *testing.T) {
 	}
 }
 
-// Tasks that become due while delayed tasks are searched hide no other.
+// Tasks that become due during a search of the delayed tasks hide no other task.
 func TestDelayedTasksThatMoveHideNoOther(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
@@ -93,7 +93,7 @@ func TestDelayedTasksThatMoveHideNoOther(t *testing.T) {
 	})
 }
 
-// A purge ends though tasks are published all the while.
+// A purge ends although tasks are published all the time.
 func TestPurgeUnderSteadyPublishingEnds(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {

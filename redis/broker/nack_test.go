@@ -12,7 +12,9 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-func TestNack(t *testing.T) {
+// A task that is returned goes to the end of the queue, waits for its delay, or goes to the dead letters,
+// with its fields, its attempts and its time of publication.
+func TestNackRequeuesPostponesOrRejects(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -53,8 +55,8 @@ func TestNack(t *testing.T) {
 	})
 }
 
-// A task that is given back in one group is not delivered again to another.
-func TestNackInOneOfTwoGroups(t *testing.T) {
+// A task that one group returns is not delivered again to another group.
+func TestNackInOneGroupDeliversToNoOther(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{Queue: job.QueueSettings{Groups: job.Groups{"one", "two"}}})

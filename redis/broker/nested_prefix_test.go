@@ -11,8 +11,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// A prefix that begins another one in use, or is begun by one, is refused.
-func TestNestedPrefixes(t *testing.T) {
+// A prefix that begins another one in use, or begins with one, is refused.
+func TestNestedPrefixIsRefused(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		if e.Real() {
@@ -41,8 +41,8 @@ func TestNestedPrefixes(t *testing.T) {
 	})
 }
 
-// A prefix that another server begins to use within ours is logged.
-func TestNestedPrefixIsFoundLater(t *testing.T) {
+// A prefix within this one that another server begins to use is logged.
+func TestNestedPrefixUsedLaterIsLogged(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		log := &logged{}

@@ -11,9 +11,9 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/state"
 )
 
-// The result of a job of parts is that of all its parts, though its state was lost in between,
-// in whatever way and at whatever time.
-func TestPartsOfALostState(t *testing.T) {
+// The result of a job with parts is that of all its parts, although its state was lost meanwhile, in
+// whatever way and at whatever time.
+func TestResultOfPartsSurvivesALostState(t *testing.T) {
 	t.Parallel()
 	losses := map[string]func(b *bundle) error{
 		"Delete":  func(b *bundle) error { _, err := b.broker.DeleteState(b.ctx, "job"); return err },
@@ -69,7 +69,7 @@ func TestPartsOfALostState(t *testing.T) {
 	}
 }
 
-// Progress keeps the record of the parts, and the job's end gives it the life of its events.
+// Progress keeps the record of the parts, and the job's end gives it the TTL of its events.
 func TestRecordOfThePartsLivesAsLongAsTheJob(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {

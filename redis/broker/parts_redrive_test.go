@@ -9,9 +9,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// A part that died is redriven when the job has its result already: the result stays as it
-// is.
-func TestRedriveAfterTheResult(t *testing.T) {
+// A dead part that is redriven after its job has a result does not change the result.
+func TestRedriveOfAPartKeepsTheResult(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -43,8 +42,8 @@ func TestRedriveAfterTheResult(t *testing.T) {
 	})
 }
 
-// A redrive of a part goes on with the live watches of its job.
-func TestRedriveOfAPartEndsNoWatch(t *testing.T) {
+// Live watches of a job continue when one of its parts is redriven.
+func TestWatchContinuesWhenAPartIsRedriven(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -79,9 +78,9 @@ func TestRedriveOfAPartEndsNoWatch(t *testing.T) {
 	})
 }
 
-// When all parts of a job have died and are redriven, even when one has reported before the next
-// is redriven, the job's result is that of their new reports.
-func TestRedriveOfAllParts(t *testing.T) {
+// When all parts of a job died and are redriven, the job's result is that of their new reports, also when
+// one has reported before the next is redriven.
+func TestRedriveOfAllPartsReplacesTheResult(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		for _, isOneByOne := range []bool{false, true} {

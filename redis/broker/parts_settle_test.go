@@ -11,7 +11,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/state"
 )
 
-func TestPartsGoneWrong(t *testing.T) {
+func TestPartHasOneResult(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -82,8 +82,8 @@ func TestPartsGoneWrong(t *testing.T) {
 	})
 }
 
-// Whoever cancels a job with parts is told what they do, and no part is left to wait for.
-func TestCancelJobWithParts(t *testing.T) {
+// The cancellation of a job with parts reports what they do, and leaves no part to wait for.
+func TestCancelOfAJobWithParts(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -111,7 +111,7 @@ func TestCancelJobWithParts(t *testing.T) {
 }
 
 // A part of a job that has no parts is the whole job.
-func TestPartOfAJobWithoutParts(t *testing.T) {
+func TestPartOfAJobWithoutPartsIsTheJob(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})

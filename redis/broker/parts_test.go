@@ -24,7 +24,8 @@ func (b *bundle) withParts(t *testing.T, id string, parts ...string) {
 	}
 }
 
-func TestParts(t *testing.T) {
+// Each part reports an event; the last one ends the job with the combined status.
+func TestJobResultCombinesItsParts(t *testing.T) {
 	t.Parallel()
 	const done, failed, partial, cancelled = job.StatusCompleted, job.StatusFailed, job.StatusPartial, job.StatusCancelled
 	for name, c := range map[string]struct {
@@ -84,8 +85,8 @@ func TestParts(t *testing.T) {
 	}
 }
 
-// All parts report at once, some of them twice: one event of each, one of them terminal.
-func TestPartsRace(t *testing.T) {
+// All parts report at once, some of them twice: one event of each, and one of these is terminal.
+func TestConcurrentPartsReportOnceEach(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		const n = 24

@@ -12,7 +12,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-func TestPause(t *testing.T) {
+// A paused queue delivers nothing, while publishing and settling continue; Resume wakes waiting reads.
+func TestPausedQueueDeliversNothing(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -49,7 +50,8 @@ func TestPause(t *testing.T) {
 	})
 }
 
-func TestPurge(t *testing.T) {
+// A purge removes what a queue has, except leased tasks, and cancels the jobs.
+func TestPurgeRemovesAllButLeasedTasks(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})

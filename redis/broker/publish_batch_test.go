@@ -15,7 +15,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/state"
 )
 
-func TestInitialState(t *testing.T) {
+// A publish creates the job's state in the same step, or fails without publishing.
+func TestPublishCreatesTheInitialState(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -39,7 +40,7 @@ func TestInitialState(t *testing.T) {
 }
 
 // A batch is published with a state for each job, or not at all.
-func TestPublishBatchWithStates(t *testing.T) {
+func TestBatchIsPublishedWithAllStatesOrNot(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		for _, q := range []job.QueueSettings{{}, {UniqueJobs: true}, {FairBy: job.FairByOrganization}, {MaxLength: 100}} {
@@ -88,9 +89,9 @@ func TestPublishBatchWithStates(t *testing.T) {
 	})
 }
 
-// A bad task of a batch is named by its place in the whole batch, and nothing is written;
-// a shard that refuses its part makes the outcome unknown.
-func TestShardsRefuseABatch(t *testing.T) {
+// An invalid task is named by its index in the whole batch, and nothing is written. When some shards refuse
+// their tasks, the outcome of the batch is unknown, or with a request id that of the refusal.
+func TestBatchThatAShardRefuses(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		s := shards(t, e, job.Settings{})

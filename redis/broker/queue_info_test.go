@@ -13,7 +13,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-func TestQueues(t *testing.T) {
+func TestQueueDescribesItsTasks(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{Queues: map[string]job.QueueSettings{"configured": {}}})
@@ -88,8 +88,8 @@ func TestQueues(t *testing.T) {
 	})
 }
 
-// What raw peers acknowledged and left in the stream does not wait for anyone.
-func TestWhatRawPeersAcknowledgedDoesNotWait(t *testing.T) {
+// Tasks that raw peers acknowledged and left in the stream are not counted as waiting.
+func TestTasksThatRawPeersAcknowledgedDoNotWait(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -122,8 +122,8 @@ func TestWhatRawPeersAcknowledgedDoesNotWait(t *testing.T) {
 	})
 }
 
-// More than is counted one by one is removed before it is counted.
-func TestWaitingIsExactBesideManyLeftovers(t *testing.T) {
+// Leftovers are removed before the waiting tasks are counted when there are too many to count one by one.
+func TestWaitingCountIsExactBesideManyLeftovers(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})

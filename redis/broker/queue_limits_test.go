@@ -11,9 +11,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// New queues are refused beyond a bound, whatever makes them; those that are known, or that the
-// settings name, are not.
-func TestTooManyQueues(t *testing.T) {
+// New queues are refused beyond a limit, whatever creates them; known ones and those of the settings are not.
+func TestNumberOfQueuesIsLimited(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{MaxQueues: 5, Queues: map[string]job.QueueSettings{"named": {}, "fair": {FairBy: job.FairByOrganization}}})
@@ -62,7 +61,8 @@ func TestTooManyQueues(t *testing.T) {
 	})
 }
 
-func TestQueueLimit(t *testing.T) {
+// A queue at its maximum length refuses tasks, a batch as a whole, until one is settled.
+func TestLengthOfAQueueIsLimited(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{Queues: map[string]job.QueueSettings{"small": {MaxLength: 3}}})

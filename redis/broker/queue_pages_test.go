@@ -11,7 +11,7 @@ import (
 )
 
 // Queues are listed in pages, in the order of their names.
-func TestQueuePages(t *testing.T) {
+func TestQueuesAreListedInPages(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})

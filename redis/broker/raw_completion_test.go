@@ -9,8 +9,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// A raw worker that appends its completion and leaves the state as it was has ended the job:
-// every read says so at once, and the stored status follows.
+// A raw worker that appends its completion and leaves the state as it was has ended the job: every read
+// reports that at once, and the stored status follows.
 func TestStateFollowsARawCompletion(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
@@ -92,7 +92,7 @@ func TestStateFollowsARawCompletion(t *testing.T) {
 	})
 }
 
-// A watch that is live when the raw worker reports has the stored status corrected, too.
+// A watch that is live when the raw worker reports causes the stored status to be corrected, too.
 func TestLiveWatchCorrectsTheState(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
@@ -111,8 +111,8 @@ func TestLiveWatchCorrectsTheState(t *testing.T) {
 	})
 }
 
-// A status is corrected by the job's result, the first terminal event, whatever raw peers append
-// behind it. One that was withdrawn does not come back.
+// A status is corrected by the job's result, its first terminal event, whatever raw peers append after it.
+// A result that was withdrawn does not come back.
 func TestStatusIsCorrectedByTheFirstResult(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {

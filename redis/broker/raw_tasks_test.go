@@ -15,7 +15,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-func TestRawPeersTasks(t *testing.T) {
+func TestTasksOfRawProducersAreDelivered(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{Queues: map[string]job.QueueSettings{"json-queue": {Encoding: job.EncodingJSON}}})
@@ -84,9 +84,9 @@ func TestRawPeersTasks(t *testing.T) {
 	})
 }
 
-// A raw worker that starts after a task was published gets the task, in whatever way it was
-// published, also when the queue's stream was deleted before.
-func TestRawWorkerThatStartsLateMissesNothing(t *testing.T) {
+// A raw worker that starts after a task was published receives the task, however it was published, also
+// when the queue's stream was deleted before.
+func TestRawWorkerThatStartsLateMissesNoTask(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{Queues: map[string]job.QueueSettings{

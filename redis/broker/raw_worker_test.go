@@ -9,9 +9,9 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// A raw worker that has been in production for a year, command by command, beside the service's
-// own workers in the same group: each task is done once, and state and result agree.
-func TestRawWorkerBesideTheService(t *testing.T) {
+// Raw workers, command by command, work beside the service's own in one group: each task is done once, and
+// state and result agree.
+func TestRawWorkersAndTheServiceShareAGroup(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		for _, encoding := range []job.Encoding{job.EncodingFields, job.EncodingJSON} {

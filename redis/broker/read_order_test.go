@@ -9,7 +9,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-func TestExpiredLeasesComeFirstOldestFirst(t *testing.T) {
+// Tasks whose leases expired come before new ones, in the order of the queue.
+func TestExpiredLeasesAreReadFirstOldestFirst(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -31,8 +32,9 @@ func TestExpiredLeasesComeFirstOldestFirst(t *testing.T) {
 	})
 }
 
-// What another server does to a queue is seen by a read that does not know it yet.
-func TestReadSeesWhatOthersDid(t *testing.T) {
+// A pause, a resume and cancellations by another server take effect on reads of a server that was not
+// notified of them.
+func TestReadRespectsWhatAnotherServerDid(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})

@@ -13,7 +13,7 @@ import (
 )
 
 // The whole story of a queue can be read with redis-cli.
-func TestStoryByRedisCLI(t *testing.T) {
+func TestQueueIsReadableByRedisCLI(t *testing.T) {
 	t.Parallel()
 	e := redistest.Shared(t)
 	cli, err := exec.LookPath("redis-cli")

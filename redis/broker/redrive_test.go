@@ -10,8 +10,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/state"
 )
 
-// What a dead letter's job gets back when it is redriven, by one, by some, and all.
-func TestRedrive(t *testing.T) {
+// Redriven dead letters are tasks that were never tried, and their jobs are pending again.
+func TestRedriveRestartsDeadTasks(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -76,8 +76,8 @@ func TestRedrive(t *testing.T) {
 	})
 }
 
-// A redriven task's result is withdrawn, whatever raw peers appended behind it.
-func TestRedriveWithEventsBehindTheResult(t *testing.T) {
+// The result of a redriven task is withdrawn, whatever raw peers appended after it.
+func TestRedriveWithdrawsAResultBehindOtherEvents(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		for _, encoding := range []job.Encoding{job.EncodingFields, job.EncodingJSON} {

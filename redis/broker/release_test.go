@@ -9,7 +9,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// What was given back is leased to nothing: no worker can take the name by which it lies there,
+// A released task is leased to no consumer: no worker can use the name under which it lies in the group,
 // and no token can be made for it.
 func TestReleasedTaskHasNoLease(t *testing.T) {
 	t.Parallel()
@@ -53,8 +53,8 @@ func TestReleasedTaskHasNoLease(t *testing.T) {
 	})
 }
 
-// A release counts for nothing.
-func TestRelease(t *testing.T) {
+// A release counts neither as an attempt nor as a failure, and the task keeps its place.
+func TestReleaseCountsNoAttempt(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{Queue: job.QueueSettings{MaxAttempts: 1, MaxCrashes: 1}})
@@ -76,9 +76,9 @@ func TestRelease(t *testing.T) {
 	})
 }
 
-// What is noted of releases goes with the tasks, and a task of a group that is no more goes
-// to another.
-func TestLeftovers(t *testing.T) {
+// The cleaner removes the notes of releases of tasks that are settled, and a task for a group that does
+// not exist goes to another group.
+func TestNotesOfReleasesEndWithTheirTasks(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})

@@ -13,7 +13,7 @@ import (
 )
 
 // A queue that waits for replicas acknowledges nothing that only the master has.
-func TestWaitReplicas(t *testing.T) {
+func TestWriteIsAcknowledgedOnceReplicasHaveIt(t *testing.T) {
 	t.Parallel()
 	master := redistest.Own(t)
 	host, port, _ := net.SplitHostPort(master.Addr)

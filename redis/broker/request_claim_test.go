@@ -13,9 +13,9 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// The claim of a request id in all shards goes with what is recorded: it is there while a record
-// is, and no longer.
-func TestClaimFollowsTheRecord(t *testing.T) {
+// With several shards a request id is claimed as long as some shard has a record of the request: a refused
+// request leaves its id free.
+func TestRequestClaimLivesAsLongAsTheRecord(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		s := shards(t, e, job.Settings{Queue: job.QueueSettings{MaxLength: shardCount}, RequestWindow: time.Hour})
@@ -63,7 +63,8 @@ func (s sharded) claimKey(requestID, name string) string {
 	return s.engine.Shard(shardOf(requestID)) + "argus_claim:" + name
 }
 
-func TestShardsRequestIDs(t *testing.T) {
+// With several shards a request id still stands for one request, wherever its jobs lie.
+func TestRequestIDStandsForOneRequestInAllShards(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		s := shards(t, e, job.Settings{})

@@ -14,7 +14,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-func TestRequestID(t *testing.T) {
+// A request id stands for one request: a repetition returns the first result, another body is refused.
+func TestRepeatedRequestPublishesOnce(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -60,9 +61,9 @@ func oldRequest() queue.PublishRequest {
 // oldDigest is what that version recorded of it.
 const oldDigest = "358de333862c83f76c0b56726b8fea86"
 
-// A repetition is recognized by what it asks for, whatever the server filled in and however the
-// queue has tasks encoded; and whatever else differs is another request.
-func TestRequestDigest(t *testing.T) {
+// A repetition is recognized by its content, whatever the server added and whichever encoding the queue has.
+// A request that differs in anything is another one.
+func TestRepetitionIsRecognizedByItsContent(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -99,8 +100,8 @@ func TestRequestDigest(t *testing.T) {
 	})
 }
 
-// What an earlier version recorded is a repetition still, under its key without the queue.
-func TestRequestOfAnEarlierVersion(t *testing.T) {
+// What an earlier version recorded under a key without the queue still identifies a repetition.
+func TestRecordsOfAnEarlierVersionCount(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -124,8 +125,8 @@ func TestRequestOfAnEarlierVersion(t *testing.T) {
 	})
 }
 
-// A request id belongs to its queue: no other queue's callers can take it, by whatever names.
-func TestRequestIDsOfQueues(t *testing.T) {
+// A request id belongs to its queue: no other queue's request can use it, whatever the names.
+func TestRequestIDBelongsToItsQueue(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})

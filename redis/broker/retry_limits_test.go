@@ -20,9 +20,9 @@ func (b *bundle) letter(t *testing.T) admin.DeadLetter {
 	return letters[0]
 }
 
-// A task that is given back too often is a dead letter, and its job has failed. Crashes
+// A task that is returned as often as the queue allows is a dead letter, and its job has failed. Crashes
 // don't count.
-func TestMaxAttempts(t *testing.T) {
+func TestTaskReturnedTooOftenDies(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{Queue: job.QueueSettings{MaxAttempts: 3, MaxCrashes: 5}})
@@ -58,8 +58,8 @@ func TestMaxAttempts(t *testing.T) {
 	})
 }
 
-// A poison task that kills its workers ends in the dead letters.
-func TestMaxCrashes(t *testing.T) {
+// A task with which too many workers crashed is a dead letter, and its job has failed.
+func TestTaskThatCrashesItsWorkersDies(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{Queue: job.QueueSettings{MaxCrashes: 3}})
@@ -79,8 +79,8 @@ func TestMaxCrashes(t *testing.T) {
 	})
 }
 
-// The back-off doubles, half of it is random, and it ends at its maximum.
-func TestBackOff(t *testing.T) {
+// The back-off doubles up to its maximum; half of it is random.
+func TestBackOffDoublesUpToItsMaximum(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{Queue: job.QueueSettings{RetryMin: time.Minute, RetryMax: 5 * time.Minute, MaxAttempts: 100}})

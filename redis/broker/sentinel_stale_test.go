@@ -7,10 +7,9 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// Two masters of one name, as after a failover of which one sentinel has not heard: the one of
-// the newest configuration counts, whichever sentinel answers, and when it turns up, the
-// connections to the other one are closed.
-func TestStaleSentinel(t *testing.T) {
+// Two masters have one name, as after a failover that one sentinel did not learn of: the one of the newest
+// configuration counts, whichever sentinel answers, and when it appears, connections to the other close.
+func TestNewestSentinelConfigurationCounts(t *testing.T) {
 	t.Parallel()
 	first, second := redistest.Own(t), redistest.Own(t)
 	old, promoted := first.Engine().Raw(t), second.Engine().Raw(t)

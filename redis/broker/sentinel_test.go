@@ -87,10 +87,9 @@ func ours(t *testing.T, node *goredis.Client) (n int) {
 	return n
 }
 
-// A master that became a replica while clients have connections to it: they are dropped when
-// it refuses the first write, new ones are refused while the sentinels still name it, and once
-// they name the new master, calls reach that one.
-func TestDemotedMaster(t *testing.T) {
+// When a master becomes a replica, the connections to it are dropped at the first write that it refuses, new
+// ones are refused while the sentinels still name it, and calls reach the new master once they name that.
+func TestWritesFollowAPromotedMaster(t *testing.T) {
 	t.Parallel()
 	first, second := replicating(t), replicating(t)
 	old, promoted := first.Engine().Raw(t), second.Engine().Raw(t)
@@ -131,7 +130,7 @@ func TestDemotedMaster(t *testing.T) {
 }
 
 // A client never uses a replica that the sentinels take for the master.
-func TestReplicaIsRefused(t *testing.T) {
+func TestReplicaIsNotUsedAsMaster(t *testing.T) {
 	t.Parallel()
 	master, replica := replicating(t), replicating(t)
 	behind(t, replica, master)
@@ -145,8 +144,8 @@ func TestReplicaIsRefused(t *testing.T) {
 	}
 }
 
-// The sentinels and the master are spoken to over TLS, where that is configured.
-func TestSentinelTLS(t *testing.T) {
+// Sentinels and master are reached over TLS where that is configured.
+func TestConnectsThroughSentinelOverTLS(t *testing.T) {
 	t.Parallel()
 	if len(redistest.Shared(t).Raw(t).ConfigGet(redistest.Context(t), "tls-port").Val()) == 0 {
 		t.Skip("this redis-server was built without TLS")
@@ -169,8 +168,8 @@ func portOf(addr string) string {
 	return port
 }
 
-// A failover as Sentinel does it: calls go on at the new master, and so does tracking.
-func TestSentinelFailover(t *testing.T) {
+// After a failover by Sentinel, calls and key tracking continue at the new master.
+func TestWorkAndTrackingSurviveAFailover(t *testing.T) {
 	t.Parallel()
 	first, second := replicating(t), replicating(t)
 	promoted := second.Engine().Raw(t)
@@ -196,9 +195,9 @@ func TestSentinelFailover(t *testing.T) {
 	}
 }
 
-// A master is not written to from when a sentinel chose its successor: what it acknowledges is
-// lost, and it does not know.
-func TestMasterThatIsReplaced(t *testing.T) {
+// Once a sentinel has chosen a master's successor, the master is not written to: what it acknowledges would
+// be lost.
+func TestMasterIsNotWrittenToWhileItIsReplaced(t *testing.T) {
 	t.Parallel()
 	first, second := replicating(t), replicating(t)
 	old, promoted := first.Engine().Raw(t), second.Engine().Raw(t)

@@ -9,7 +9,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
-func TestFairSettings(t *testing.T) {
+// Bad settings of a fair queue are refused and named.
+func TestFairSettingsAreValidated(t *testing.T) {
 	t.Parallel()
 	for field, q := range map[string]job.QueueSettings{
 		"fair_by":               {FairBy: "report_id"},
@@ -28,8 +29,8 @@ func TestFairSettings(t *testing.T) {
 	}
 }
 
-// A name of a queue, a part, and other bad arguments of this file's calls.
-func TestPolicyArguments(t *testing.T) {
+// Bad limits of a queue are refused and named.
+func TestRetrySettingsAreValidated(t *testing.T) {
 	t.Parallel()
 	for field, config := range map[string]job.QueueSettings{
 		"max_attempts": {MaxAttempts: -1}, "max_crashes": {MaxCrashes: 1 << 31}, "max_length": {MaxLength: -5},
@@ -41,8 +42,8 @@ func TestPolicyArguments(t *testing.T) {
 	}
 }
 
-// What WAIT needs is not taken for granted.
-func TestWaitReplicasInvalid(t *testing.T) {
+// Negative replica settings are refused.
+func TestReplicaSettingsAreValidated(t *testing.T) {
 	t.Parallel()
 	for _, c := range []job.QueueSettings{{WaitReplicas: -1}, {WaitTimeout: -1}} {
 		if err := (job.Settings{Queue: c}).Validate(); !errors.Is(err, job.ErrInvalid) {
@@ -52,7 +53,7 @@ func TestWaitReplicasInvalid(t *testing.T) {
 }
 
 // Ids that look like others are refused.
-func TestInvisibleNames(t *testing.T) {
+func TestInvisibleCharactersInNamesAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, isAllowed := range map[string]bool{
 		"a\u202eb": false, "a\u2066b": false, "\u200fa": false, "a\u200b": false, "a\u200db": false, "\ufeffa": false, "a\u2028b": false,
@@ -68,8 +69,8 @@ func TestInvisibleNames(t *testing.T) {
 	}
 }
 
-// No queue's name reaches the keys of a tenant whose prefix begins with ours.
-func TestReservedQueueNames(t *testing.T) {
+// No name of a queue reaches the keys of a tenant whose prefix begins with this one.
+func TestQueueNamesWithinOtherKeysAreRefused(t *testing.T) {
 	t.Parallel()
 	for queue, isAllowed := range map[string]bool{
 		"job_state:x": false, "eu:job_state:x": false, "eu:argus_task_queue": false, "argus_completion:x": false, "eu:argus_completion:x": false,

@@ -15,10 +15,10 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// TestHistory lets workers of several servers race for tasks while leases run out under
+// TestRacingWorkersRecordOneResultPerJob lets workers of several servers race for tasks while leases run out under
 // them at random, and checks what they were told: every job gets exactly one result,
 // by exactly one Complete that was told so; none is lost, and none appears from nowhere.
-func TestHistory(t *testing.T) {
+func TestRacingWorkersRecordOneResultPerJob(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		const jobs, workers = 300, 6

@@ -13,9 +13,9 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/watch"
 )
 
-// Over a Cluster the shards lie on all masters; when one is gone, the others' jobs go on,
-// and when it is back, its own do.
-func TestShardsOverACluster(t *testing.T) {
+// The shards of a Cluster lie on all masters. When one is gone, the others' jobs continue, and when it is
+// back, its own do.
+func TestShardsOnOtherMastersContinue(t *testing.T) {
 	t.Parallel()
 	servers := redistest.OwnCluster(t, 3)
 	ctx := redistest.Context(t)

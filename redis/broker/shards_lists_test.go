@@ -11,7 +11,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/state"
 )
 
-func TestShardsLists(t *testing.T) {
+func TestAdministrationOverAllShards(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		s := shards(t, e, job.Settings{})

@@ -103,7 +103,7 @@ func (s sharded) readAll(t *testing.T, n int) []queue.Delivery {
 	return all
 }
 
-func TestShardsLiveOfAJob(t *testing.T) {
+func TestTaskLifeOverAllShards(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		s := shards(t, e, job.Settings{})
@@ -180,7 +180,8 @@ func TestShardsLiveOfAJob(t *testing.T) {
 	})
 }
 
-func TestShardsCancel(t *testing.T) {
+// Cancellations in any shard are reported to a subscription and found among many jobs.
+func TestCancellationsOfAllShardsAreReported(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		s := shards(t, e, job.Settings{})
@@ -206,8 +207,8 @@ func TestShardsCancel(t *testing.T) {
 	})
 }
 
-// Each shard gets its part of a queue's limits.
-func TestShardsShareLimits(t *testing.T) {
+// Each shard has its part of a queue's limits.
+func TestShardsShareTheLimitsOfAQueue(t *testing.T) {
 	t.Parallel()
 	s := shards(t, redistest.Embedded(t), job.Settings{Queue: job.QueueSettings{MaxLength: 8}})
 	s.publishAll(t, "", spread()...)

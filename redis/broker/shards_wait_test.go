@@ -15,9 +15,9 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// Whoever waits, waits for all shards, and each entry wakes one who gets it. In the second
-// way nothing looks for entries that nobody was woken for.
-func TestShardsWakeReaders(t *testing.T) {
+// A waiting read waits in all shards, and each entry wakes one read, which gets it. The second time there is
+// no background work that would find an entry no read was woken for.
+func TestWaitingReadsWaitInAllShards(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		s := shards(t, e, job.Settings{})

@@ -14,7 +14,7 @@ import (
 
 // Calls that share a call of a script have outcomes of their own, also when Redis has
 // forgotten the script.
-func TestSharedCalls(t *testing.T) {
+func TestCallsThatShareAScriptCallHaveTheirOwnOutcomes(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})

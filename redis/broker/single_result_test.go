@@ -9,9 +9,9 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// A job has one result, whatever raw peers append behind it: many events, events that look
-// terminal, copies of the result itself.
-func TestOneResultWhateverFollows(t *testing.T) {
+// A job has one result, whatever raw peers append after it: many events, events that look terminal, copies
+// of the result itself.
+func TestFirstResultCountsWhateverFollows(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -77,7 +77,7 @@ func TestOneResultWhateverFollows(t *testing.T) {
 }
 
 // A raw peer's result is the job's, however many events are around it.
-func TestResultOfARawPeerAmongMany(t *testing.T) {
+func TestRawResultAmongManyEventsCounts(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -99,8 +99,8 @@ func TestResultOfARawPeerAmongMany(t *testing.T) {
 	})
 }
 
-// A stream that was deleted takes what is known of it along.
-func TestEventsDeletedByAPeer(t *testing.T) {
+// When a stream of events is deleted, what is known of it is forgotten.
+func TestDeletedEventsAreForgotten(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -123,8 +123,8 @@ func TestEventsDeletedByAPeer(t *testing.T) {
 	})
 }
 
-// A job that has its result gets no other state by being run again.
-func TestStateAgreesWithTheResult(t *testing.T) {
+// A job that has its result keeps its state when it is run again.
+func TestRerunDoesNotChangeTheState(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -143,7 +143,8 @@ func TestStateAgreesWithTheResult(t *testing.T) {
 	})
 }
 
-func TestReportWithoutALease(t *testing.T) {
+// A report without a lease records one result; a worker that completes the task later receives that result.
+func TestReportWithoutALeaseRecordsOneResult(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})

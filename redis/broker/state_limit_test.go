@@ -21,8 +21,8 @@ func refused(t *testing.T, err error, field string) {
 	}
 }
 
-// A state is bounded in bytes where it is written, by whichever way.
-func TestBytesOfAState(t *testing.T) {
+// A state is limited in bytes, whatever call writes it; a result is never refused.
+func TestStateIsLimitedInBytes(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -76,8 +76,8 @@ func TestBytesOfAState(t *testing.T) {
 	})
 }
 
-// A state is bounded in fields.
-func TestFieldsOfAState(t *testing.T) {
+// A state is limited in fields.
+func TestStateIsLimitedInFields(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -107,8 +107,8 @@ func TestFieldsOfAState(t *testing.T) {
 	})
 }
 
-// A raw peer's hash that is too large is not read; what is small in it is.
-func TestFatStateOfARawPeer(t *testing.T) {
+// A raw peer's hash that is too large is not read as a whole; small fields of it are.
+func TestOversizedStateOfARawPeerIsNotRead(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})

@@ -10,7 +10,9 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-func TestLifeOfATask(t *testing.T) {
+// A task is delivered as it was published; its completion writes one result, leaves no entry, and can be
+// repeated.
+func TestTaskIsPublishedLeasedAndCompletedOnce(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})

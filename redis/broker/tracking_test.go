@@ -39,7 +39,7 @@ func (b *bundle) connections(t *testing.T) []string {
 }
 
 // Whatever a raw peer does to a job's stream or to a queue rings.
-func TestTracking(t *testing.T) {
+func TestTrackingNoticesRawWrites(t *testing.T) {
 	t.Parallel()
 	b := setup(t, redistest.Own(t).Engine(), job.Settings{})
 	b.tracked(t)
@@ -105,8 +105,8 @@ func TestTracking(t *testing.T) {
 	watches.Wait()
 }
 
-// The number of Redis connections does not grow with those who wait.
-func TestConnectionsDoNotGrow(t *testing.T) {
+// The number of Redis connections does not grow with the number of waiting calls.
+func TestWaitingCallsShareConnections(t *testing.T) {
 	t.Parallel()
 	b := setup(t, redistest.Own(t).Engine(), job.Settings{})
 	b.tracked(t)
@@ -160,8 +160,8 @@ func TestConnectionsDoNotGrow(t *testing.T) {
 	}
 }
 
-// A Redis that refuses to track keys is swept.
-func TestTrackingRefused(t *testing.T) {
+// Where Redis refuses to track keys, they are polled.
+func TestKeysArePolledWithoutTracking(t *testing.T) {
 	t.Parallel()
 	server := redistest.Own(t)
 	e := server.Engine()

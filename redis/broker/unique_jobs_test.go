@@ -42,8 +42,7 @@ func (b uniqueBundle) acks(t *testing.T, d queue.Delivery) {
 	}
 }
 
-// A job is active as long as a task of it is unsettled, in whatever way it is settled, and in
-// whatever run.
+// A job is active as long as one of its tasks is unsettled, however it is settled, and in every run.
 func TestUniqueJobIsActiveWhileItsTaskIsUnsettled(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
@@ -81,8 +80,8 @@ func TestUniqueJobIsActiveWhileItsTaskIsUnsettled(t *testing.T) {
 	})
 }
 
-// A redrive brings the job's mark back, and no second task in.
-func TestRedriveOfAUniqueJob(t *testing.T) {
+// A redrive marks the job active again, and adds no second task.
+func TestRedriveMarksAUniqueJobActive(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setupUnique(t, e)
@@ -111,8 +110,8 @@ func TestRedriveOfAUniqueJob(t *testing.T) {
 	})
 }
 
-// With several groups the job is active until the last of them has settled its task.
-func TestUniqueJobOfSeveralGroups(t *testing.T) {
+// With several groups a job is active until the last of them has settled its task.
+func TestUniqueJobIsActiveUntilAllGroupsSettled(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setupUnique(t, e)
@@ -146,9 +145,9 @@ func TestUniqueJobOfSeveralGroups(t *testing.T) {
 	})
 }
 
-// A cancelled job can be published again at once. What is left of the cancelled task does not
-// take the mark of the new one away, and where nothing is left the mark is gone.
-func TestUniqueJobAfterItsCancellation(t *testing.T) {
+// A cancelled job can be published again at once. What is left of the cancelled task does not remove the
+// mark of the new one, and where nothing is left the mark is removed.
+func TestUniqueJobCanBePublishedAfterItsCancellation(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		for _, delay := range []time.Duration{0, time.Hour} {

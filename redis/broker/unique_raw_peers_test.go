@@ -11,9 +11,9 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// A raw worker's result is distinguished from that of an earlier run although both fall into one
-// millisecond with the publish.
-func TestUniqueJobAndAResultInTheSameMillisecond(t *testing.T) {
+// A raw worker's result is distinguished from that of an earlier run although both and the publish are in
+// one millisecond.
+func TestUniqueJobWithAResultInTheSameMillisecond(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setupUnique(t, e)
@@ -38,8 +38,8 @@ func TestUniqueJobAndAResultInTheSameMillisecond(t *testing.T) {
 	})
 }
 
-// A task that a raw producer added beside the job's own does not take its mark away.
-func TestUniqueJobBesideATaskOfARawProducer(t *testing.T) {
+// A task that a raw producer added beside the job's own does not remove the job's mark.
+func TestUniqueJobBesideARawProducersTask(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setupUnique(t, e)
@@ -55,7 +55,7 @@ func TestUniqueJobBesideATaskOfARawProducer(t *testing.T) {
 }
 
 // Many finished jobs can be published again to a queue of unique jobs, in one batch.
-func TestUniqueBatchAgain(t *testing.T) {
+func TestFinishedUniqueJobsArePublishedAgainInABatch(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{Queue: job.QueueSettings{UniqueJobs: true}, CompletionTTL: time.Minute})
@@ -94,7 +94,8 @@ func TestUniqueBatchAgain(t *testing.T) {
 	})
 }
 
-func TestUniqueJobs(t *testing.T) {
+// A queue of unique jobs refuses a second task of a job until the first is settled.
+func TestUniqueJobIsRefusedWhileActive(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{Queues: map[string]job.QueueSettings{job.DefaultQueue: {UniqueJobs: true}}})

@@ -14,7 +14,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-func TestWaitingReadersAreServed(t *testing.T) {
+// Every waiting read gets one of the tasks, whether the service or a raw producer published it.
+func TestEachWaitingReadGetsATask(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -46,6 +47,7 @@ func TestWaitingReadersAreServed(t *testing.T) {
 	})
 }
 
+// A waiting read gets a task whose lease expires meanwhile.
 func TestWaitingReadTakesAnExpiredLease(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
@@ -59,6 +61,7 @@ func TestWaitingReadTakesAnExpiredLease(t *testing.T) {
 	})
 }
 
+// A waiting read ends with its context, and takes no task.
 func TestReadEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
@@ -80,7 +83,8 @@ func TestReadEndsWithItsContext(t *testing.T) {
 	})
 }
 
-func TestCallerGoneGivesBack(t *testing.T) {
+// Tasks that are leased for a caller that has left are released at once, without counting an attempt.
+func TestReadOfACallerThatLeftReleases(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})

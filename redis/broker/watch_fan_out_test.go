@@ -15,10 +15,9 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/watch"
 )
 
-// Many who watch one job, from different cursors and with its state, get every event once and
-// in its order, and no older state after a newer one, while raw peers and the broker write in
-// bursts of all sizes.
-func TestManyWatchOneJob(t *testing.T) {
+// Many watches of one job, from different cursors and with its state, receive every event once and in order,
+// and no older state after a newer one, while raw peers and the broker write in bursts of all sizes.
+func TestManyWatchesOfOneJobSeeEveryEvent(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -77,7 +76,8 @@ func TestManyWatchOneJob(t *testing.T) {
 	})
 }
 
-func TestManyEventsInOrder(t *testing.T) {
+// A watch receives several pages of events in order, also when it reconnects meanwhile.
+func TestWatchReceivesManyEventsInOrder(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})

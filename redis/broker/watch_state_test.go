@@ -14,8 +14,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/watch"
 )
 
-// A fat state of a raw peer is watched as too large, and the watch goes on when it is small.
-func TestWatchOfAFatState(t *testing.T) {
+// An oversized state of a raw peer is watched as truncated, and the watch continues when the state is small.
+func TestWatchReportsAnOversizedState(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -63,8 +63,8 @@ func TestWatchOfAFatState(t *testing.T) {
 	})
 }
 
-// Many who watch a state that changes all the time have it read at most once per 50 ms.
-func TestStateWatchesAreCoalesced(t *testing.T) {
+// Many watches of a state that changes all the time read it at most once per 50 ms together.
+func TestWatchesOfAStateShareItsReads(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})

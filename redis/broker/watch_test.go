@@ -41,7 +41,8 @@ func (b *bundle) report(t *testing.T, id string, status job.Status) string {
 	return recorded.Cursor
 }
 
-func TestWatchBeforeAndAfter(t *testing.T) {
+// A watch may begin before the job exists, after its end, or at a cursor in between.
+func TestWatchBeforeDuringAndAfterTheJob(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -75,7 +76,8 @@ func TestWatchBeforeAndAfter(t *testing.T) {
 	})
 }
 
-func TestWatchSeesRawPeersAndOtherServers(t *testing.T) {
+// A watch sees events of raw peers, in both encodings, and of other servers.
+func TestWatchSeesEventsOfRawPeersAndOtherServers(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -127,7 +129,8 @@ func clearCursor(e *job.Event) *job.Event {
 	return e
 }
 
-func TestCursorExpired(t *testing.T) {
+// A cursor whose following events were deleted has expired, and the error names the earliest one.
+func TestCursorOfDeletedEventsExpires(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -166,7 +169,8 @@ func TestCursorExpired(t *testing.T) {
 	})
 }
 
-func TestAwait(t *testing.T) {
+// Await returns the terminal event, or nothing when its time is over.
+func TestAwaitReturnsTheResultOrNothing(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -182,6 +186,7 @@ func TestAwait(t *testing.T) {
 	})
 }
 
+// A watch continues after Redis was restarted.
 func TestWatchSurvivesARedisRestart(t *testing.T) {
 	t.Parallel()
 	server := redistest.Own(t, "--appendonly", "yes", "--appendfsync", "always")

@@ -9,7 +9,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-func TestWrongType(t *testing.T) {
+// A key of another type is reported, and a Complete that fails because of it settles nothing.
+func TestKeyOfAnotherTypeIsReported(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -38,8 +39,8 @@ func TestWrongType(t *testing.T) {
 	})
 }
 
-// A key of another type under a queue's name spoils nothing else.
-func TestQueueOfAWrongType(t *testing.T) {
+// A key of another type under the name of a queue affects no other queue.
+func TestQueueOfAnotherTypeAffectsNoOther(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
