@@ -65,10 +65,10 @@ bench-shards: ## Benchmark the spread of work over the masters of a Cluster (ARG
 	cd tests/bench && $(GO) run ./shards $(ARGS)
 
 bench-scripts: ## Measure what each operation costs Redis, beside plain commands.
-	$(GO) test ./redis -run=NONE -bench=Scripts -benchtime=$(or $(BENCHTIME),3000x)
+	$(GO) test ./redis/broker -run=NONE -bench=Scripts -benchtime=$(or $(BENCHTIME),3000x)
 
 model: ## Run CHECKS (default 1000) random histories against a model, on both engines.
-	REDIS_INTEGRATION_TEST=true $(GO) test ./redis -run=TestModel -timeout=1h -rapid.checks=$(or $(CHECKS),1000)
+	REDIS_INTEGRATION_TEST=true $(GO) test ./redis/broker -run=TestModel -timeout=1h -rapid.checks=$(or $(CHECKS),1000)
 
 faults: ## Inject faults under load and check the guarantees (ARGS for its flags: -short, -long 10m, -mutations).
 	cd tests/faults && $(GO) run . $(ARGS)

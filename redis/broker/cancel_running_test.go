@@ -8,59 +8,83 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-func TestCancelOfALeasedTask(t *testing.T) {
+// cancelLeased publishes a job, leases its task and cancels the job, twice. The job has no event then, and
+// its worker learns of the cancellation when it extends the lease.
+func (b *bundle) cancelLeased(t *testing.T, id string) queue.Delivery {
+	t.Helper()
+	b.publish(t, job.Task{JobID: id})
+	d := b.readOne(t, "w")
+	b.cancel(t, id, job.StatusRunning)
+	b.cancel(t, id, job.StatusRunning)
+	b.events(t, id)
+	if x, err := b.broker.Extend(b.ctx, d.Lease.Token(), nil); err != nil || !x.Cancelled {
+		t.Errorf("%s: Extend after the cancellation: %+v, %v, want Cancelled", id, x, err)
+	}
+	return d
+}
+
+// nothingLeft checks that the default queue has neither entries nor leases.
+func (b *bundle) nothingLeft(t *testing.T) {
+	t.Helper()
+	if n, pending := len(b.stream(t, job.DefaultQueue)), b.pending(t); n != 0 || pending != 0 {
+		t.Errorf("%d entries and %d pending are left, want none", n, pending)
+	}
+}
+
+// A worker of a cancelled job may still report its result, which counts. Raw workers receive the
+// cancellation on a channel.
+func TestWorkerOfACancelledJobMayReport(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
-		channel := b.raw.Subscribe(b.ctx, b.key("argus_cancel:reports"))
+		channel := b.raw.Subscribe(b.ctx, b.key("argus_cancel:job"))
 		defer channel.Close()
 		if _, err := channel.Receive(b.ctx); err != nil {
 			t.Fatal(err)
 		}
-		take := func(id string) queue.Delivery {
-			t.Helper()
-			b.publish(t, job.Task{JobID: id})
-			d := b.readOne(t, "w")
-			b.cancel(t, id, job.StatusRunning)
-			b.cancel(t, id, job.StatusRunning)
-			b.events(t, id)
-			if x, err := b.broker.Extend(b.ctx, d.Lease.Token(), nil); err != nil || !x.Cancelled {
-				t.Error("Extend does not tell it:", x, err)
-			}
-			return d
-		}
-		// It may still report what it has.
-		d := take("reports")
+		d := b.cancelLeased(t, "job")
 		if m, err := channel.ReceiveMessage(b.ctx); err != nil || m.Payload != "not needed" {
-			t.Error("raw workers were told", m, err)
+			t.Error("the channel has", m, err, "want the reason")
 		}
 		if r, err := b.broker.Complete(b.ctx, d.Lease.Token(), job.Result{Status: job.StatusPartial}); err != nil || r.Already {
-			t.Error(r, err)
+			t.Errorf("Complete after the cancellation: %+v, %v, want the result recorded", r, err)
 		}
-		b.events(t, "reports", "partial")
-		b.cancel(t, "reports", job.StatusPartial)
-		// It is never retried: neither when it is given back, ...
-		d = take("gives back")
-		if n, err := b.broker.Nack(b.ctx, now(d, "")); err != nil || n.Outcome != queue.NackCancelled {
-			t.Error(n, err)
+		b.events(t, "job", "partial")
+		b.cancel(t, "job", job.StatusPartial)
+		b.nothingLeft(t)
+	})
+}
+
+// A cancelled job is not retried when its worker returns the task: it ends as cancelled.
+func TestReturnedTaskOfACancelledJobIsDropped(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, job.Settings{})
+		for id, request := range map[string]queue.NackRequest{"requeued": now(queue.Delivery{}, ""), "rejected": {DeadLetter: true}} {
+			request.Token = b.cancelLeased(t, id).Lease.Token()
+			if n, err := b.broker.Nack(b.ctx, request); err != nil || n.Outcome != queue.NackCancelled {
+				t.Errorf("%s: outcome %s, %v, want %s", id, n.Outcome, err, queue.NackCancelled)
+			}
+			b.events(t, id, "cancelled")
 		}
-		b.events(t, "gives back", "cancelled")
-		d = take("gives up")
-		if n, err := b.broker.Nack(b.ctx, queue.NackRequest{Token: d.Lease.Token(), DeadLetter: true}); err != nil || n.Outcome != queue.NackCancelled {
-			t.Error(n, err)
-		}
-		b.events(t, "gives up", "cancelled")
-		// ... nor when its worker vanishes, whether it was cancelled before or after.
-		b.expire(t, take("vanishes").Lease)
-		b.publish(t, job.Task{JobID: "expired"})
+		b.nothingLeft(t)
+	})
+}
+
+// A cancelled job is not retried when its worker vanishes, whether it was cancelled before its lease
+// expired or afterwards.
+func TestExpiredTaskOfACancelledJobIsDropped(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, job.Settings{})
+		b.expire(t, b.cancelLeased(t, "before").Lease)
+		b.publish(t, job.Task{JobID: "afterwards"})
 		b.expire(t, b.readOne(t, "w").Lease)
-		b.cancel(t, "expired", job.StatusPending)
+		b.cancel(t, "afterwards", job.StatusPending)
 		b.readNothing(t, func() bool { return b.pending(t) == 0 })
-		b.events(t, "vanishes", "cancelled")
-		b.events(t, "expired", "cancelled")
-		if n := len(b.stream(t, job.DefaultQueue)); n != 0 || b.pending(t) != 0 {
-			t.Error(n, "entries are left")
-		}
+		b.events(t, "before", "cancelled")
+		b.events(t, "afterwards", "cancelled")
+		b.nothingLeft(t)
 	})
 }
 
@@ -92,7 +116,7 @@ func TestCancelWhileOneOfTwoGroupsHasTheTask(t *testing.T) {
 		}
 		b.events(t, "job", "completed")
 		if d := read("two"); len(d) != 0 {
-			t.Error("the other group is given it:", d)
+			t.Error("the other group got the task of a job that has ended:", d)
 		}
 	})
 }

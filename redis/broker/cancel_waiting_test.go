@@ -52,10 +52,10 @@ func TestCancelOfATaskThatWaits(t *testing.T) {
 		if more := b.read(t, "w", 10); len(more) != 0 || len(b.stream(t, job.DefaultQueue)) != 1 {
 			t.Error("left:", more, b.stream(t, job.DefaultQueue))
 		}
-		if _, err := b.broker.Cancel(b.ctx, "nobody", ""); !errors.Is(err, job.ErrJobNotFound) {
+		if _, err := b.broker.Cancel(b.ctx, "unknown", ""); !errors.Is(err, job.ErrJobNotFound) {
 			t.Error(err)
 		}
-		if err := b.raw.ZScore(b.ctx, b.key("argus_jobs:cancelled"), "nobody").Err(); err == nil {
+		if err := b.raw.ZScore(b.ctx, b.key("argus_jobs:cancelled"), "unknown").Err(); err == nil {
 			t.Error("an unknown job is remembered as cancelled")
 		}
 		// What is published later is another run of the job.

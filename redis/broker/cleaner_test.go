@@ -109,7 +109,7 @@ func TestCleanerRemovesConsumersNamesAndGivesTTLs(t *testing.T) {
 			t.Error("a key that is not the service's expires in", ttl)
 		}
 		if n := b.raw.ZCard(b.ctx, b.key("argus_jobs:cancelled")).Val(); n != 0 {
-			t.Error("cancelled long ago, and still remembered")
+			t.Error("a job cancelled long ago is still remembered")
 		}
 		if names := b.raw.SMembers(b.ctx, b.key("argus_queues:known")).Val(); len(names) != 1 || names[0] != job.DefaultQueue {
 			t.Error("known queues:", names)
@@ -118,7 +118,7 @@ func TestCleanerRemovesConsumersNamesAndGivesTTLs(t *testing.T) {
 			t.Error("consumers that were just here:", c, err)
 		}
 		if err := b.broker.Leave(b.ctx, job.DefaultQueue, job.DefaultGroup, "holds something"); err != nil || b.pending(t) != 1 {
-			t.Error("one that got something a moment ago was removed:", err)
+			t.Error("Leave removed a consumer that holds a task:", err)
 		}
 		if err := b.broker.Dismiss(b.ctx, job.DefaultQueue, -time.Second); err != nil {
 			t.Fatal(err)

@@ -20,7 +20,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/watch"
 )
 
-// commandBar is how long one command may hold Redis.
+// commandBar is how long one command may block Redis.
 const commandBar = 50 * time.Millisecond
 
 // TestNoCommandBlocksRedis does everything that a broker can be asked for at the contract's
@@ -94,7 +94,7 @@ func TestNoCommandBlocksRedis(t *testing.T) {
 				c.must(err)
 			}
 		},
-		"give back": func(c *commands) {
+		"return": func(c *commands) {
 			for i := range 6 {
 				c.publish(queue.PublishRequest{Task: job.Task{JobID: fmt.Sprint(i), Attributes: large}})
 			}
@@ -264,7 +264,7 @@ func TestNoCommandBlocksRedis(t *testing.T) {
 				scenario(c)
 				c.note()
 				found := c.slowest
-				for kind, s := range best { // what is not in the log was quick
+				for kind, s := range best { // a command that is not in the log was fast
 					if found[kind].duration < s.duration {
 						best[kind] = found[kind]
 					}
@@ -281,24 +281,23 @@ func TestNoCommandBlocksRedis(t *testing.T) {
 			for kind, s := range best {
 				t.Log(kind, s)
 				if s.isTooSlow() {
-					t.Errorf("one command holds Redis for %s: %s", s.duration, s.command)
+					t.Errorf("one command blocks Redis for %s, want at most "+commandBar.String()+": %s", s.duration, s.command)
 				}
 			}
 		})
 	}
 }
 
-// commands is a broker of which one looks at what its commands cost.
+// commands is a broker and what its commands cost Redis.
 type commands struct {
 	*bundle
 	t *testing.T
-	// slowest is of each kind of command, which is a script or the command's name, the one
-	// that took longest.
+	// slowest is the slowest command of each kind: of each script, and of each other command by name.
 	slowest map[string]slow
-	last    time.Duration // the processor time that Redis had used when it was looked at last
+	last    time.Duration // the processor time that Redis had used at the last note
 }
 
-// must ends an operation.
+// must ends an operation that has to succeed.
 func (c *commands) must(err error) {
 	c.t.Helper()
 	if err != nil {
@@ -307,9 +306,9 @@ func (c *commands) must(err error) {
 	c.note()
 }
 
-// note looks at what Redis did since it was looked at last; what the test itself sent is left
-// out. The slow log has elapsed time, in which others may have had the processor: each command is
-// taken to have had the same share of its own time as Redis had of the time of all of them.
+// note records the commands since the last note, except those that the test itself sent. The slow log has
+// elapsed times, during which other processes may have had the processor: each command is taken to have
+// had the same share of its own time as Redis had of the time of all of them.
 func (c *commands) note() {
 	c.t.Helper()
 	used := c.used(c.t) - c.last
@@ -384,7 +383,7 @@ func (c *commands) readAll(name string, n int) (all []queue.Delivery) {
 	return all
 }
 
-// slow is a command that took a while.
+// slow is a command and its duration.
 type slow struct {
 	duration time.Duration
 	command  string

@@ -68,7 +68,7 @@ func TestResultsOfABatchHaveTheirOwnOutcomes(t *testing.T) {
 		if n := len(b.stream(t, "argus_completion:job-2")); n != 1 {
 			t.Error(n, "results")
 		}
-		// What could not be recorded is still leased; the rest is settled.
+		// Tasks whose result was not recorded are still leased; the others are settled.
 		left := map[string]bool{}
 		for _, m := range b.stream(t, job.DefaultQueue) {
 			left[fmt.Sprint(m.Values["job_id"])] = true
@@ -83,7 +83,7 @@ func TestResultsOfABatchHaveTheirOwnOutcomes(t *testing.T) {
 			}
 		}
 		if b.pending(t) != 0 || len(b.stream(t, job.DefaultQueue)) != 0 {
-			t.Error("something is left")
+			t.Errorf("%d entries and %d pending are left, want none", len(b.stream(t, job.DefaultQueue)), b.pending(t))
 		}
 		if state := b.hash(t, "job_state:job-1"); state["status"] != "completed" || state["n"] != "1" || state["completed_at"] == "" {
 			t.Error(state)
@@ -157,7 +157,7 @@ func TestTokenTwiceInABatchSettlesOnce(t *testing.T) {
 			return d[0]
 		}
 		one, two := read("one"), read("two")
-		for _, d := range []queue.Delivery{one, two} { // each gives it back: two entries
+		for _, d := range []queue.Delivery{one, two} { // each group returns it: two entries
 			if err := b.nack(queue.NackRequest{Token: d.Lease.Token(), Delay: new(time.Duration)}); err != nil {
 				t.Fatal(err)
 			}
@@ -167,7 +167,7 @@ func TestTokenTwiceInABatchSettlesOnce(t *testing.T) {
 		if err != nil || outcomes[0].Err != nil || outcomes[0].Already || outcomes[1].Err != nil || !outcomes[1].Already {
 			t.Fatal(outcomes, err)
 		}
-		b.publishes(t, "the other group's is unsettled", false)
+		b.publishes(t, "one group's task is unsettled", false)
 		b.acks(t, read("two"))
 		b.publishes(t, "settled by both", true)
 	})

@@ -9,7 +9,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// orphan appends a task that is for one group, which is no more.
+// orphan appends a task for a group that does not exist.
 func (b *bundle) orphan(t *testing.T, id string) {
 	t.Helper()
 	if err := b.raw.XAdd(b.ctx, entry(b.key(job.DefaultQueue), "job_id", id, "argus_for_group", "deleted")).Err(); err != nil {

@@ -68,7 +68,7 @@ func TestDeletionUnderTheBrokerIsLogged(t *testing.T) {
 					b.read(t, "w", 1)
 				}
 				if !log.has(c.say) {
-					t.Error("the log does not say it:", log.text.String())
+					t.Errorf("the log lacks %q:\n%s", c.say, log.text.String())
 				}
 				b.publish(t, job.Task{JobID: "next"})
 				if d = b.readOne(t, "w"); d.Task.JobID != "next" {

@@ -63,7 +63,7 @@ func TestQueueWithABacklogIsNotForgotten(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		b.broker.Close() // its mover would make the stream again
+		b.broker.Close() // its scheduler would create the stream again
 		b.raw.Del(b.ctx, b.key(name))
 		if err := b.broker.Clean(b.ctx); err != nil {
 			t.Fatal(err)

@@ -47,7 +47,7 @@ func TestInFlightLimitOfAnOrganization(t *testing.T) {
 		next(func(d queue.Delivery) error {
 			return b.nack(queue.NackRequest{Token: d.Lease.Token(), DeadLetter: true})
 		})
-		next(func(d queue.Delivery) error { // a raw worker says nothing, and does not delete
+		next(func(d queue.Delivery) error { // a raw worker acknowledges and does not delete
 			return b.raw.XAck(b.ctx, b.key(job.DefaultQueue), d.Lease.Group, d.Lease.EntryID).Err()
 		})
 		if got := b.read(t, "w", 100); len(got) != 0 {
@@ -66,7 +66,7 @@ func TestInFlightCountsEndWithTheirTasks(t *testing.T) {
 		if len(d) != 2 {
 			t.Fatal(len(d))
 		}
-		b.broker.Close() // its mover does nothing any more
+		b.broker.Close() // its scheduler has ended
 		for _, d := range d {
 			if _, err := b.broker.Complete(b.ctx, d.Lease.Token(), job.Result{Status: job.StatusCompleted}); err != nil {
 				t.Fatal(err)

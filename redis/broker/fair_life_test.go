@@ -30,7 +30,7 @@ func TestTaskLifeInAFairQueue(t *testing.T) {
 			t.Fatal(err)
 		}
 		if n := len(b.stream(t, job.DefaultQueue)); n != 1 {
-			t.Error(n, "tasks went into the stream before anyone asked for them")
+			t.Error(n, "tasks are in the stream, want 1 before the next read")
 		}
 		for _, delay := range []time.Duration{time.Hour, 2 * time.Hour} {
 			if _, _, err := b.broker.Publish(b.ctx, queue.PublishRequest{Task: job.Task{JobID: delay.String(), OrganizationID: "y"}, Delay: delay}); err != nil {

@@ -25,7 +25,7 @@ type footprint struct {
 	keys   int64
 }
 
-// finish takes jobs through their whole life and weighs what they leave.
+// finish takes jobs through their whole life and measures what they leave.
 func finish(t testing.TB, jobs int) footprint {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
@@ -49,7 +49,7 @@ func finish(t testing.TB, jobs int) footprint {
 				return n
 			}
 		}
-		t.Fatal("Redis does not tell its memory")
+		t.Fatal("INFO has no used_memory")
 		return 0
 	}
 	result := job.Result{Status: job.StatusCompleted, Fields: map[string]string{"findings": "3", "report": "gs://bucket/report"}}
@@ -81,7 +81,7 @@ func finish(t testing.TB, jobs int) footprint {
 			done += len(deliveries)
 		}
 	}
-	life(1) // whatever is there once
+	life(1) // what exists once, however many the jobs
 	before, keysBefore := memory(), raw.DBSize(ctx).Val()
 	for left := jobs; left > 0; left -= 500 {
 		life(min(left, 500))
@@ -105,7 +105,7 @@ func TestFinishedJobIsSmallInRedis(t *testing.T) {
 	}
 }
 
-// BenchmarkFootprint is TestFootprint at any size: -benchtime=1000000x.
+// BenchmarkFootprint is TestFinishedJobIsSmallInRedis at any size: -benchtime=1000000x.
 func BenchmarkFootprint(b *testing.B) {
 	f := finish(b, b.N)
 	b.ReportMetric(float64(f.perJob), "B/job")

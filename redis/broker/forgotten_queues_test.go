@@ -66,7 +66,7 @@ func TestUnusedQueuesAreForgotten(t *testing.T) {
 		forget(time.Hour)
 		slices.Sort(queues)
 		if got := known(); !slices.Equal(got, queues) {
-			t.Errorf("too early: %q are left", got)
+			t.Errorf("before the time limit: %q are known, want %q", got, queues)
 		}
 		forget(0)
 		forget(0)

@@ -57,7 +57,7 @@ func TestLeaseMarksAreHidden(t *testing.T) {
 				continue
 			}
 			if _, shown := frame.State.Fields[mark]; shown {
-				t.Error("a watch shows it:", frame.State)
+				t.Error("a watch shows the mark:", frame.State)
 			}
 			seen = frame.State.Fields[d.Task.Part+"_status"] == "completed"
 		}

@@ -71,10 +71,10 @@ func TestJSONValuesKeepTheirTypes(t *testing.T) {
 			}
 			nack(queue.NackRequest{Delay: new(time.Duration)})
 			d = read(c.name)
-			check("given back")
+			check("requeued")
 			nack(queue.NackRequest{Delay: new(time.Millisecond)})
 			d = read(c.name)
-			check("given back with a delay")
+			check("postponed")
 			nack(queue.NackRequest{DeadLetter: true})
 			if letters := b.stream(t, "argus_dead:"+c.name); len(letters) != 1 || letters[0].Values["data"] != c.want {
 				t.Errorf("dead letter %v", letters)

@@ -16,15 +16,15 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-var rounds = flag.Int("rounds", 100, "rounds of TestLostWakeUps")
+var rounds = flag.Int("rounds", 100, "rounds of TestNoNotificationIsLostWhenConnectionsBreak")
 
 // No notification is lost, whenever the connections break.
 func TestNoNotificationIsLostWhenConnectionsBreak(t *testing.T) {
 	t.Parallel()
-	// An answer that is lost with its connection leaves a lease behind.
+	// A reply that is lost with its connection leaves a lease behind.
 	b := setup(t, redistest.Own(t).Engine(), job.Settings{Queue: job.QueueSettings{Lease: 200 * time.Millisecond, MaxCrashes: 1000}})
 	b.tracked(t)
-	b.ctx = t.Context() // what is lost shows as a wait of longWait, however many the rounds
+	b.ctx = t.Context() // a lost notification shows as a wait of longWait, however many the rounds
 	ctx, cancel := context.WithCancel(b.ctx)
 	var killer sync.WaitGroup
 	killer.Go(func() {

@@ -20,7 +20,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goredis.SetLogger(silent{}) // tests kill servers; the driver need not tell
+	goredis.SetLogger(silent{}) // tests kill servers; the driver need not log that
 	os.Exit(redistest.Main(m))
 }
 
@@ -28,7 +28,7 @@ type silent struct{}
 
 func (silent) Printf(context.Context, string, ...any) {}
 
-// bundle is what most tests need.
+// bundle is an engine, a broker on it, and a raw client beside it.
 type bundle struct {
 	ctx    context.Context
 	engine redistest.Engine
@@ -55,7 +55,7 @@ func connect(t *testing.T, e redistest.Engine) *redis.Client {
 	return client
 }
 
-// patient has a client wait for a store that a busy machine does not run.
+// patient gives a client timeouts that a busy machine does not exceed.
 func patient(c redis.Config) redis.Config {
 	c.ReadTimeout, c.WriteTimeout = redistest.Patience, redistest.Patience
 	return c
@@ -96,7 +96,7 @@ func (b *bundle) publishTo(t *testing.T, name string) {
 	}
 }
 
-// to is a publish to a queue.
+// to is a request to publish a task to a queue.
 func to(name string) queue.PublishRequest {
 	return queue.PublishRequest{PublishOptions: queue.PublishOptions{Queue: name}}
 }
@@ -111,13 +111,13 @@ func (b *bundle) read(t *testing.T, consumer string, most int) []queue.Delivery 
 	return deliveries
 }
 
-// nack gives a task back.
+// nack ends a lease without a result.
 func (b *bundle) nack(r queue.NackRequest) error {
 	_, err := b.broker.Nack(b.ctx, r)
 	return err
 }
 
-// readOne reads one task, for which it waits.
+// readOne waits for one task.
 func (b *bundle) readOne(t *testing.T, consumer string) queue.Delivery {
 	t.Helper()
 	deliveries, err := b.broker.Read(b.ctx, queue.ReadRequest{Consumer: consumer, Wait: time.Minute})
@@ -127,7 +127,7 @@ func (b *bundle) readOne(t *testing.T, consumer string) queue.Delivery {
 	return deliveries[0]
 }
 
-// readNothing reads, and gets nothing, until done.
+// readNothing reads until done, and fails when it gets a task.
 func (b *bundle) readNothing(t *testing.T, done func() bool) {
 	t.Helper()
 	for !done() {
@@ -146,7 +146,7 @@ func (b *bundle) ackAll(t *testing.T, deliveries ...queue.Delivery) {
 	}
 }
 
-// now gives a task back at once.
+// now requeues a task at once.
 func now(d queue.Delivery, reason string) queue.NackRequest {
 	return queue.NackRequest{Token: d.Lease.Token(), Delay: new(time.Duration), Reason: reason}
 }
@@ -180,7 +180,7 @@ func contextCancelled(parent context.Context) (context.Context, context.CancelFu
 	return ctx, cancel
 }
 
-// await polls for what tells nobody that it has happened.
+// await polls until something has happened that sends no signal.
 func await(t *testing.T, ctx context.Context, done func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -189,14 +189,14 @@ func await(t *testing.T, ctx context.Context, done func() bool) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatal("it did not happen in time")
+			t.Fatal("the awaited condition did not become true in time")
 		}
 	}
 }
 
 var created = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// longWait is longer than any test waits; a test that needs it all fails.
+// longWait is longer than any successful wait of a test.
 const longWait = redistest.Patience
 
 // readAs reads up to ten tasks of a queue with a group.

@@ -10,7 +10,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/queue"
 )
 
-// settle is what becomes of an entry that a group has settled.
+// settle brings the model to an entry that a group has settled.
 func (m *groupsModel) settle(e *groupsEntry, group string) {
 	if e.of(group).place = "settled"; !m.isNeeded(e) {
 		e.place = "gone"

@@ -25,11 +25,11 @@ func (m *groupsModel) reads(rt *rapid.T, group string, most int) bool {
 	for _, d := range deliveries {
 		m.took(rt, group, d)
 	}
-	m.turnedAway(rt, group, last[group], pending)
+	m.undelivered(rt, group, last[group], pending)
 	return len(deliveries) > 0
 }
 
-// look sees which groups are there, and the ids of new entries. It returns what each group was
+// look finds the groups that exist, and the ids of new entries. It returns what each group was
 // delivered last, and what is pending in the groups: "<group> <id>".
 func (m *groupsModel) look(*rapid.T) (last map[string]string, pending map[string]bool) {
 	last, pending = make(map[string]string), make(map[string]bool)
@@ -57,7 +57,7 @@ func (m *groupsModel) look(*rapid.T) (last map[string]string, pending map[string
 	return last, pending
 }
 
-// took leases what a group was given.
+// took leases what a group received.
 func (m *groupsModel) took(rt *rapid.T, group string, d queue.Delivery) {
 	found := m.entries(func(e *groupsEntry) bool { return e.id == d.Lease.EntryID && e.place == "queue" })
 	if len(found) != 1 {
@@ -66,7 +66,7 @@ func (m *groupsModel) took(rt *rapid.T, group string, d queue.Delivery) {
 	e := found[0]
 	g := e.of(group)
 	if e.isDoomed || !m.isFor(e, group) || g.place != "" && g.place != "expired" || m.isPoison(e, g) {
-		rt.Fatalf("%s was given %#v, cancelled: %t, poison: %t", group, e, e.isDoomed, m.isPoison(e, g))
+		rt.Fatalf("%s received %#v, cancelled: %t, poison: %t", group, e, e.isDoomed, m.isPoison(e, g))
 	}
 	if g.count++; d.Attempt != e.attempts+g.count || d.Failures != e.failures {
 		rt.Fatalf("attempt %d with %d failures, want %d and %d", d.Attempt, d.Failures, e.attempts+g.count, e.failures)
@@ -74,8 +74,8 @@ func (m *groupsModel) took(rt *rapid.T, group string, d queue.Delivery) {
 	g.place, g.lease = "leased", d
 }
 
-// turnedAway settles what a group has read and was not given.
-func (m *groupsModel) turnedAway(rt *rapid.T, group, last string, pending map[string]bool) {
+// undelivered settles entries that a group has read and did not deliver.
+func (m *groupsModel) undelivered(rt *rapid.T, group, last string, pending map[string]bool) {
 	results := make(map[*groupsJob][]string)
 	for _, e := range m.entries(func(e *groupsEntry) bool { return e.place == "queue" }) {
 		g := e.of(group)
@@ -157,15 +157,15 @@ func (m *groupsModel) check(rt *rapid.T) {
 	}
 }
 
-// drainRounds is how often all groups read until they have nothing left to do.
+// drainRounds is how often all groups read at most until they have nothing left to do.
 const drainRounds = 200
 
-// drain has all groups work everything off.
+// drain has all groups settle everything.
 func (m *groupsModel) drain(rt *rapid.T) {
 	m.restart(rt)
 	for isBusy, rounds := true, 0; isBusy; rounds++ {
 		if rounds == drainRounds {
-			rt.Fatalf("not worked off by %v: %#v", m.groups, m.entries(func(e *groupsEntry) bool { return e.place == "queue" }))
+			rt.Fatalf("not drained by %v: %#v", m.groups, m.entries(func(e *groupsEntry) bool { return e.place == "queue" }))
 		}
 		must(rt, m.broker.MoveDue(m.ctx))
 		m.time(rt)

@@ -14,10 +14,10 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/queue"
 )
 
-// TestModelOfGroups runs random histories of a queue with several consumer groups, which come and
-// go, against a model of them.
+// TestModelOfGroups runs random histories of a queue with several consumer groups, which are created
+// and destroyed, against a model of them.
 //
-// Each group gets each task until it settles it, and nothing that was cancelled; an entry is in
+// Each group receives each task until it settles it, and none that was cancelled; an entry is in
 // the stream exactly while some group that counts has still to read or to settle it; a job has
 // one result. At the end everything is drained, and then nothing is left.
 func TestModelOfGroups(t *testing.T) {
@@ -47,7 +47,7 @@ type groupsJob struct {
 	results []string // what its result may be; one when it was seen, none without
 }
 
-// groupsEntry is an entry of a task. A group that gives a task back has a further one of it.
+// groupsEntry is an entry of a task. A group that returns a task has a further entry of it.
 type groupsEntry struct {
 	job      *groupsJob
 	task     string // its report id
@@ -107,8 +107,8 @@ func (m *groupsModel) counting() (names []string) {
 	return names
 }
 
-// isFor is true of an entry that a group is to work on. What is for a group that is no more, or
-// does not count, is for all.
+// isFor reports whether a group is to work on an entry. An entry for a group that does not exist, or does
+// not count, is for all groups.
 func (m *groupsModel) isFor(e *groupsEntry, group string) bool {
 	return e.only == "" || e.only == group || !slices.Contains(m.counting(), e.only)
 }
@@ -144,7 +144,7 @@ func (m *groupsModel) isActive(j *groupsJob) (isActive, mayBe bool) {
 	return isActive, mayBe
 }
 
-// mayFollow checks what was said when a job was to have a further task.
+// mayFollow checks the reply when a job was to have a further task.
 func (m *groupsModel) mayFollow(rt *rapid.T, j *groupsJob, err error) bool {
 	if !m.queue.UniqueJobs {
 		must(rt, err)

@@ -68,7 +68,7 @@ func (m *model) extend(rt *rapid.T) {
 	x, err := m.broker.Extend(m.ctx, task.lease.Lease.Token(), map[string]string{"progress": "1"})
 	must(rt, err)
 	if !x.Cancelled && task.isDoomed {
-		rt.Fatal("its worker was not told that it was cancelled")
+		rt.Fatal("Extend did not report the cancellation")
 	}
 	task.place = "leased" // if it was expired, it came back in time
 }
@@ -103,7 +103,7 @@ func (m *model) cancel(rt *rapid.T) {
 	}
 }
 
-// doom is what a cancellation does to the tasks of a job. Some are dropped at once.
+// doom marks the tasks of a cancelled job. Some are dropped at once.
 func (m *model) doom(j *modelJob) {
 	for _, task := range j.tasks {
 		if task.isDoomed = true; task.is("waiting", "delayed") && m.find(task.id) == "" {
@@ -177,7 +177,7 @@ func (m *model) redrive(rt *rapid.T) {
 	m.marks(task)
 }
 
-// ask checks what is said of a job.
+// ask checks what State and Job return about a job.
 func (m *model) ask(rt *rapid.T) {
 	j := m.pickJob(rt)
 	state, err := m.broker.State(m.ctx, j.name, nil)
@@ -220,7 +220,7 @@ func (m *model) check(rt *rapid.T) {
 	}
 }
 
-// drain works everything off.
+// drain settles everything.
 func (m *model) drain(rt *rapid.T) {
 	m.restart(rt) // it counts at once what is in flight
 	for isEmpty := false; !isEmpty; {
@@ -237,7 +237,7 @@ func (m *model) drain(rt *rapid.T) {
 		m.settleUnwanted()
 		m.check(rt)
 		m.took(rt, deliveries, "waiting", "expired")
-		// In the order in which tasks move: the broker goes on to move them.
+		// In the order in which tasks move: the broker continues to move them.
 		isEmpty = len(deliveries)+len(m.keys("argus_delayed:*"))+len(m.keys("argus_fair:*"))+len(m.stream(m.t, job.DefaultQueue)) == 0
 	}
 	m.left(rt)

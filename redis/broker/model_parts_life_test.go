@@ -10,7 +10,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/queue"
 )
 
-// redrive withdraws the report that the part's death was, and its event if that ended the job.
+// redrive withdraws the report of the part's death, and its event if that ended the job.
 func (m *partsModel) redrive(rt *rapid.T) {
 	p := m.pick(rt, "dead")
 	letters := m.stream(m.t, "argus_dead:"+job.DefaultQueue)
@@ -135,7 +135,7 @@ func (m *partsModel) closeWatches() {
 	}
 }
 
-// reopen is another server, with which the watches go on.
+// reopen is another server, with which the watches continue.
 func (m *partsModel) reopen(rt *rapid.T) {
 	m.closeWatches()
 	m.restart(rt)
@@ -164,8 +164,8 @@ func (m *partsModel) check(rt *rapid.T) {
 	m.watches = slices.DeleteFunc(m.watches, func(w *partWatch) bool { return m.sees(rt, w) })
 }
 
-// checkResult checks that the event by which the last part ended its job tells of all parts,
-// and that the state says the same.
+// checkResult checks that the event by which the last part ended its job has the status of all parts,
+// and that the state has the same.
 func (m *partsModel) checkResult(rt *rapid.T, j *partsJob, e job.Event) {
 	for _, p := range j.parts {
 		if e.Status.Terminal() && e.Part != "" && e.Fields[p.name+"_status"] != string(p.status) {
@@ -183,7 +183,7 @@ func (m *partsModel) sees(rt *rapid.T, w *partWatch) bool {
 		want := w.job.events[w.seen]
 		e, err := w.Next(m.ctx, longWait)
 		if err != nil || e == nil || e.Status != want.status || e.Part != want.part || e.Cursor != want.cursor {
-			rt.Fatalf("a watch of %s was told %+v %v, want %+v", w.job.name, e, err, want)
+			rt.Fatalf("a watch of %s received %+v %v, want %+v", w.job.name, e, err, want)
 		}
 	}
 	isOver := w.job.result() != nil

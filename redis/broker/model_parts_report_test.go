@@ -28,7 +28,7 @@ func (m *partsModel) completes(rt *rapid.T, p *modelPart, status job.Status) {
 	p.place = "gone"
 }
 
-// recorded checks what was said of a part's report.
+// recorded checks the reply to a part's report.
 func (m *partsModel) recorded(rt *rapid.T, p *modelPart, r job.Recorded, status job.Status) {
 	isNew := p.reports(status)
 	if r.Already == isNew || !isNew && r.Cursor != p.report.cursor {

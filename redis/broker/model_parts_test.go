@@ -59,7 +59,7 @@ type modelPart struct {
 	of     *partsJob
 	name   string
 	status job.Status  // what it reported, "" for nothing
-	report *partsEvent // the event that tells of it, or that ended the job before
+	report *partsEvent // its event, or the one that ended the job before
 	worked string      // the token whose Complete was its report
 }
 
@@ -211,8 +211,8 @@ func (m *partsModel) took(rt *rapid.T, deliveries []queue.Delivery) {
 	}
 }
 
-// settle brings the model to what was done with tasks of which some are gone: end says what
-// became of such a one. In which order, their jobs' events say.
+// settle brings the model to tasks of which some were settled meanwhile: end returns the outcome of such a
+// part. Their order is that of the jobs' events.
 func (m *partsModel) settle(rt *rapid.T, end func(*modelPart) job.Status) {
 	for _, j := range m.jobs {
 		ends := make(map[string]job.Status)
@@ -224,7 +224,7 @@ func (m *partsModel) settle(rt *rapid.T, end func(*modelPart) job.Status) {
 		for _, event := range m.stream(m.t, "argus_completion:"+j.name)[len(j.events):] {
 			i := slices.IndexFunc(j.parts, func(p *modelPart) bool { return p.name == values(event)["part"] })
 			if i < 0 || ends[j.parts[i].name] == "" || !j.parts[i].reports(ends[j.parts[i].name]) {
-				rt.Fatalf("an event of %s that is none of %v: %v", j.name, ends, event)
+				rt.Fatalf("%s: no part of %v has the event %v", j.name, ends, event)
 			}
 		}
 		for _, p := range j.parts {

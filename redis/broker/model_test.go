@@ -90,8 +90,7 @@ func (m *model) published(task *modelTask) {
 // marks makes a task the one that keeps others of its job out.
 func (m *model) marks(task *modelTask) { task.job.mark, task.job.markedAt = task, m.n }
 
-// mayFollow checks what was said when a job was to have a further task, and is true when it
-// has one.
+// mayFollow checks the reply when a job was to have a further task, and reports whether it has one.
 func (m *model) mayFollow(rt *rapid.T, j *modelJob, err error) bool {
 	isActive := m.queue.UniqueJobs && j.isActive()
 	if errors.Is(err, job.ErrJobActive) && (isActive || m.queue.UniqueJobs && j.isLost()) {
@@ -156,7 +155,7 @@ func (m *model) event(j *modelJob, status string) {
 	j.events = append(j.events, &modelEvent{n: m.n, status: []string{status}})
 }
 
-// end is what becomes of a task that ends, and of its job if that has no result yet.
+// end ends a task, and its job if that has no result yet.
 func (m *model) end(task *modelTask, place, result string) {
 	task.leaves(place)
 	if task.job.result() == nil {
@@ -183,7 +182,7 @@ func (m *model) completes(rt *rapid.T, task *modelTask, status job.Status) {
 	task.leaves("gone")
 }
 
-// repeat is a Complete whose answer was lost.
+// repeat repeats a Complete, as after a lost reply.
 func (m *model) repeat(rt *rapid.T) {
 	j := m.pickJob(rt)
 	if j.worked == "" {

@@ -31,7 +31,7 @@ func (s *shardSet) parseInShard(name string) (shard int, inner string, ok bool) 
 
 // pages lists a page of all shards, one after the other. list returns a page of a shard after a token,
 // and the token to continue with, "" at the shard's end; name makes an item's cursor that of all
-// shards. ErrPageToken for a token that is none of these.
+// shards. ErrPageToken for any other token.
 func pages[T any](set *shardSet, after string, count int, list func(s *shard, after string, count int) ([]T, string, error), name func(*T, int)) (all []T, next string, err error) {
 	i, inner := 0, ""
 	if after != "" {

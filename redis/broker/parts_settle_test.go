@@ -25,7 +25,7 @@ func TestPartHasOneResult(t *testing.T) {
 		if _, err := b.broker.Report(b.ctx, "job", job.Result{Status: job.StatusRunning, Part: "a"}); !errors.Is(err, job.ErrInvalid) {
 			t.Error(err)
 		}
-		// A part has one result, whoever reports it.
+		// A part has one result, reported with or without a lease.
 		if r, err := b.broker.Report(b.ctx, "job", job.Result{Status: job.StatusCompleted, Part: "a"}); err != nil || r.Already {
 			t.Fatal(r, err)
 		}

@@ -25,13 +25,13 @@ func TestPausedQueueDeliversNothing(t *testing.T) {
 		b.publish(t, job.Task{JobID: "after"})
 		b.expire(t, d.Lease)
 		if more, err := b.broker.Read(b.ctx, queue.ReadRequest{Consumer: "other", Max: 10, Wait: 100 * time.Millisecond}); err != nil || len(more) != 0 {
-			t.Error("a paused queue gave", more, err)
+			t.Error("a paused queue delivered", more, err)
 		}
 		if q, err := b.broker.Queue(b.ctx, ""); err != nil || time.Since(q.Paused) > time.Minute {
 			t.Error(q, err)
 		}
 		if _, err := b.broker.Complete(b.ctx, d.Lease.Token(), job.Result{Status: job.StatusCompleted}); err != nil {
-			t.Error("what a worker has goes on:", err)
+			t.Error("a worker completes what it holds:", err)
 		}
 		waiting := make(chan []queue.Delivery, 1)
 		go func() {

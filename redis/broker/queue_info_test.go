@@ -82,7 +82,7 @@ func TestQueueDescribesItsTasks(t *testing.T) {
 		if info, err := b.broker.Job(b.ctx, "job-2"); err != nil || info.Place.Where != queue.WhereWaiting {
 			t.Error(info, err)
 		}
-		if _, err := b.broker.Job(b.ctx, "nobody"); !errors.Is(err, job.ErrJobNotFound) {
+		if _, err := b.broker.Job(b.ctx, "unknown"); !errors.Is(err, job.ErrJobNotFound) {
 			t.Error(err)
 		}
 	})

@@ -49,7 +49,7 @@ func TestNumberOfQueuesIsLimited(t *testing.T) {
 				}
 			}
 		}
-		// Readers make no queue known where nothing is.
+		// Reads of queues that hold nothing make none known.
 		for i := range 5 {
 			if _, err := b.readAs(fmt.Sprint("none", i), ""); err != nil {
 				t.Error(err)

@@ -32,7 +32,7 @@ func (b *bundle) stream(t *testing.T, name string) []goredis.XMessage {
 	return entries
 }
 
-// expire makes a lease look as if it ran out, without waiting for it.
+// expire makes a lease look expired.
 func (b *bundle) expire(t *testing.T, l job.Lease) {
 	t.Helper()
 	if err := b.xclaim(l, 10*job.DefaultLease); err != nil {
@@ -40,7 +40,7 @@ func (b *bundle) expire(t *testing.T, l job.Lease) {
 	}
 }
 
-// xclaim gives a pending entry to a consumer, as if he had had it for a time.
+// xclaim makes a consumer the holder of a pending entry, with an idle time.
 func (b *bundle) xclaim(l job.Lease, idle time.Duration) error {
 	return b.raw.Do(b.ctx, "XCLAIM", b.key(l.Queue), l.Group, l.Consumer, 0, l.EntryID,
 		"IDLE", idle.Milliseconds(), "RETRYCOUNT", l.Count, "JUSTID").Err()
@@ -169,8 +169,8 @@ func (b *bundle) dump(t *testing.T) map[string]string {
 	return all
 }
 
-// jitter takes a random number of round trips, so that what follows meets what else is
-// going on at a different moment each time.
+// jitter takes a random number of round trips, so that what follows happens at a different moment each
+// time.
 func (b *bundle) jitter(most int) {
 	for range rand.IntN(most) {
 		b.raw.Ping(b.ctx)

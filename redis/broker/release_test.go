@@ -38,10 +38,10 @@ func TestReleasedTaskHasNoLease(t *testing.T) {
 			}
 		}
 		if _, err := b.broker.Complete(b.ctx, d.Lease.Token(), result); !errors.Is(err, job.ErrLeaseLost) {
-			t.Error("the token that was given back:", err)
+			t.Error("the token of the released lease:", err)
 		}
 		if consumers, err := b.broker.Consumers(b.ctx, "", ""); err != nil || len(consumers) != 1 || consumers[0].Name != "w" {
-			t.Error("it is shown as a worker:", consumers, err)
+			t.Error("want the consumer w only, got", consumers, err)
 		}
 		again := b.readOne(t, "w")
 		if again.Attempt != 1 || again.Lease.Count != 2 {

@@ -29,7 +29,7 @@ func BenchmarkScripts(bench *testing.B) {
 	}
 	for _, op := range []struct {
 		name string
-		// prepare is what happens before, and isn't counted; script and raw are what is.
+		// prepare runs before, and isn't counted; script and raw are.
 		prepare func(c *cost, i int)
 		script  func(c *cost, i int) error
 		raw     func(c *cost, i int, pipe goredis.Pipeliner)
@@ -154,13 +154,13 @@ func BenchmarkScripts(bench *testing.B) {
 					}
 				}
 				bench.ReportMetric((c.used()-before)/float64(bench.N), "redis-µs/op")
-				bench.ReportMetric(0, "ns/op") // it says nothing: the preparation is in it
+				bench.ReportMetric(0, "ns/op") // it includes the preparation
 			})
 		}
 	}
 }
 
-// cost is a store of which one looks at what commands cost it.
+// cost is a store and what commands cost it.
 type cost struct {
 	*bundle
 	bench  *testing.B

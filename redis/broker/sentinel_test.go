@@ -117,9 +117,9 @@ func TestWritesFollowAPromotedMaster(t *testing.T) {
 		t.Error("a connection to a replica:", err)
 	}
 	host, port, _ := net.SplitHostPort(second.Addr)
-	asked := sentinel.Engine().Raw(t)
+	control := sentinel.Engine().Raw(t)
 	for _, command := range [][]any{{"SENTINEL", "REMOVE", "main"}, {"SENTINEL", "MONITOR", "main", host, port, "1"}} {
-		if err := asked.Do(b.ctx, command...).Err(); err != nil {
+		if err := control.Do(b.ctx, command...).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -175,14 +175,14 @@ func TestWorkAndTrackingSurviveAFailover(t *testing.T) {
 	promoted := second.Engine().Raw(t)
 	behind(t, second, first)
 	sentinel := watchedBySentinel(t, first)
-	asked := sentinel.Engine().Raw(t)
+	control := sentinel.Engine().Raw(t)
 	b := throughSentinels(t, sentinel)
 	b.tracked(t)
 	w, _ := b.watch(t, "job", "")
 	await(t, b.ctx, func() bool {
-		return strings.Contains(asked.Do(b.ctx, "SENTINEL", "REPLICAS", "main").String(), "slave")
+		return strings.Contains(control.Do(b.ctx, "SENTINEL", "REPLICAS", "main").String(), "slave")
 	})
-	await(t, b.ctx, func() bool { return asked.Do(b.ctx, "SENTINEL", "FAILOVER", "main").Err() == nil })
+	await(t, b.ctx, func() bool { return control.Do(b.ctx, "SENTINEL", "FAILOVER", "main").Err() == nil })
 	await(t, b.ctx, func() bool {
 		return b.tryPublish("after") == nil && has(t, promoted, "after") || has(t, promoted, "after")
 	})
@@ -203,22 +203,22 @@ func TestMasterIsNotWrittenToWhileItIsReplaced(t *testing.T) {
 	old, promoted := first.Engine().Raw(t), second.Engine().Raw(t)
 	behind(t, second, first)
 	sentinel := watchedBySentinel(t, first)
-	asked := sentinel.Engine().Raw(t)
+	control := sentinel.Engine().Raw(t)
 	b := throughSentinels(t, sentinel)
 	if err := b.tryPublish("before"); err != nil {
 		t.Fatal(err)
 	}
 	await(t, b.ctx, func() bool { return has(t, promoted, "before") })
 	await(t, b.ctx, func() bool {
-		return strings.Contains(asked.Do(b.ctx, "SENTINEL", "REPLICAS", "main").String(), "slave")
+		return strings.Contains(control.Do(b.ctx, "SENTINEL", "REPLICAS", "main").String(), "slave")
 	})
-	// The successor does not hear of its promotion for a while, so that the old master stays.
+	// The successor does not execute its promotion for a while, so that the old master remains.
 	if err := promoted.Do(b.ctx, "CLIENT", "PAUSE", 10000, "ALL").Err(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, b.ctx, func() bool { return asked.Do(b.ctx, "SENTINEL", "FAILOVER", "main").Err() == nil })
+	await(t, b.ctx, func() bool { return control.Do(b.ctx, "SENTINEL", "FAILOVER", "main").Err() == nil })
 	await(t, b.ctx, func() bool { return ours(t, old) == 0 })
-	if named := asked.Do(b.ctx, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main").Val(); fmt.Sprint(named) != fmt.Sprint(strings.Split(first.Addr, ":")) {
+	if named := control.Do(b.ctx, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main").Val(); fmt.Sprint(named) != fmt.Sprint(strings.Split(first.Addr, ":")) {
 		t.Error("the connections were kept until there was another master:", named)
 	}
 	err := b.tryPublish("meanwhile")

@@ -15,9 +15,9 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// TestRacingWorkersRecordOneResultPerJob lets workers of several servers race for tasks while leases run out under
-// them at random, and checks what they were told: every job gets exactly one result,
-// by exactly one Complete that was told so; none is lost, and none appears from nowhere.
+// Workers of several servers race for tasks while leases expire at random. Every job gets exactly one
+// result, by exactly one Complete that reported to have recorded it; no job is lost, and none appears
+// unpublished.
 func TestRacingWorkersRecordOneResultPerJob(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
@@ -45,7 +45,7 @@ func TestRacingWorkersRecordOneResultPerJob(t *testing.T) {
 		for i := range jobs {
 			id := fmt.Sprint("job-", i)
 			if n := len(b.stream(t, "argus_completion:"+id)); n != 1 || h.wins[id] != 1 {
-				t.Errorf("%s has %d results and %d Completes that were told so", id, n, h.wins[id])
+				t.Errorf("%s has %d results and %d Completes that reported to record it", id, n, h.wins[id])
 			}
 		}
 		if len(h.wins) != jobs {
@@ -54,14 +54,14 @@ func TestRacingWorkersRecordOneResultPerJob(t *testing.T) {
 		if n, p := len(b.stream(t, job.DefaultQueue)), b.pending(t); n != 0 || p != 0 {
 			t.Errorf("%d entries and %d pending are left", n, p)
 		}
-		t.Logf("%d leases lost, %d given back", h.lost.Load(), h.nacked.Load())
+		t.Logf("%d leases lost, %d tasks returned", h.lost.Load(), h.nacked.Load())
 		if h.lost.Load() == 0 || h.nacked.Load() == 0 {
 			t.Error("the test did not race")
 		}
 	})
 }
 
-// history is what the workers were told.
+// history is what the workers' calls returned.
 type history struct {
 	mu     sync.Mutex
 	wins   map[string]int // Completes that recorded a result, by job
@@ -95,8 +95,8 @@ func (h *history) work(t *testing.T, b *bundle, server *broker.Broker, name stri
 	}
 }
 
-// overtake lets a lease run out and go to someone else, and the one who lost it
-// complete nevertheless. It returns the delivery as the other one has it.
+// overtake lets a lease expire and go to another worker, and the one that lost it complete nevertheless.
+// It returns the delivery as the other worker has it.
 func (h *history) overtake(t *testing.T, b *bundle, server *broker.Broker, d queue.Delivery) queue.Delivery {
 	late := d.Lease.Token()
 	d.Lease.Consumer, d.Lease.Count = "next-"+d.Lease.Consumer, d.Lease.Count+1

@@ -67,7 +67,7 @@ func TestShardsOnOtherMastersContinue(t *testing.T) {
 			left = append(left, shards...)
 		}
 	}
-	await(t, ctx, func() bool { // the others notice, and go on without it
+	await(t, ctx, func() bool { // the others notice, and continue without it
 		_, _, err := s.Publish(ctx, queue.PublishRequest{Task: job.Task{JobID: jobIn(left[0], 1)}})
 		return err == nil
 	})

@@ -188,16 +188,16 @@ func TestCancellationsOfAllShardsAreReported(t *testing.T) {
 		jobs := spread()
 		s.publishAll(t, "", jobs...)
 		s.readAll(t, 8)
-		heard := s.Cancellations()
-		defer heard.Close()
+		cancellations := s.Cancellations()
+		defer cancellations.Close()
 		for _, id := range jobs[:3] {
 			if c, err := s.Cancel(s.ctx, id, "enough"); err != nil || c.Was != job.StatusRunning {
 				t.Error(c, err)
 			}
 			select {
-			case <-heard.Mail():
+			case <-cancellations.Mail():
 			case <-s.ctx.Done():
-				t.Fatal("the cancellation was not heard")
+				t.Fatal("the subscription did not report the cancellation")
 			}
 		}
 		found, err := s.CancelledAmong(s.ctx, jobs)

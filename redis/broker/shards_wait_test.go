@@ -34,7 +34,7 @@ func TestWaitingReadsWaitInAllShards(t *testing.T) {
 	})
 }
 
-// wake publishes jobs of all shards to workers that wait, in one way after the other.
+// wake publishes jobs of all shards to waiting reads, in the given ways by turns.
 func (s sharded) wake(t *testing.T, rounds int, ways ...func(id string) error) {
 	t.Helper()
 	const workers = 6

@@ -162,7 +162,7 @@ func TestReportWithoutALeaseRecordsOneResult(t *testing.T) {
 		if s := b.hash(t, "job_state:job"); s["status"] != "completed" {
 			t.Error("state after a second result", s)
 		}
-		// The job's task is still out; its worker completes it, and is told.
+		// The job's task is still leased; its worker completes it, and learns of the result.
 		b.publish(t, job.Task{JobID: "job"})
 		r, err := b.broker.Complete(b.ctx, b.readOne(t, "w").Lease.Token(), job.Result{Status: job.StatusFailed})
 		if err != nil || !r.Already || r.Cursor != first || b.pending(t) != 0 {

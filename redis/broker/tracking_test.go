@@ -15,15 +15,15 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/watch"
 )
 
-// tracked waits until Redis rings the bell.
+// tracked waits until Redis tracks keys.
 func (b *bundle) tracked(t *testing.T) {
 	t.Helper()
-	w, _ := b.watch(t, "nobody", "") // it starts lazily
+	w, _ := b.watch(t, "unwatched", "") // it starts lazily
 	await(t, b.ctx, func() bool { return b.broker.WaitStats().Tracking })
 	w.Close()
 }
 
-// connections lists the ids of Redis's connections.
+// connections lists the ids of Redis's client connections.
 func (b *bundle) connections(t *testing.T) []string {
 	t.Helper()
 	text, err := b.raw.Do(b.ctx, "CLIENT", "LIST").Text()
@@ -63,13 +63,13 @@ func TestTrackingNoticesRawWrites(t *testing.T) {
 		}
 	}
 	if s := b.broker.WaitStats(); s.Trackers != 1 {
-		t.Error("the tracker does not last:", s)
+		t.Error("the tracking connection was replaced:", s)
 	}
 	b.raw.FlushAll(b.ctx)
 	if _, err := w.Next(b.ctx, longWait); err == nil {
 		t.Error("FLUSHALL was not noticed")
 	}
-	// A worker who waits is woken by a raw peer, and by each of several entries.
+	// Waiting reads are notified of raw entries: each of several entries wakes one.
 	var workers sync.WaitGroup
 	for i := range 5 {
 		workers.Go(func() {
@@ -87,7 +87,7 @@ func TestTrackingNoticesRawWrites(t *testing.T) {
 		return nil
 	})
 	workers.Wait()
-	// Redis may forget which keys it should ring for: then it rings.
+	// Redis may forget which keys it tracks: then it sends a notification.
 	b.raw.ConfigSet(b.ctx, "tracking-table-max-keys", "10")
 	var watches sync.WaitGroup
 	for i := range 100 {
@@ -151,7 +151,7 @@ func TestWaitingCallsShareConnections(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	if all.Len() != 0 {
-		t.Error(all.Len(), "jobs are followed after their results")
+		t.Error(all.Len(), "jobs are still watched after their results")
 	}
 	cancel()
 	waiting.Wait()
@@ -179,6 +179,6 @@ func TestKeysArePolledWithoutTracking(t *testing.T) {
 		t.Error(event, err)
 	}
 	if b.broker.WaitStats().Tracking {
-		t.Error("it believes that Redis tracks")
+		t.Error("Tracking is true, although Redis refuses it")
 	}
 }

@@ -23,7 +23,7 @@ func (b uniqueBundle) publishes(t *testing.T, when string, isAccepted bool) {
 	t.Helper()
 	_, _, err := b.broker.Publish(b.ctx, queue.PublishRequest{Task: job.Task{JobID: "job"}})
 	if (err == nil) != isAccepted || err != nil && !errors.Is(err, job.ErrJobActive) {
-		t.Fatalf("%s: publish says %v, want it to be accepted: %t", when, err, isAccepted)
+		t.Fatalf("%s: publish: %v, want it to be accepted: %t", when, err, isAccepted)
 	}
 }
 
@@ -71,7 +71,7 @@ func TestUniqueJobIsActiveWhileItsTaskIsUnsettled(t *testing.T) {
 		if err := b.nack(queue.NackRequest{Token: b.readOne(t, "w").Lease.Token(), Delay: new(time.Hour)}); err != nil {
 			t.Fatal(err)
 		}
-		b.publishes(t, "given back until later", false)
+		b.publishes(t, "postponed", false)
 		if p, err := b.broker.Purge(b.ctx, ""); err != nil || p.Delayed != 1 {
 			t.Fatal(p, err)
 		}
@@ -130,7 +130,7 @@ func TestUniqueJobIsActiveUntilAllGroupsSettled(t *testing.T) {
 		if err := b.nack(queue.NackRequest{Token: two.Lease.Token(), Delay: new(time.Duration)}); err != nil {
 			t.Fatal(err)
 		}
-		b.publishes(t, "given back by the other", false)
+		b.publishes(t, "requeued by the other", false)
 		b.acks(t, read("two"))
 		b.publishes(t, "settled by both", true)
 
@@ -139,7 +139,7 @@ func TestUniqueJobIsActiveUntilAllGroupsSettled(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.acks(t, two)
-		b.publishes(t, "settled by one, given back by the other before", false)
+		b.publishes(t, "settled by one, requeued by the other before", false)
 		b.acks(t, read("one"))
 		b.publishes(t, "settled by both in the end", true)
 	})

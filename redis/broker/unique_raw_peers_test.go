@@ -121,8 +121,8 @@ func TestUniqueJobIsRefusedWhileActive(t *testing.T) {
 		}
 		a, second := b.readOne(t, "w"), b.readOne(t, "w")
 		want("leased", publish("a"), job.ErrJobActive)
-		want("given back", b.nack(now(a, "")), nil)
-		want("given back", publish("a"), job.ErrJobActive)
+		want("requeued", b.nack(now(a, "")), nil)
+		want("requeued", publish("a"), job.ErrJobActive)
 		a = b.readOne(t, "w")
 		if _, err := b.broker.Complete(b.ctx, a.Lease.Token(), job.Result{Status: job.StatusFailed}); err != nil {
 			t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 func TestWatchesOfLargeEventsShareTheirMemory(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		if !e.Real() {
-			t.Skip("miniredis is in this process: its memory would be weighed as well")
+			t.Skip("miniredis is in this process: its memory would be measured as well")
 		}
 		b := setup(t, redistest.Own(t).Engine(), job.Settings{})
 		const watches, events, size = 10, 20, 2900 << 10
@@ -63,8 +63,8 @@ func TestWatchesOfLargeEventsShareTheirMemory(t *testing.T) {
 	})
 }
 
-// heap is what is reachable. It may become less than it was before a test: of what earlier tests
-// left, some goes late.
+// heap is the reachable memory. It may shrink below its value before a test, as some of what earlier tests
+// left is freed late.
 func heap() int64 {
 	var m runtime.MemStats
 	runtime.GC()
@@ -130,7 +130,7 @@ func TestManyJobsWithLargeEventsAreWatched(t *testing.T) {
 func TestWatchedJobIsSmallInMemory(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		if !e.Real() {
-			t.Skip("miniredis is in this process: its memory would be weighed as well")
+			t.Skip("miniredis is in this process: its memory would be measured as well")
 		}
 		b := setup(t, redistest.Own(t).Engine(), job.Settings{})
 		b.tracked(t)

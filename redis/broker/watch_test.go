@@ -116,7 +116,7 @@ func TestWatchSeesEventsOfRawPeersAndOtherServers(t *testing.T) {
 		if event := b.next(t, elsewhere); event.Status != job.StatusCompleted {
 			t.Error("another server's:", event)
 		}
-		// A raw peer's result is a result: no second one is recorded.
+		// A raw peer's result is the job's: no second one is recorded.
 		r, err := b.broker.Report(b.ctx, "json", job.Result{Status: job.StatusFailed})
 		if err != nil || !r.Already {
 			t.Error("second result:", r, err)
@@ -150,7 +150,7 @@ func TestCursorOfDeletedEventsExpires(t *testing.T) {
 		if event := b.next(t, resumed); event.Cursor != cursors[2] {
 			t.Errorf("after the earliest cursor %s comes %s, want %s", expired.Earliest, event.Cursor, cursors[2])
 		}
-		// What the watch has read before the trim it still tells, then it says so too.
+		// The watch still returns what it read before the trim, then the same error.
 		for range 2 {
 			b.next(t, live)
 		}
