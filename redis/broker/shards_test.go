@@ -103,20 +103,37 @@ func (s sharded) readAll(t *testing.T, n int) []queue.Delivery {
 	return all
 }
 
-func TestTaskLifeOverAllShards(t *testing.T) {
+// The tasks of a batch lie in the shards of their jobs, and all calls that list leases find them there.
+func TestBatchIsSpreadOverTheShards(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		s := shards(t, e, job.Settings{})
+		s.publishAll(t, "", spread()...)
+		for i := range shardCount {
+			if n := s.raw.XLen(s.ctx, s.engine.Shard(i)+job.DefaultQueue).Val(); n != 2 {
+				t.Errorf("shard %d has %d tasks, want 2", i, n)
+			}
+		}
+		if q, err := s.Queue(s.ctx, ""); err != nil || q.Waiting != 8 {
+			t.Errorf("queue %+v, %v, want 8 waiting", q, err)
+		}
+		s.readAll(t, 8)
+		if held, err := s.Held(s.ctx, "", "", "w"); err != nil || len(held.Leases) != 8 {
+			t.Errorf("held %+v, %v, want 8 leases", held, err)
+		}
+		if pending, err := s.Pending(s.ctx, "", "", "", 100); err != nil || len(pending) != 8 {
+			t.Errorf("%d pending, %v, want 8", len(pending), err)
+		}
+	})
+}
+
+// Leases of all shards are extended and completed in one call, and one watcher sees all results.
+func TestTasksOfAllShardsAreCompletedAndWatched(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		s := shards(t, e, job.Settings{})
 		jobs := spread()
 		s.publishAll(t, "", jobs...)
-		for i := range shardCount {
-			if n := s.raw.XLen(s.ctx, s.engine.Shard(i)+job.DefaultQueue).Val(); n != 2 {
-				t.Errorf("shard %d has %d tasks", i, n)
-			}
-		}
-		if q, err := s.Queue(s.ctx, ""); err != nil || q.Waiting != 8 {
-			t.Error(q, err)
-		}
 		w := s.Watches()
 		defer w.Close()
 		for _, id := range jobs {
@@ -124,31 +141,46 @@ func TestTaskLifeOverAllShards(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		deliveries := s.readAll(t, 8)
-		held, err := s.Held(s.ctx, "", "", "w")
-		if err != nil || len(held.Leases) != 8 {
-			t.Error(held, err)
-		}
-		if pending, err := s.Pending(s.ctx, "", "", "", 100); err != nil || len(pending) != 8 {
-			t.Error(pending, err)
-		}
 		var completions []result.Completion
-		var tokens []string
-		for i, d := range deliveries {
+		for _, d := range s.readAll(t, 8) {
 			if _, err := s.Extend(s.ctx, d.Lease.Token(), map[string]string{"step": "1"}); err != nil {
 				t.Error(err)
-			}
-			if i%4 == 0 {
-				tokens = append(tokens, d.Lease.Token())
-				continue
 			}
 			completions = append(completions, result.Completion{Token: d.Lease.Token(), Result: job.Result{Status: job.StatusCompleted}})
 		}
 		outcomes, err := s.CompleteBatch(s.ctx, completions)
 		if err != nil || slices.ContainsFunc(outcomes, func(o result.Outcome) bool { return o.Err != nil }) {
-			t.Error(outcomes, err)
+			t.Errorf("outcomes %+v, %v, want no errors", outcomes, err)
 		}
-		acked, err := s.Ack(s.ctx, append(tokens, "garbage", tokens[0]))
+		for done := 0; done < len(jobs); {
+			frame, err := w.Next(s.ctx, time.Minute)
+			if err != nil || frame == nil || frame.Err != nil {
+				t.Fatalf("after %d results: frame %+v, %v", done, frame, err)
+			}
+			if frame.Done {
+				done++
+			}
+		}
+		for _, id := range jobs {
+			if event, err := s.Await(s.ctx, id, 0); err != nil || event == nil || event.Status != job.StatusCompleted {
+				t.Errorf("%s: Await returned %+v, %v", id, event, err)
+			}
+			if step, err := s.StateField(s.ctx, id, "step"); err != nil || step != "1" {
+				t.Errorf("%s: step %q, %v", id, step, err)
+			}
+		}
+	})
+}
+
+// One Ack of tokens of several shards has an outcome for each, in their order.
+func TestAckOfSeveralShardsKeepsTheOrder(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		s := shards(t, e, job.Settings{})
+		s.publishAll(t, "", jobIn(0, 0), jobIn(1, 0))
+		d := s.readAll(t, 2)
+		one, two := d[0].Lease.Token(), d[1].Lease.Token()
+		acked, err := s.Ack(s.ctx, []string{one, two, "garbage", one})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -157,25 +189,7 @@ func TestTaskLifeOverAllShards(t *testing.T) {
 			words = append(words, string(a.Outcome))
 		}
 		if got := strings.Join(words, " "); got != "ACKED ACKED INVALID NOT_PENDING" && got != "ACKED ACKED INVALID ACKED" {
-			t.Error(got) // one of the same tokens twice in a call finds it pending
-		}
-		for done := 0; done < len(completions); {
-			frame, err := w.Next(s.ctx, time.Minute)
-			if err != nil || frame == nil || frame.Err != nil {
-				t.Fatal(frame, err)
-			}
-			if frame.Done {
-				done++
-			}
-		}
-		for _, c := range completions {
-			lease, _ := job.ParseLease(c.Token)
-			if event, err := s.Await(s.ctx, lease.JobID, 0); err != nil || event == nil || event.Status != job.StatusCompleted {
-				t.Error(lease.JobID, event, err)
-			}
-			if step, err := s.StateField(s.ctx, lease.JobID, "step"); err != nil || step != "1" {
-				t.Error(step, err)
-			}
+			t.Errorf("outcomes %s: the token that occurs twice may be pending for both", got)
 		}
 	})
 }
