@@ -8,28 +8,37 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/hikmaai-io/argus-queue/redis/admin"
 	"github.com/hikmaai-io/argus-queue/redis/job"
 	"github.com/hikmaai-io/argus-queue/redis/queue"
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-func TestQueueDescribesItsTasks(t *testing.T) {
+// setupPlaces puts a job into each place: job-0 is dead, job-1 delayed, job-2 leased by w2, job-3 waiting,
+// and the job delayed is delayed in another queue.
+func setupPlaces(t *testing.T, e redistest.Engine) (b *bundle, leased queue.Delivery) {
+	t.Helper()
+	b = setup(t, e, job.Settings{Queues: map[string]job.QueueSettings{"configured": {}}})
+	for i := range 4 {
+		b.publish(t, job.Task{JobID: fmt.Sprint("job-", i)})
+	}
+	if _, _, err := b.broker.Publish(b.ctx, queue.PublishRequest{PublishOptions: queue.PublishOptions{Queue: "later"}, Task: job.Task{JobID: "delayed"}, Delay: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.nack(queue.NackRequest{Token: b.readOne(t, "w1").Lease.Token(), DeadLetter: true, Reason: "bad"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.nack(queue.NackRequest{Token: b.readOne(t, "w1").Lease.Token(), Delay: new(time.Hour), Reason: "later"}); err != nil {
+		t.Fatal(err)
+	}
+	return b, b.readOne(t, "w2")
+}
+
+// Queues are described with what they hold in each place, those of the settings included.
+func TestQueuesAreDescribedByWhatTheyHold(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
-		b := setup(t, e, job.Settings{Queues: map[string]job.QueueSettings{"configured": {}}})
-		for i := range 4 {
-			b.publish(t, job.Task{JobID: fmt.Sprint("job-", i)})
-		}
-		if _, _, err := b.broker.Publish(b.ctx, queue.PublishRequest{PublishOptions: queue.PublishOptions{Queue: "later"}, Task: job.Task{JobID: "delayed"}, Delay: time.Hour}); err != nil {
-			t.Fatal(err)
-		}
-		if err := b.nack(queue.NackRequest{Token: b.readOne(t, "w1").Lease.Token(), DeadLetter: true, Reason: "bad"}); err != nil {
-			t.Fatal(err)
-		}
-		if err := b.nack(queue.NackRequest{Token: b.readOne(t, "w1").Lease.Token(), Delay: new(time.Hour), Reason: "later"}); err != nil {
-			t.Fatal(err)
-		}
-		leased := b.readOne(t, "w2")
+		b, _ := setupPlaces(t, e)
 		queues, _, err := b.broker.Queues(b.ctx, "", 10)
 		if err != nil {
 			t.Fatal(err)
@@ -42,48 +51,61 @@ func TestQueueDescribesItsTasks(t *testing.T) {
 		want := []string{"argus_task_queue waiting 1 leased 1 delayed 1 dead 1 groups 1 oldest false",
 			"configured waiting 0 leased 0 delayed 0 dead 0 groups 0 oldest true", "later waiting 0 leased 0 delayed 1 dead 0 groups 0 oldest true"}
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Error(diff)
+			t.Error("queues (-want +got):", diff)
 		}
+		if _, err := b.broker.Queue(b.ctx, "none"); !errors.Is(err, job.ErrQueueNotFound) {
+			t.Errorf("a queue that does not exist: %v", err)
+		}
+	})
+}
+
+// Consumers are listed with the number of their leases, and leases with their tasks.
+func TestConsumersAndLeasesAreListed(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b, leased := setupPlaces(t, e)
 		consumers, err := b.broker.Consumers(b.ctx, "", "")
 		if err != nil || len(consumers) != 2 || consumers[1].Name != "w2" || consumers[1].Pending != 1 || consumers[0].Pending != 0 {
-			t.Error(consumers, err)
+			t.Errorf("consumers %+v, %v, want w1 without and w2 with a lease", consumers, err)
 		}
 		pending, err := b.broker.Pending(b.ctx, "", "", "", 10)
 		if err != nil || len(pending) != 1 || pending[0].Consumer != "w2" || pending[0].Task.JobID != leased.Task.JobID || pending[0].Where != queue.WhereLeased {
-			t.Error(pending, err)
+			t.Fatalf("leases %+v, %v, want that of w2", pending, err)
 		}
 		if after, err := b.broker.Pending(b.ctx, "", "", pending[0].EntryID, 10); err != nil || len(after) != 0 {
-			t.Error(after, err)
+			t.Errorf("leases after the last one: %+v, %v", after, err)
 		}
-		if _, err := b.broker.Queue(b.ctx, "none"); !errors.Is(err, job.ErrQueueNotFound) {
-			t.Error(err)
-		}
-		for id, where := range map[string]queue.Where{"job-0": queue.WhereDead, "job-1": queue.WhereDelayed, "job-2": queue.WhereLeased, "job-3": queue.WhereWaiting, "delayed": queue.WhereDelayed} {
+	})
+}
+
+// A job is found in every place, with what is known of its task there.
+func TestJobIsFoundInItsPlace(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b, leased := setupPlaces(t, e)
+		find := func(id string, where queue.Where) admin.JobInfo {
+			t.Helper()
 			info, err := b.broker.Job(b.ctx, id)
 			if err != nil || info.Place.Where != where || info.Place.Task.JobID != id || info.Place.PublishedAt.IsZero() {
-				t.Errorf("%s: %+v, %v", id, info, err)
+				t.Errorf("%s: %+v, %v, want it %s", id, info, err, where)
 			}
-			switch id {
-			case "job-0":
-				if info.Place.Cause != queue.CauseRejected || info.Place.Reason != "bad" || info.Result == nil || info.Status != job.StatusFailed {
-					t.Errorf("%+v", info)
-				}
-			case "job-1":
-				if info.Place.Reason != "later" || info.Place.Failures != 1 || info.Place.Attempts != 1 || time.Until(info.Place.DueAt) < 50*time.Minute {
-					t.Errorf("%+v", info.Place)
-				}
-			case "job-2":
-				if info.Place.Consumer != "w2" || info.Place.Group != job.DefaultGroup || time.Until(info.Place.LeaseExpires) < job.DefaultLease/2 {
-					t.Errorf("%+v", info.Place)
-				}
-			}
+			return info
+		}
+		find("job-3", queue.WhereWaiting)
+		find("delayed", queue.WhereDelayed)
+		if info := find("job-0", queue.WhereDead); info.Place.Cause != queue.CauseRejected || info.Place.Reason != "bad" || info.Result == nil || info.Status != job.StatusFailed {
+			t.Errorf("the dead job is %+v", info)
+		}
+		if p := find("job-1", queue.WhereDelayed).Place; p.Reason != "later" || p.Failures != 1 || p.Attempts != 1 || time.Until(p.DueAt) < 50*time.Minute {
+			t.Errorf("the delayed task is %+v", p)
+		}
+		if p := find("job-2", queue.WhereLeased).Place; p.Consumer != "w2" || p.Group != job.DefaultGroup || time.Until(p.LeaseExpires) < job.DefaultLease/2 {
+			t.Errorf("the leased task is %+v", p)
 		}
 		b.expire(t, leased.Lease)
-		if info, err := b.broker.Job(b.ctx, "job-2"); err != nil || info.Place.Where != queue.WhereWaiting {
-			t.Error(info, err)
-		}
+		find("job-2", queue.WhereWaiting)
 		if _, err := b.broker.Job(b.ctx, "unknown"); !errors.Is(err, job.ErrJobNotFound) {
-			t.Error(err)
+			t.Errorf("an unknown job: %v", err)
 		}
 	})
 }

@@ -15,10 +15,12 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
+// Tasks of raw producers are delivered in both encodings. What is not a task becomes a dead letter, with its
+// fields and a reason.
 func TestTasksOfRawProducersAreDelivered(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
-		b := setup(t, e, job.Settings{Queues: map[string]job.QueueSettings{"json-queue": {Encoding: job.EncodingJSON}}})
+		b := setup(t, e, job.Settings{})
 		add := func(values ...any) {
 			t.Helper()
 			if err := b.raw.XAdd(b.ctx, &goredis.XAddArgs{Stream: b.key(job.DefaultQueue), Values: values}).Err(); err != nil {
@@ -58,8 +60,14 @@ func TestTasksOfRawProducersAreDelivered(t *testing.T) {
 		if n := b.pending(t); n != 3 {
 			t.Error(n, "pending, want the 3 delivered")
 		}
+	})
+}
 
-		// The other way round: a raw worker of a JSON queue.
+// A raw worker of a JSON queue finds tasks in the form that it expects, and the event of their results.
+func TestTasksAndEventsOfAJSONQueue(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, job.Settings{Queues: map[string]job.QueueSettings{"json-queue": {Encoding: job.EncodingJSON}}})
 		_, _, err := b.broker.Publish(b.ctx, queue.PublishRequest{PublishOptions: queue.PublishOptions{Queue: "json-queue"},
 			Task: job.Task{JobID: "j", Scanners: []string{"<a>"}, TimeoutSeconds: 7, CreatedAt: created, Attributes: map[string]string{"k": "v"}}})
 		if err != nil {
