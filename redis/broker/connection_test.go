@@ -1,13 +1,15 @@
 package broker_test
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -105,7 +107,7 @@ func (b *bundle) everything(t *testing.T) {
 	read()
 }
 
-func TestACLUser(t *testing.T) {
+func TestConnectsAsAnACLUser(t *testing.T) {
 	t.Parallel()
 	server := redistest.Own(t)
 	raw := server.Engine().Raw(t)
@@ -120,7 +122,7 @@ func TestACLUser(t *testing.T) {
 	}
 }
 
-func TestPasswordAndDatabase(t *testing.T) {
+func TestConnectsWithPasswordAndDatabase(t *testing.T) {
 	t.Parallel()
 	server := redistest.Own(t)
 	if err := server.Engine().Raw(t).ConfigSet(redistest.Context(t), "requirepass", "secret").Err(); err != nil {
@@ -129,7 +131,7 @@ func TestPasswordAndDatabase(t *testing.T) {
 	work(t, redis.Config{Addr: server.Addr, Password: "secret", DB: 3, Prefix: "argus:"})
 }
 
-func TestTLS(t *testing.T) {
+func TestConnectsOverTLS(t *testing.T) {
 	t.Parallel()
 	if len(redistest.Shared(t).Raw(t).ConfigGet(redistest.Context(t), "tls-port").Val()) == 0 {
 		if os.Getenv(redistest.Require) == "true" {
@@ -153,7 +155,7 @@ func freePort(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func TestCluster(t *testing.T) {
+func TestConnectsToACluster(t *testing.T) {
 	t.Parallel()
 	server := redistest.Own(t, "--cluster-enabled", "yes")
 	raw := server.Engine().Raw(t)
@@ -165,7 +167,7 @@ func TestCluster(t *testing.T) {
 	work(t, redis.Config{Addr: server.Addr, Cluster: true, Prefix: "{argus}:"})
 }
 
-func TestSentinel(t *testing.T) {
+func TestConnectsThroughSentinel(t *testing.T) {
 	t.Parallel()
 	server := redistest.Own(t)
 	host, port, _ := net.SplitHostPort(server.Addr)
@@ -177,23 +179,41 @@ func TestSentinel(t *testing.T) {
 	work(t, redis.Config{Addr: sentinel.Addr, MasterName: "main", Prefix: "argus:"})
 }
 
-// await polls for what tells nobody that it has happened.
-func await(t *testing.T, ctx context.Context, done func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatal("it did not happen in time")
-		}
-	}
-}
-
-func TestNoRedis(t *testing.T) {
+func TestClientFailsWithoutRedis(t *testing.T) {
 	t.Parallel()
 	if _, err := redis.NewClient(redis.Config{Addr: freePort(t)}); !errors.Is(err, job.ErrUnavailable) {
 		t.Error(err)
 	}
+}
+
+// Calls end when their client is closed, those under way and later ones.
+func TestCallsEndWhenTheClientCloses(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, job.Settings{})
+		var all sync.WaitGroup
+		var refused atomic.Int64
+		for i := range 50 {
+			all.Go(func() {
+				for n := 0; ; n++ {
+					_, _, err := b.broker.Publish(b.ctx, queue.PublishRequest{Task: job.Task{JobID: fmt.Sprint("job-", i, "-", n)}, State: &job.InitialState{}})
+					if err != nil {
+						if !errors.Is(err, job.ErrUnavailable) && !errors.Is(err, job.ErrOutcomeUnknown) {
+							t.Error(err)
+						}
+						refused.Add(1)
+						return
+					}
+				}
+			})
+		}
+		b.jitter(20)
+		for range 2 {
+			_ = b.client.Close()
+		}
+		all.Wait()
+		if _, err := b.broker.Complete(b.ctx, "x", job.Result{}); err == nil || refused.Load() != 50 {
+			t.Error(err, refused.Load())
+		}
+	})
 }

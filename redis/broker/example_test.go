@@ -14,7 +14,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/queue"
 )
 
-// store starts a store for the examples; in earnest Addr is a Redis.
+// store starts a store for the examples; in production Addr is a Redis server.
 func store() (*redis.Client, func()) {
 	server, err := miniredis.Run()
 	if err != nil {

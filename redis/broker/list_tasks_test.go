@@ -42,7 +42,7 @@ func (b *bundle) listAll(t *testing.T, from listsTasks, l admin.TaskQuery, size 
 }
 
 // Whatever the size of the pages, each task is listed once, in the place where it is.
-func TestTasksOfAPlace(t *testing.T) {
+func TestListedTasksAreThoseOfTheirPlace(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -90,8 +90,8 @@ func TestTasksOfAPlace(t *testing.T) {
 	})
 }
 
-// What waits for one group alone is listed for that one.
-func TestTasksForOneGroup(t *testing.T) {
+// A task that waits for one group alone is listed for that group.
+func TestTaskForOneGroupIsListedForIt(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -109,8 +109,8 @@ func TestTasksForOneGroup(t *testing.T) {
 	})
 }
 
-// The backlog of a fair queue waits too.
-func TestTasksOfAFairQueue(t *testing.T) {
+// The backlog of a fair queue is listed as waiting too.
+func TestBacklogOfAFairQueueIsListed(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setupFair(t, e, job.QueueSettings{})
@@ -128,8 +128,8 @@ func TestTasksOfAFairQueue(t *testing.T) {
 	})
 }
 
-// A page is bounded in bytes: what is large takes more pages, and nothing is left out.
-func TestTasksThatAreLarge(t *testing.T) {
+// A page is limited in bytes: large tasks take more pages, and none is left out.
+func TestPageOfLargeTasksIsLimitedInBytes(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -147,7 +147,8 @@ func TestTasksThatAreLarge(t *testing.T) {
 	})
 }
 
-func TestTasksOfShards(t *testing.T) {
+// A list continues from shard to shard, in pages of any size.
+func TestTasksOfAllShardsAreListed(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		s := shards(t, e, job.Settings{})
@@ -168,7 +169,8 @@ func TestTasksOfShards(t *testing.T) {
 	})
 }
 
-func TestTasksWithBadArguments(t *testing.T) {
+// A list of an unknown queue or place, or with a bad token, is refused.
+func TestTaskListRefusesBadArguments(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})

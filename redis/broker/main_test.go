@@ -2,11 +2,14 @@ package broker_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/hikmaai-io/argus-queue/redis"
@@ -17,7 +20,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goredis.SetLogger(silent{}) // tests kill servers; the driver need not tell
+	goredis.SetLogger(silent{}) // tests kill servers; the driver need not log that
 	os.Exit(redistest.Main(m))
 }
 
@@ -25,7 +28,7 @@ type silent struct{}
 
 func (silent) Printf(context.Context, string, ...any) {}
 
-// bundle is what most tests need.
+// bundle is an engine, a broker on it, and a raw client beside it.
 type bundle struct {
 	ctx    context.Context
 	engine redistest.Engine
@@ -52,7 +55,7 @@ func connect(t *testing.T, e redistest.Engine) *redis.Client {
 	return client
 }
 
-// patient has a client wait for a store that a busy machine does not run.
+// patient gives a client timeouts that a busy machine does not exceed.
 func patient(c redis.Config) redis.Config {
 	c.ReadTimeout, c.WriteTimeout = redistest.Patience, redistest.Patience
 	return c
@@ -64,12 +67,12 @@ func (b *bundle) open(t *testing.T, config job.Settings) *broker.Broker {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	br, err := broker.New(context.Background(), b.client, config)
+	opened, err := broker.New(context.Background(), b.client, config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(br.Close)
-	return br
+	t.Cleanup(opened.Close)
+	return opened
 }
 
 // key is a key as it stands in Redis.
@@ -85,23 +88,36 @@ func (b *bundle) publish(t *testing.T, task job.Task) string {
 	return p.EntryID
 }
 
-// read reads up to max tasks of the default queue.
-func (b *bundle) read(t *testing.T, consumer string, max int) []queue.Delivery {
+// publishTo publishes a task to a queue.
+func (b *bundle) publishTo(t *testing.T, name string) {
 	t.Helper()
-	deliveries, err := b.broker.Read(b.ctx, queue.ReadRequest{Consumer: consumer, Max: max})
+	if _, _, err := b.broker.Publish(b.ctx, to(name)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// to is a request to publish a task to a queue.
+func to(name string) queue.PublishRequest {
+	return queue.PublishRequest{PublishOptions: queue.PublishOptions{Queue: name}}
+}
+
+// read reads up to most tasks of the default queue.
+func (b *bundle) read(t *testing.T, consumer string, most int) []queue.Delivery {
+	t.Helper()
+	deliveries, err := b.broker.Read(b.ctx, queue.ReadRequest{Consumer: consumer, Max: most})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return deliveries
 }
 
-// nack gives a task back.
+// nack ends a lease without a result.
 func (b *bundle) nack(r queue.NackRequest) error {
 	_, err := b.broker.Nack(b.ctx, r)
 	return err
 }
 
-// readOne reads one task, for which it waits.
+// readOne waits for one task.
 func (b *bundle) readOne(t *testing.T, consumer string) queue.Delivery {
 	t.Helper()
 	deliveries, err := b.broker.Read(b.ctx, queue.ReadRequest{Consumer: consumer, Wait: time.Minute})
@@ -111,7 +127,7 @@ func (b *bundle) readOne(t *testing.T, consumer string) queue.Delivery {
 	return deliveries[0]
 }
 
-// readNothing reads, and gets nothing, until done.
+// readNothing reads until done, and fails when it gets a task.
 func (b *bundle) readNothing(t *testing.T, done func() bool) {
 	t.Helper()
 	for !done() {
@@ -121,38 +137,30 @@ func (b *bundle) readNothing(t *testing.T, done func() bool) {
 	}
 }
 
-// expire makes a lease look as if it ran out, without waiting for it.
-func (b *bundle) expire(t *testing.T, l job.Lease) {
+func (b *bundle) ackAll(t *testing.T, deliveries ...queue.Delivery) {
 	t.Helper()
-	if err := b.xclaim(l, 10*job.DefaultLease); err != nil {
-		t.Fatal(err)
+	for _, d := range deliveries {
+		if r, err := b.broker.Ack(b.ctx, []string{d.Lease.Token()}); err != nil || r[0].Outcome != queue.Acked {
+			t.Error(r, err)
+		}
 	}
 }
 
-// xclaim gives a pending entry to a consumer, as if he had had it for a time.
-func (b *bundle) xclaim(l job.Lease, idle time.Duration) error {
-	return b.raw.Do(b.ctx, "XCLAIM", b.key(l.Queue), l.Group, l.Consumer, 0, l.EntryID,
-		"IDLE", idle.Milliseconds(), "RETRYCOUNT", l.Count, "JUSTID").Err()
+// now requeues a task at once.
+func now(d queue.Delivery, reason string) queue.NackRequest {
+	return queue.NackRequest{Token: d.Lease.Token(), Delay: new(time.Duration), Reason: reason}
 }
 
-// hash reads a hash as a raw peer does.
-func (b *bundle) hash(t *testing.T, name string) map[string]string {
+// events checks a job's events: their statuses, in order.
+func (b *bundle) events(t *testing.T, id string, want ...string) {
 	t.Helper()
-	fields, err := b.raw.HGetAll(b.ctx, b.key(name)).Result()
-	if err != nil {
-		t.Fatal(err)
+	var got []string
+	for _, event := range b.stream(t, "argus_completion:"+id) {
+		got = append(got, fmt.Sprint(event.Values["status"]))
 	}
-	return fields
-}
-
-// stream reads a stream as a raw peer does.
-func (b *bundle) stream(t *testing.T, name string) []goredis.XMessage {
-	t.Helper()
-	entries, err := b.raw.XRange(b.ctx, b.key(name), "-", "+").Result()
-	if err != nil {
-		t.Fatal(err)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("events of %s (-want +got):\n%s", id, diff)
 	}
-	return entries
 }
 
 // pending is the number of pending entries of the default queue and group.
@@ -172,31 +180,43 @@ func contextCancelled(parent context.Context) (context.Context, context.CancelFu
 	return ctx, cancel
 }
 
-// entry is an XADD as a raw peer sends it.
-func entry(stream string, values ...any) *goredis.XAddArgs {
-	return &goredis.XAddArgs{Stream: stream, Values: values}
-}
-
-// score is a member of a sorted set.
-func score(s float64, member string) goredis.Z { return goredis.Z{Score: s, Member: member} }
-
-// groupRead is an XREADGROUP as a raw peer sends it.
-func groupRead(stream, group string, count int) *goredis.XReadGroupArgs {
-	return &goredis.XReadGroupArgs{Group: group, Consumer: "raw", Streams: []string{stream, ">"}, Count: int64(count), Block: -1}
-}
-
-// pendingOf is an XPENDING of up to 100 entries.
-func pendingOf(stream, group string) *goredis.XPendingExtArgs {
-	return &goredis.XPendingExtArgs{Stream: stream, Group: group, Start: "-", End: "+", Count: 100}
-}
-
-// values are an entry's fields.
-func values(entry goredis.XMessage) map[string]string {
-	fields := make(map[string]string, len(entry.Values))
-	for name, value := range entry.Values {
-		fields[name], _ = value.(string)
+// await polls until something has happened that sends no signal.
+func await(t *testing.T, ctx context.Context, done func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatal("the awaited condition did not become true in time")
+		}
 	}
-	return fields
 }
 
-func newLog(to *logged) *slog.Logger { return slog.New(slog.NewTextHandler(to, nil)) }
+var created = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// longWait is longer than any successful wait of a test.
+const longWait = redistest.Patience
+
+// readAs reads up to ten tasks of a queue with a group.
+func (b *bundle) readAs(name, group string) ([]queue.Delivery, error) {
+	return b.broker.Read(b.ctx, queue.ReadRequest{Queue: name, Group: group, Consumer: "w", Max: 10})
+}
+
+// work reads with a group, completes what it gets, and returns the jobs.
+func (b *bundle) work(t *testing.T, name, group string) string {
+	t.Helper()
+	deliveries, err := b.readAs(name, group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var jobs []string
+	for _, d := range deliveries {
+		if _, err := b.broker.Complete(b.ctx, d.Lease.Token(), job.Result{Status: job.StatusCompleted}); err != nil {
+			t.Fatal(err)
+		}
+		jobs = append(jobs, d.Task.JobID)
+	}
+	return strings.Join(jobs, " ")
+}

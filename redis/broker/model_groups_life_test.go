@@ -1,55 +1,16 @@
 package broker_test
 
 import (
-	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
-	goredis "github.com/redis/go-redis/v9"
 	"pgregory.net/rapid"
 
 	"github.com/hikmaai-io/argus-queue/redis/job"
 	"github.com/hikmaai-io/argus-queue/redis/queue"
 )
 
-// idLess is true when an entry's id is before another.
-func idLess(a, b string) bool {
-	parse := func(id string) (ms, n int) {
-		first, second, _ := strings.Cut(id, "-")
-		ms, _ = strconv.Atoi(first)
-		n, _ = strconv.Atoi(second)
-		return ms, n
-	}
-	ams, an := parse(a)
-	bms, bn := parse(b)
-	return ams < bms || ams == bms && an < bn
-}
-
-// ends gives a job one of some results, if it has none.
-func (j *groupsJob) ends(results ...string) {
-	if len(j.results) == 0 {
-		j.results = results
-	}
-}
-
-// isInQueue is true of an entry that lies in the backlog, from where it may go to the stream
-// meanwhile, or in the stream.
-func (m *groupsModel) isInQueue(e *groupsEntry) bool {
-	for _, member := range m.raw.ZRange(m.ctx, m.key("argus_fair:"+job.DefaultQueue), 0, -1).Val() {
-		only := fmt.Sprintf("argus_for_group%d:%s", len(e.only), e.only)
-		if strings.Contains(member, e.task) && strings.Contains(member, "argus_for_group") == (e.only != "") && (e.only == "" || strings.Contains(member, only)) {
-			return true
-		}
-	}
-	return slices.ContainsFunc(m.stream(m.t, job.DefaultQueue), func(x goredis.XMessage) bool {
-		fields := values(x)
-		return x.ID == e.id || e.id == "" && fields["report_id"] == e.task && fields["argus_for_group"] == e.only
-	})
-}
-
-// settle is what becomes of an entry that a group has settled.
+// settle brings the model to an entry that a group has settled.
 func (m *groupsModel) settle(e *groupsEntry, group string) {
 	if e.of(group).place = "settled"; !m.isNeeded(e) {
 		e.place = "gone"
@@ -175,37 +136,37 @@ func (m *groupsModel) cancel(rt *rapid.T) {
 	if len(m.jobs) == 0 {
 		rt.Skip("there is no job in this history yet")
 	}
-	jobID := m.jobs[rapid.IntRange(0, len(m.jobs)-1).Draw(rt, "job")]
-	if len(jobID.results) == 0 && !slices.ContainsFunc(jobID.entries, func(e *groupsEntry) bool {
+	j := m.jobs[rapid.IntRange(0, len(m.jobs)-1).Draw(rt, "job")]
+	if len(j.results) == 0 && !slices.ContainsFunc(j.entries, func(e *groupsEntry) bool {
 		return e.place == "delayed" || e.place == "dead" || e.place == "queue" && m.isNeeded(e)
 	}) {
 		rt.Skip("it may be unknown")
 	}
-	isLeased := slices.ContainsFunc(jobID.entries, func(e *groupsEntry) bool {
+	isLeased := slices.ContainsFunc(j.entries, func(e *groupsEntry) bool {
 		return slices.ContainsFunc(m.names, func(name string) bool { return e.of(name).place == "leased" })
 	})
-	c, err := m.broker.Cancel(m.ctx, jobID.name, "")
+	c, err := m.broker.Cancel(m.ctx, j.name, "")
 	must(rt, err)
 	want := job.StatusPending
 	switch {
-	case len(jobID.results) > 0:
-		want = job.Status(jobID.results[0])
+	case len(j.results) > 0:
+		want = job.Status(j.results[0])
 	case isLeased:
 		want = job.StatusRunning
 	}
 	if c.Was != want {
 		rt.Fatalf("it was %s, want %s", c.Was, want)
 	}
-	if len(jobID.results) > 0 {
+	if len(j.results) > 0 {
 		return
 	}
-	for _, e := range jobID.entries {
+	for _, e := range j.entries {
 		if e.isDoomed = true; e.place == "delayed" || e.place == "queue" && e.id == "" && !m.isInQueue(e) {
 			e.place = "gone"
 		}
 	}
 	if !isLeased {
-		jobID.ends("cancelled")
+		j.ends("cancelled")
 	}
 }
 
@@ -262,80 +223,3 @@ func (m *groupsModel) time(*rapid.T) {
 }
 
 func (m *groupsModel) clean(rt *rapid.T) { must(rt, m.broker.Clean(m.ctx)) }
-
-// check compares what is in Redis with the model.
-func (m *groupsModel) check(rt *rapid.T) {
-	m.look(rt)
-	there := make(map[string]bool)
-	for _, x := range m.stream(m.t, job.DefaultQueue) {
-		there[x.ID] = true
-	}
-	for _, e := range m.entries(func(e *groupsEntry) bool { return e.id != "" }) {
-		switch isNeeded := e.place == "queue" && m.isNeeded(e); {
-		case isNeeded && !there[e.id]:
-			rt.Fatalf("%#v was removed, groups %v", e, m.groups)
-		case !isNeeded && there[e.id] && !e.isLeftover:
-			rt.Fatalf("%#v was left, groups %v", e, m.groups)
-		case !there[e.id]:
-			e.place = "gone"
-		}
-	}
-	for _, jobID := range m.jobs {
-		var got []string
-		for _, event := range m.stream(m.t, "argus_completion:"+jobID.name) {
-			got = append(got, values(event)["status"])
-		}
-		if len(got) != min(1, len(jobID.results)) || len(got) == 1 && !slices.Contains(jobID.results, got[0]) {
-			rt.Fatalf("%s has the results %v, want one of %v", jobID.name, got, jobID.results)
-		}
-		jobID.results = got
-	}
-}
-
-// drainRounds is how often all groups read until they have nothing left to do.
-const drainRounds = 200
-
-// drain has all groups work everything off.
-func (m *groupsModel) drain(rt *rapid.T) {
-	m.restart(rt)
-	for isBusy, rounds := true, 0; isBusy; rounds++ {
-		if rounds == drainRounds {
-			rt.Fatalf("not worked off by %v: %#v", m.groups, m.entries(func(e *groupsEntry) bool { return e.place == "queue" }))
-		}
-		must(rt, m.broker.MoveDue(m.ctx))
-		m.time(rt)
-		readers := m.counting()
-		if len(readers) == 0 {
-			readers = m.names[:1]
-		}
-		for _, name := range readers {
-			for _, e := range m.entries(func(e *groupsEntry) bool { return slices.Contains([]string{"leased", "expired"}, e.of(name).place) }) {
-				m.completes(rt, e, name, job.StatusCompleted)
-				m.check(rt)
-			}
-			m.reads(rt, name, job.MaxBatch)
-			m.check(rt)
-		}
-		isBusy = slices.ContainsFunc(m.entries(func(e *groupsEntry) bool { return e.place == "queue" }), func(e *groupsEntry) bool { return m.isNeeded(e) })
-	}
-	must(rt, m.broker.Clean(m.ctx))
-	key := m.key(job.DefaultQueue)
-	if n := m.raw.XLen(m.ctx, key).Val(); n > 0 {
-		rt.Fatal(n, "entries are left")
-	}
-	for name := range m.groups {
-		if p := m.raw.XPending(m.ctx, key, name).Val(); p.Count > 0 {
-			rt.Fatal("leases are left:", name, p)
-		}
-	}
-	for _, id := range m.jobs {
-		isLeftover := slices.ContainsFunc(id.entries, func(e *groupsEntry) bool { return e.isLeftover })
-		if len(m.keys("argus_active:"+id.name)) > 0 && !isLeftover {
-			rt.Fatalf("the mark of %s is left", id.name)
-		}
-	}
-	await(m.t, m.ctx, func() bool {
-		must(rt, m.broker.MoveDue(m.ctx))
-		return len(m.keys("argus_fair*")) == 0
-	})
-}

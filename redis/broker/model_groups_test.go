@@ -14,13 +14,13 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/queue"
 )
 
-// TestModelGroups runs random histories of a queue with several consumer groups, which come and
-// go, against a model of them.
+// TestModelOfGroups runs random histories of a queue with several consumer groups, which are created
+// and destroyed, against a model of them.
 //
-// Each group gets each task until it settles it, and nothing that was cancelled; an entry is in
+// Each group receives each task until it settles it, and none that was cancelled; an entry is in
 // the stream exactly while some group that counts has still to read or to settle it; a job has
 // one result. At the end everything is drained, and then nothing is left.
-func TestModelGroups(t *testing.T) {
+func TestModelOfGroups(t *testing.T) {
 	t.Parallel()
 	eachHistory(t, func(rt *rapid.T, s *modelStore) {
 		if rapid.Bool().Draw(rt, "fair") {
@@ -47,7 +47,7 @@ type groupsJob struct {
 	results []string // what its result may be; one when it was seen, none without
 }
 
-// groupsEntry is an entry of a task. A group that gives a task back has a further one of it.
+// groupsEntry is an entry of a task. A group that returns a task has a further entry of it.
 type groupsEntry struct {
 	job      *groupsJob
 	task     string // its report id
@@ -107,8 +107,8 @@ func (m *groupsModel) counting() (names []string) {
 	return names
 }
 
-// isFor is true of an entry that a group is to work on. What is for a group that is no more, or
-// does not count, is for all.
+// isFor reports whether a group is to work on an entry. An entry for a group that does not exist, or does
+// not count, is for all groups.
 func (m *groupsModel) isFor(e *groupsEntry, group string) bool {
 	return e.only == "" || e.only == group || !slices.Contains(m.counting(), e.only)
 }
@@ -121,8 +121,8 @@ func (m *groupsModel) isNeeded(e *groupsEntry) bool {
 }
 
 func (m *groupsModel) entries(filter func(*groupsEntry) bool) (entries []*groupsEntry) {
-	for _, id := range m.jobs {
-		for _, e := range id.entries {
+	for _, j := range m.jobs {
+		for _, e := range j.entries {
 			if filter(e) {
 				entries = append(entries, e)
 			}
@@ -132,8 +132,8 @@ func (m *groupsModel) entries(filter func(*groupsEntry) bool) (entries []*groups
 }
 
 // isActive is true of a job that has an unsettled task; mayBe when that can't be said.
-func (m *groupsModel) isActive(id *groupsJob) (isActive, mayBe bool) {
-	for _, e := range id.entries {
+func (m *groupsModel) isActive(j *groupsJob) (isActive, mayBe bool) {
+	for _, e := range j.entries {
 		switch {
 		case e.place == "delayed", e.place == "queue" && !e.isDoomed && m.isNeeded(e):
 			isActive = true
@@ -144,132 +144,52 @@ func (m *groupsModel) isActive(id *groupsJob) (isActive, mayBe bool) {
 	return isActive, mayBe
 }
 
-// mayFollow checks what was said when a job was to have a further task.
-func (m *groupsModel) mayFollow(rt *rapid.T, id *groupsJob, err error) bool {
+// mayFollow checks the reply when a job was to have a further task.
+func (m *groupsModel) mayFollow(rt *rapid.T, j *groupsJob, err error) bool {
 	if !m.queue.UniqueJobs {
 		must(rt, err)
 		return true
 	}
-	isActive, mayBe := m.isActive(id)
+	isActive, mayBe := m.isActive(j)
 	if errors.Is(err, job.ErrJobActive) && (isActive || mayBe) {
 		return false
 	}
 	must(rt, err)
 	if isActive {
-		rt.Fatalf("%s has a further task beside %#v", id.name, id.entries)
+		rt.Fatalf("%s has a further task beside %#v", j.name, j.entries)
 	}
 	return true
 }
 
 func (m *groupsModel) publish(rt *rapid.T) {
-	jobID := &groupsJob{name: fmt.Sprint("job-", len(m.jobs))}
+	j := &groupsJob{name: fmt.Sprint("job-", len(m.jobs))}
 	if m.queue.UniqueJobs && len(m.jobs) > 0 && rapid.Bool().Draw(rt, "again") {
-		jobID = m.jobs[rapid.IntRange(0, len(m.jobs)-1).Draw(rt, "job")]
+		j = m.jobs[rapid.IntRange(0, len(m.jobs)-1).Draw(rt, "job")]
 	}
 	m.n++
-	e := &groupsEntry{job: jobID, task: fmt.Sprintf("<task-%d>", m.n), place: "queue", groups: make(map[string]*groupsLease)}
-	r := queue.PublishRequest{Task: job.Task{JobID: jobID.name, ReportID: e.task}}
+	e := &groupsEntry{job: j, task: fmt.Sprintf("<task-%d>", m.n), place: "queue", groups: make(map[string]*groupsLease)}
+	r := queue.PublishRequest{Task: job.Task{JobID: j.name, ReportID: e.task}}
 	if rapid.Bool().Draw(rt, "delayed") {
 		r.Delay, e.place = time.Hour, "delayed"
 	}
 	p, _, err := m.broker.Publish(m.ctx, r)
-	if !m.mayFollow(rt, jobID, err) {
+	if !m.mayFollow(rt, j, err) {
 		return
 	}
-	if e.id = p.EntryID; len(jobID.entries) == 0 {
-		m.jobs = append(m.jobs, jobID)
+	if e.id = p.EntryID; len(j.entries) == 0 {
+		m.jobs = append(m.jobs, j)
 	}
-	jobID.entries = append(jobID.entries, e)
+	j.entries = append(j.entries, e)
 }
 
-func (m *groupsModel) read(rt *rapid.T) {
-	m.reads(rt, draw(rt, "group", m.names...), rapid.IntRange(1, 5).Draw(rt, "max"))
-}
-
-// reads reads with a group, which is created if it is not there, and says whether it got any.
-func (m *groupsModel) reads(rt *rapid.T, group string, most int) bool {
-	deliveries, err := m.broker.Read(m.ctx, queue.ReadRequest{Group: group, Consumer: "w", Max: most})
-	must(rt, err)
-	last, pending := m.look(rt)
-	for _, d := range deliveries {
-		m.took(rt, group, d)
+// ends gives a job one of some results, if it has none.
+func (j *groupsJob) ends(results ...string) {
+	if len(j.results) == 0 {
+		j.results = results
 	}
-	m.turnedAway(rt, group, last[group], pending)
-	return len(deliveries) > 0
-}
-
-// look sees which groups are there, and the ids of new entries. It returns what each group was
-// delivered last, and what is pending in the groups: "<group> <id>".
-func (m *groupsModel) look(*rapid.T) (last map[string]string, pending map[string]bool) {
-	last, pending = make(map[string]string), make(map[string]bool)
-	key := m.key(job.DefaultQueue)
-	for _, g := range m.raw.XInfoGroups(m.ctx, key).Val() {
-		m.groups[g.Name] = g.Consumers > 0
-		last[g.Name] = g.LastDeliveredID
-		for _, p := range m.raw.XPendingExt(m.ctx, pendingOf(key, g.Name)).Val() {
-			pending[g.Name+" "+p.ID] = true
-		}
-	}
-	known := make(map[string]bool)
-	for _, e := range m.entries(func(*groupsEntry) bool { return true }) {
-		known[e.id] = true
-	}
-	for _, x := range m.stream(m.t, job.DefaultQueue) {
-		fields := values(x)
-		for _, e := range m.entries(func(e *groupsEntry) bool { return e.id == "" && e.place == "queue" && !known[x.ID] }) {
-			if e.task == fields["report_id"] && e.only == fields["argus_for_group"] {
-				e.id, known[x.ID] = x.ID, true
-				break
-			}
-		}
-	}
-	return last, pending
-}
-
-// took leases what a group was given.
-func (m *groupsModel) took(rt *rapid.T, group string, d queue.Delivery) {
-	found := m.entries(func(e *groupsEntry) bool { return e.id == d.Lease.EntryID && e.place == "queue" })
-	if len(found) != 1 {
-		rt.Fatalf("%d entries are %+v", len(found), d)
-	}
-	e := found[0]
-	g := e.of(group)
-	if e.isDoomed || !m.isFor(e, group) || g.place != "" && g.place != "expired" || m.isPoison(e, g) {
-		rt.Fatalf("%s was given %#v, cancelled: %t, poison: %t", group, e, e.isDoomed, m.isPoison(e, g))
-	}
-	if g.count++; d.Attempt != e.attempts+g.count || d.Failures != e.failures {
-		rt.Fatalf("attempt %d with %d failures, want %d and %d", d.Attempt, d.Failures, e.attempts+g.count, e.failures)
-	}
-	g.place, g.lease = "leased", d
 }
 
 // isPoison is true of an entry that its group is not given a further time.
 func (m *groupsModel) isPoison(e *groupsEntry, g *groupsLease) bool {
 	return e.attempts+g.count-e.failures >= modelCrashes
-}
-
-// turnedAway settles what a group has read and was not given.
-func (m *groupsModel) turnedAway(rt *rapid.T, group, last string, pending map[string]bool) {
-	results := make(map[*groupsJob][]string)
-	for _, e := range m.entries(func(e *groupsEntry) bool { return e.place == "queue" }) {
-		g := e.of(group)
-		isRead := e.id == "" && !m.isInQueue(e) || e.id != "" && !idLess(last, e.id) && !pending[group+" "+e.id]
-		switch {
-		case !isRead || g.place == "leased" || g.place == "settled":
-			continue
-		case !m.isFor(e, group):
-			m.settle(e, group)
-		case e.isDoomed:
-			results[e.job] = append(results[e.job], "cancelled")
-			m.settle(e, group)
-		case m.isPoison(e, g):
-			results[e.job] = append(results[e.job], "failed")
-			m.dies(e, group)
-		default:
-			rt.Fatalf("%s passed over %#v", group, e)
-		}
-	}
-	for jobID, some := range results {
-		jobID.ends(some...)
-	}
 }

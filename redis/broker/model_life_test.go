@@ -68,7 +68,7 @@ func (m *model) extend(rt *rapid.T) {
 	x, err := m.broker.Extend(m.ctx, task.lease.Lease.Token(), map[string]string{"progress": "1"})
 	must(rt, err)
 	if !x.Cancelled && task.isDoomed {
-		rt.Fatal("its worker was not told that it was cancelled")
+		rt.Fatal("Extend did not report the cancellation")
 	}
 	task.place = "leased" // if it was expired, it came back in time
 }
@@ -81,31 +81,31 @@ func (m *model) crash(rt *rapid.T) {
 }
 
 func (m *model) cancel(rt *rapid.T) {
-	id := m.pickJob(rt)
-	if id.result() == nil && !slices.ContainsFunc(id.tasks, func(t *modelTask) bool { return t.isLive() || t.is("dead") }) {
+	j := m.pickJob(rt)
+	if j.result() == nil && !slices.ContainsFunc(j.tasks, func(t *modelTask) bool { return t.isLive() || t.is("dead") }) {
 		rt.Skip("it may be unknown")
 	}
-	c, err := m.broker.Cancel(m.ctx, id.name, "")
+	c, err := m.broker.Cancel(m.ctx, j.name, "")
 	must(rt, err)
 	want := job.StatusPending
 	switch isLeased := func(t *modelTask) bool { return t.is("leased") }; {
-	case id.result() != nil:
-		want = id.status()
-	case slices.ContainsFunc(id.tasks, isLeased):
+	case j.result() != nil:
+		want = j.status()
+	case slices.ContainsFunc(j.tasks, isLeased):
 		want = job.StatusRunning
-		m.doom(id)
+		m.doom(j)
 	default:
-		m.doom(id)
-		m.event(id, "cancelled")
+		m.doom(j)
+		m.event(j, "cancelled")
 	}
 	if c.Was != want {
 		rt.Fatalf("it was %s, want %s", c.Was, want)
 	}
 }
 
-// doom is what a cancellation does to the tasks of a job. Some are dropped at once.
-func (m *model) doom(jobID *modelJob) {
-	for _, task := range jobID.tasks {
+// doom marks the tasks of a cancelled job. Some are dropped at once.
+func (m *model) doom(j *modelJob) {
+	for _, task := range j.tasks {
 		if task.isDoomed = true; task.is("waiting", "delayed") && m.find(task.id) == "" {
 			task.place = "gone"
 		}
@@ -177,27 +177,27 @@ func (m *model) redrive(rt *rapid.T) {
 	m.marks(task)
 }
 
-// ask checks what is said of a job.
+// ask checks what State and Job return about a job.
 func (m *model) ask(rt *rapid.T) {
-	id := m.pickJob(rt)
-	state, err := m.broker.State(m.ctx, id.name, nil)
+	j := m.pickJob(rt)
+	state, err := m.broker.State(m.ctx, j.name, nil)
 	if err != nil && !errors.Is(err, job.ErrJobNotFound) {
 		rt.Fatal(err)
 	}
-	if err == nil && (state.Status.Terminal() || id.result() != nil) && state.Status != id.status() {
-		rt.Fatalf("%s has the state %q, want %q", id.name, state.Status, id.status())
+	if err == nil && (state.Status.Terminal() || j.result() != nil) && state.Status != j.status() {
+		rt.Fatalf("%s has the state %q, want %q", j.name, state.Status, j.status())
 	}
-	info, err := m.broker.Job(m.ctx, id.name)
-	if errors.Is(err, job.ErrJobNotFound) && id.result() == nil {
+	info, err := m.broker.Job(m.ctx, j.name)
+	if errors.Is(err, job.ErrJobNotFound) && j.result() == nil {
 		return
 	}
 	must(rt, err)
-	result := id.result()
-	if (info.Result == nil) != (result == nil) || result != nil && (info.Result.Cursor != result.cursor || info.Status != id.status()) {
+	result := j.result()
+	if (info.Result == nil) != (result == nil) || result != nil && (info.Result.Cursor != result.cursor || info.Status != j.status()) {
 		rt.Fatalf("%+v, want the result %+v", info, result)
 	}
-	isLeased := slices.ContainsFunc(id.tasks, func(t *modelTask) bool { return t.is("leased") })
-	isThere := slices.ContainsFunc(id.tasks, func(t *modelTask) bool { return t.isLive() || t.is("dead") })
+	isLeased := slices.ContainsFunc(j.tasks, func(t *modelTask) bool { return t.is("leased") })
+	isThere := slices.ContainsFunc(j.tasks, func(t *modelTask) bool { return t.isLive() || t.is("dead") })
 	if (info.Place.Where == queue.WhereLeased) != isLeased || (info.Place.Where == queue.WhereNowhere) == isThere {
 		rt.Fatalf("it is %q; leased %t, there %t", info.Place.Where, isLeased, isThere)
 	}
@@ -205,22 +205,22 @@ func (m *model) ask(rt *rapid.T) {
 
 // check compares the events in Redis with the model's.
 func (m *model) check(rt *rapid.T) {
-	for _, id := range m.jobs {
-		got := m.stream(m.t, "argus_completion:"+id.name)
-		if len(got) != len(id.events) {
-			rt.Fatalf("%s has the events %v, want %d", id.name, got, len(id.events))
+	for _, j := range m.jobs {
+		got := m.stream(m.t, "argus_completion:"+j.name)
+		if len(got) != len(j.events) {
+			rt.Fatalf("%s has the events %v, want %d", j.name, got, len(j.events))
 		}
-		for i, event := range id.events {
-			status := string(job.DecodeEvent(id.name, got[i].ID, values(got[i])).Status)
+		for i, event := range j.events {
+			status := string(job.DecodeEvent(j.name, got[i].ID, values(got[i])).Status)
 			if !slices.Contains(event.status, status) || event.cursor != "" && event.cursor != got[i].ID {
-				rt.Fatalf("%s has the event %v, want %+v", id.name, got[i], event)
+				rt.Fatalf("%s has the event %v, want %+v", j.name, got[i], event)
 			}
 			event.cursor, event.status = got[i].ID, []string{status}
 		}
 	}
 }
 
-// drain works everything off.
+// drain settles everything.
 func (m *model) drain(rt *rapid.T) {
 	m.restart(rt) // it counts at once what is in flight
 	for isEmpty := false; !isEmpty; {
@@ -237,7 +237,7 @@ func (m *model) drain(rt *rapid.T) {
 		m.settleUnwanted()
 		m.check(rt)
 		m.took(rt, deliveries, "waiting", "expired")
-		// In the order in which tasks move: the broker goes on to move them.
+		// In the order in which tasks move: the broker continues to move them.
 		isEmpty = len(deliveries)+len(m.keys("argus_delayed:*"))+len(m.keys("argus_fair:*"))+len(m.stream(m.t, job.DefaultQueue)) == 0
 	}
 	m.left(rt)
@@ -261,9 +261,9 @@ func (m *model) left(rt *rapid.T) {
 	if n := m.bundle.raw.XLen(m.ctx, m.key("argus_dead:"+job.DefaultQueue)).Val(); int(n) != dead {
 		rt.Fatalf("%d dead letters, want %d", n, dead)
 	}
-	for _, jobID := range m.jobs {
-		if mark := m.keys("argus_active:" + jobID.name); len(mark) > 0 && !jobID.isLost() {
-			rt.Fatalf("the mark of %s is left", jobID.name)
+	for _, j := range m.jobs {
+		if mark := m.keys("argus_active:" + j.name); len(mark) > 0 && !j.isLost() {
+			rt.Fatalf("the mark of %s is left", j.name)
 		}
 	}
 	await(m.t, m.ctx, func() bool { // of fairness, nothing is left behind

@@ -10,7 +10,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/queue"
 )
 
-// redrive withdraws the report that the part's death was, and its event if that ended the job.
+// redrive withdraws the report of the part's death, and its event if that ended the job.
 func (m *partsModel) redrive(rt *rapid.T) {
 	p := m.pick(rt, "dead")
 	letters := m.stream(m.t, "argus_dead:"+job.DefaultQueue)
@@ -31,10 +31,10 @@ func (m *partsModel) redrive(rt *rapid.T) {
 }
 
 func (m *partsModel) cancel(rt *rapid.T) {
-	jobID := m.pickJob(rt)
-	result := jobID.result()
-	isLeased := slices.ContainsFunc(jobID.parts, func(p *modelPart) bool { return p.is("leased") })
-	c, err := m.broker.Cancel(m.ctx, jobID.name, "")
+	j := m.pickJob(rt)
+	result := j.result()
+	isLeased := slices.ContainsFunc(j.parts, func(p *modelPart) bool { return p.is("leased") })
+	c, err := m.broker.Cancel(m.ctx, j.name, "")
 	must(rt, err)
 	want := job.StatusPending
 	switch {
@@ -43,7 +43,7 @@ func (m *partsModel) cancel(rt *rapid.T) {
 	case isLeased:
 		want = job.StatusRunning
 	default:
-		jobID.events = append(jobID.events, &partsEvent{status: job.StatusCancelled})
+		j.events = append(j.events, &partsEvent{status: job.StatusCancelled})
 	}
 	if c.Was != want {
 		rt.Fatalf("it was %s, want %s", c.Was, want)
@@ -51,14 +51,14 @@ func (m *partsModel) cancel(rt *rapid.T) {
 	if result != nil {
 		return
 	}
-	for _, p := range jobID.parts {
+	for _, p := range j.parts {
 		p.isDoomed = true
 	}
 	m.settle(rt, func(p *modelPart) job.Status {
 		p.place = "gone"
 		return job.StatusCancelled
 	})
-	for _, p := range jobID.parts {
+	for _, p := range j.parts {
 		if isLeased && p.is("waiting", "expired", "delayed") {
 			rt.Fatalf("%s is %s, and no worker will report it", p.id, p.place)
 		}
@@ -86,8 +86,8 @@ func (m *partsModel) time(*rapid.T) {
 
 // lose removes a job's state, or the record of its parts, if the other one is whole.
 func (m *partsModel) lose(rt *rapid.T) {
-	id := m.pickJob(rt)
-	state, record := m.key("job_state:"+id.name), m.key("argus_parts:"+id.name)
+	j := m.pickJob(rt)
+	state, record := m.key("job_state:"+j.name), m.key("argus_parts:"+j.name)
 	if draw(rt, "what", "state", "record") == "record" {
 		if m.raw.HExists(m.ctx, state, "argus_parts").Val() {
 			must(rt, m.raw.Del(m.ctx, record).Err())
@@ -98,13 +98,13 @@ func (m *partsModel) lose(rt *rapid.T) {
 		rt.Skip("the record is lost")
 	}
 	if draw(rt, "how", "deleted", "expired") == "deleted" {
-		_, err := m.broker.DeleteState(m.ctx, id.name)
+		_, err := m.broker.DeleteState(m.ctx, j.name)
 		must(rt, err)
 	} else {
 		must(rt, m.raw.Del(m.ctx, state).Err())
 	}
 	if rapid.Bool().Draw(rt, "rewritten") {
-		must(rt, m.broker.SetState(m.ctx, id.name, map[string]string{"progress": "50"}, ""))
+		must(rt, m.broker.SetState(m.ctx, j.name, map[string]string{"progress": "50"}, ""))
 	}
 }
 
@@ -113,8 +113,8 @@ func (m *partsModel) watch(rt *rapid.T) {
 	if len(m.watches) == 4 {
 		rt.Skip("there are enough watches")
 	}
-	id := m.pickJob(rt)
-	w := &partWatch{job: id, seen: rapid.IntRange(0, len(id.events)).Draw(rt, "seen")}
+	j := m.pickJob(rt)
+	w := &partWatch{job: j, seen: rapid.IntRange(0, len(j.events)).Draw(rt, "seen")}
 	m.opens(rt, w)
 	m.watches = append(m.watches, w)
 }
@@ -135,7 +135,7 @@ func (m *partsModel) closeWatches() {
 	}
 }
 
-// reopen is another server, with which the watches go on.
+// reopen is another server, with which the watches continue.
 func (m *partsModel) reopen(rt *rapid.T) {
 	m.closeWatches()
 	m.restart(rt)
@@ -146,33 +146,33 @@ func (m *partsModel) reopen(rt *rapid.T) {
 
 // check compares what is in Redis with the model, and has the watches see it.
 func (m *partsModel) check(rt *rapid.T) {
-	for _, id := range m.jobs {
-		got := m.stream(m.t, "argus_completion:"+id.name)
-		if len(got) != len(id.events) {
-			rt.Fatalf("%s has the events %v, want %v", id.name, got, id.events)
+	for _, j := range m.jobs {
+		got := m.stream(m.t, "argus_completion:"+j.name)
+		if len(got) != len(j.events) {
+			rt.Fatalf("%s has the events %v, want %v", j.name, got, j.events)
 		}
-		for i := range id.events {
-			e := job.DecodeEvent(id.name, got[i].ID, values(got[i]))
-			if want := id.events[i]; want.status != e.Status || want.part != e.Part || want.cursor != "" && want.cursor != e.Cursor {
-				rt.Fatalf("%s has the event %+v, want %+v", id.name, e, want)
+		for i := range j.events {
+			e := job.DecodeEvent(j.name, got[i].ID, values(got[i]))
+			if want := j.events[i]; want.status != e.Status || want.part != e.Part || want.cursor != "" && want.cursor != e.Cursor {
+				rt.Fatalf("%s has the event %+v, want %+v", j.name, e, want)
 			} else if want.cursor == "" {
 				want.cursor = e.Cursor
-				m.checkResult(rt, id, e)
+				m.checkResult(rt, j, e)
 			}
 		}
 	}
 	m.watches = slices.DeleteFunc(m.watches, func(w *partWatch) bool { return m.sees(rt, w) })
 }
 
-// checkResult checks that the event by which the last part ended its job tells of all parts,
-// and that the state says the same.
-func (m *partsModel) checkResult(rt *rapid.T, id *partsJob, e job.Event) {
-	for _, p := range id.parts {
+// checkResult checks that the event by which the last part ended its job has the status of all parts,
+// and that the state has the same.
+func (m *partsModel) checkResult(rt *rapid.T, j *partsJob, e job.Event) {
+	for _, p := range j.parts {
 		if e.Status.Terminal() && e.Part != "" && e.Fields[p.name+"_status"] != string(p.status) {
 			rt.Fatalf("%+v, but %s is %s", e, p.name, p.status)
 		}
 	}
-	if s, err := m.broker.State(m.ctx, id.name, nil); e.Status.Terminal() && (err != nil || s.Status != e.Status) {
+	if s, err := m.broker.State(m.ctx, j.name, nil); e.Status.Terminal() && (err != nil || s.Status != e.Status) {
 		rt.Fatal(s, err, "want", e.Status)
 	}
 }
@@ -183,7 +183,7 @@ func (m *partsModel) sees(rt *rapid.T, w *partWatch) bool {
 		want := w.job.events[w.seen]
 		e, err := w.Next(m.ctx, longWait)
 		if err != nil || e == nil || e.Status != want.status || e.Part != want.part || e.Cursor != want.cursor {
-			rt.Fatalf("a watch of %s was told %+v %v, want %+v", w.job.name, e, err, want)
+			rt.Fatalf("a watch of %s received %+v %v, want %+v", w.job.name, e, err, want)
 		}
 	}
 	isOver := w.job.result() != nil
@@ -210,9 +210,9 @@ func (m *partsModel) drain(rt *rapid.T) {
 		m.check(rt)
 		live = len(m.parts(func(p *modelPart) bool { return p.isLive() })) > 0
 	}
-	for _, id := range m.jobs {
-		if id.result() == nil {
-			rt.Fatalf("%s has no result: %#v", id.name, id.parts)
+	for _, j := range m.jobs {
+		if j.result() == nil {
+			rt.Fatalf("%s has no result: %#v", j.name, j.parts)
 		}
 	}
 	if n := len(m.stream(m.t, job.DefaultQueue)); n > 0 {

@@ -14,13 +14,13 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/watch"
 )
 
-// TestModelParts runs random histories of jobs with parts, whose state or record of parts is
+// TestModelOfParts runs random histories of jobs with parts, whose state or record of parts is
 // lost at any time, but never both, against a model of them.
 //
 // Each part has one result and one event, the terminal event comes when the last part has
 // reported, and its status is that of all parts. Watches, opened and resumed at any time, see
 // every event once, in order.
-func TestModelParts(t *testing.T) {
+func TestModelOfParts(t *testing.T) {
 	t.Parallel()
 	eachHistory(t, func(rt *rapid.T, s *modelStore) {
 		if rapid.Bool().Draw(rt, "fair") {
@@ -59,7 +59,7 @@ type modelPart struct {
 	of     *partsJob
 	name   string
 	status job.Status  // what it reported, "" for nothing
-	report *partsEvent // the event that tells of it, or that ended the job before
+	report *partsEvent // its event, or the one that ended the job before
 	worked string      // the token whose Complete was its report
 }
 
@@ -121,8 +121,8 @@ func (p *modelPart) reports(status job.Status) bool {
 }
 
 func (m *partsModel) parts(filter func(*modelPart) bool) (parts []*modelPart) {
-	for _, id := range m.jobs {
-		for _, p := range id.parts {
+	for _, j := range m.jobs {
+		for _, p := range j.parts {
 			if filter(p) {
 				parts = append(parts, p)
 			}
@@ -153,16 +153,16 @@ func (m *partsModel) create(rt *rapid.T) {
 	if len(m.jobs) == 3 {
 		rt.Skip("there are enough jobs")
 	}
-	jobID := &partsJob{name: fmt.Sprint("job-", len(m.jobs))}
+	j := &partsJob{name: fmt.Sprint("job-", len(m.jobs))}
 	names := []string{"a", "b", "c"}[:rapid.IntRange(1, 3).Draw(rt, "parts")]
 	isInit := rapid.Bool().Draw(rt, "init")
 	if isInit {
-		_, err := m.broker.InitState(m.ctx, state.InitRequest{JobID: jobID.name, InitialState: job.InitialState{Parts: names}})
+		_, err := m.broker.InitState(m.ctx, state.InitRequest{JobID: j.name, InitialState: job.InitialState{Parts: names}})
 		must(rt, err)
 	}
 	for i, name := range names {
-		p := &modelPart{of: jobID, name: name, modelTask: modelTask{id: fmt.Sprintf("<%s-%s>", jobID.name, name), place: "waiting"}}
-		r := queue.PublishRequest{Task: job.Task{JobID: jobID.name, Part: name, ReportID: p.id}}
+		p := &modelPart{of: j, name: name, modelTask: modelTask{id: fmt.Sprintf("<%s-%s>", j.name, name), place: "waiting"}}
+		r := queue.PublishRequest{Task: job.Task{JobID: j.name, Part: name, ReportID: p.id}}
 		if i == 0 && !isInit {
 			r.State = &job.InitialState{Parts: names}
 		}
@@ -171,9 +171,9 @@ func (m *partsModel) create(rt *rapid.T) {
 		}
 		_, _, err := m.broker.Publish(m.ctx, r)
 		must(rt, err)
-		jobID.parts = append(jobID.parts, p)
+		j.parts = append(j.parts, p)
 	}
-	m.jobs = append(m.jobs, jobID)
+	m.jobs = append(m.jobs, j)
 }
 
 func (m *partsModel) read(rt *rapid.T) {
@@ -211,141 +211,26 @@ func (m *partsModel) took(rt *rapid.T, deliveries []queue.Delivery) {
 	}
 }
 
-// settle brings the model to what was done with tasks of which some are gone: end says what
-// became of such a one. In which order, their jobs' events say.
+// settle brings the model to tasks of which some were settled meanwhile: end returns the outcome of such a
+// part. Their order is that of the jobs' events.
 func (m *partsModel) settle(rt *rapid.T, end func(*modelPart) job.Status) {
-	for _, jobID := range m.jobs {
+	for _, j := range m.jobs {
 		ends := make(map[string]job.Status)
-		for _, p := range jobID.parts {
+		for _, p := range j.parts {
 			if p.isLive() && m.find(p.id) == "" {
 				ends[p.name] = end(p)
 			}
 		}
-		for _, event := range m.stream(m.t, "argus_completion:"+jobID.name)[len(jobID.events):] {
-			i := slices.IndexFunc(jobID.parts, func(p *modelPart) bool { return p.name == values(event)["part"] })
-			if i < 0 || ends[jobID.parts[i].name] == "" || !jobID.parts[i].reports(ends[jobID.parts[i].name]) {
-				rt.Fatalf("an event of %s that is none of %v: %v", jobID.name, ends, event)
+		for _, event := range m.stream(m.t, "argus_completion:"+j.name)[len(j.events):] {
+			i := slices.IndexFunc(j.parts, func(p *modelPart) bool { return p.name == values(event)["part"] })
+			if i < 0 || ends[j.parts[i].name] == "" || !j.parts[i].reports(ends[j.parts[i].name]) {
+				rt.Fatalf("%s: no part of %v has the event %v", j.name, ends, event)
 			}
 		}
-		for _, p := range jobID.parts {
+		for _, p := range j.parts {
 			if status := ends[p.name]; status != "" && p.reports(status) {
-				rt.Fatalf("%s of %s has no event", p.name, jobID.name)
+				rt.Fatalf("%s of %s has no event", p.name, j.name)
 			}
 		}
 	}
-}
-
-func (m *partsModel) complete(rt *rapid.T) {
-	m.completes(rt, m.pick(rt, "leased", "expired"), drawPartStatus(rt))
-}
-
-func drawPartStatus(rt *rapid.T) job.Status {
-	return draw(rt, "status", job.StatusCompleted, job.StatusFailed, job.StatusPartial, job.StatusCancelled)
-}
-
-func (m *partsModel) completes(rt *rapid.T, p *modelPart, status job.Status) {
-	token := p.lease.Lease.Token()
-	r, err := m.broker.Complete(m.ctx, token, job.Result{Status: status, Part: p.name})
-	must(rt, err)
-	m.recorded(rt, p, r, status)
-	if !r.Already {
-		p.worked = token
-	}
-	p.place = "gone"
-}
-
-// recorded checks what was said of a part's report.
-func (m *partsModel) recorded(rt *rapid.T, p *modelPart, r job.Recorded, status job.Status) {
-	isNew := p.reports(status)
-	if r.Already == isNew || !isNew && r.Cursor != p.report.cursor {
-		rt.Fatalf("%+v of %#v, new: %t, want the event %+v", r, p, isNew, p.report)
-	}
-}
-
-// report is a report without a lease.
-func (m *partsModel) report(rt *rapid.T) {
-	id := m.pickJob(rt)
-	p, status := draw(rt, "part", id.parts...), drawPartStatus(rt)
-	r, err := m.broker.Report(m.ctx, id.name, job.Result{Status: status, Part: p.name})
-	must(rt, err)
-	m.recorded(rt, p, r, status)
-}
-
-// repeat is a Complete whose answer was lost.
-func (m *partsModel) repeat(rt *rapid.T) {
-	p := m.pick(rt, "gone")
-	if p.worked == "" {
-		rt.Skip("its report came from elsewhere")
-	}
-	r, err := m.broker.Complete(m.ctx, p.worked, job.Result{Status: drawPartStatus(rt), Part: p.name})
-	if err != nil || !r.Already || r.Cursor != p.report.cursor {
-		rt.Fatal(r, err)
-	}
-}
-
-// whole is a result of the whole job, under the lease of a part.
-func (m *partsModel) whole(rt *rapid.T) {
-	p, status := m.pick(rt, "leased"), drawPartStatus(rt)
-	result := p.of.result()
-	r, err := m.broker.Complete(m.ctx, p.lease.Lease.Token(), job.Result{Status: status})
-	must(rt, err)
-	if r.Already != (result != nil) || r.Already && r.Cursor != result.cursor {
-		rt.Fatalf("%+v, but its result was %+v", r, result)
-	}
-	if p.place = "gone"; result == nil {
-		p.of.events = append(p.of.events, &partsEvent{status: status})
-	}
-}
-
-func (m *partsModel) progress(rt *rapid.T) {
-	id := m.pickJob(rt)
-	r, err := m.broker.Report(m.ctx, id.name, job.Result{Status: job.StatusRunning})
-	must(rt, err)
-	if r.Already != (id.result() != nil) {
-		rt.Fatal(r)
-	}
-	if !r.Already {
-		id.events = append(id.events, &partsEvent{status: job.StatusRunning})
-	}
-}
-
-func (m *partsModel) nack(rt *rapid.T) {
-	p := m.pick(rt, "leased", "expired")
-	r := queue.NackRequest{Token: p.lease.Lease.Token(), DeadLetter: true}
-	how := draw(rt, "how", "dead", "now", "later")
-	switch how {
-	case "now":
-		r.DeadLetter, r.Delay = false, new(time.Duration)
-	case "later":
-		r.DeadLetter, r.Delay = false, new(time.Hour)
-	}
-	n, err := m.broker.Nack(m.ctx, r)
-	must(rt, err)
-	if !r.DeadLetter {
-		p.failures++
-	}
-	want := queue.NackRetry
-	switch {
-	case p.isDoomed:
-		want = queue.NackCancelled
-		p.place = "gone"
-		p.reports(job.StatusCancelled)
-	case r.DeadLetter || p.failures >= modelAttempts:
-		want = queue.NackDead
-		p.place = "dead"
-		p.reports(job.StatusFailed)
-	case how == "later":
-		p.place = "delayed"
-	default:
-		p.place = "waiting"
-	}
-	if n.Outcome != want {
-		rt.Fatalf("%s, want %s", n.Outcome, want)
-	}
-}
-
-func (m *partsModel) crash(rt *rapid.T) {
-	p := m.pick(rt, "leased")
-	m.expire(m.t, p.lease.Lease)
-	p.place = "expired"
 }

@@ -62,14 +62,14 @@ func (s *modelStore) clear() {
 	}
 }
 
-// restart puts another server in the place of this one.
+// restart replaces the broker, as a restart of the server does.
 func (s *modelStore) restart(*rapid.T) {
 	if s.broker != nil {
 		s.broker.Close()
 	}
-	queue := s.queue
-	queue.MaxAttempts, queue.MaxCrashes, queue.RetryMin, queue.RetryMax = modelAttempts, modelCrashes, time.Hour, time.Hour
-	b, err := broker.New(context.Background(), s.client, job.Settings{Logger: slog.New(slog.DiscardHandler), Queue: queue})
+	settings := s.queue
+	settings.MaxAttempts, settings.MaxCrashes, settings.RetryMin, settings.RetryMax = modelAttempts, modelCrashes, time.Hour, time.Hour
+	b, err := broker.New(context.Background(), s.client, job.Settings{Logger: slog.New(slog.DiscardHandler), Queue: settings})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -81,13 +81,13 @@ func (s *modelStore) keys(pattern string) []string {
 	return s.raw.Keys(s.ctx, s.key(pattern)).Val()
 }
 
-// tick lets Redis's clock go on to the next millisecond, so that ids that follow are others.
+// tick waits for the next millisecond of Redis's clock, so that the ids that follow differ.
 func (s *modelStore) tick() {
 	for now := s.raw.Time(s.ctx).Val().UnixMilli(); s.raw.Time(s.ctx).Val().UnixMilli() == now; {
 	}
 }
 
-// find says where a task with a report id lies, "" for nowhere. What is in the delayed set or in
+// find returns where a task with a report id lies, "" for nowhere. What is in the delayed set or in
 // the backlog may go to the stream meanwhile.
 func (s *modelStore) find(id string) string {
 	for _, set := range []string{"delayed", "fair"} {

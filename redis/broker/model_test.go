@@ -3,8 +3,6 @@ package broker_test
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"testing"
 	"time"
 
@@ -14,14 +12,14 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/queue"
 )
 
-// TestModel runs random histories of a queue's whole life against a model of it. Time is
+// TestModelOfAQueue runs random histories of a queue's whole life against a model of it. Time is
 // a step of the history: leases run out and delays pass when it says so.
 //
 // At every step each job's events are what the model says, and what Read gives is what may be
 // given. At the end everything is drained, and then nothing is left: every task that was
 // published is settled, dead, or was lost with a deleted stream, and no entry, lease, delayed
 // task or mark is left that no call can reach.
-func TestModel(t *testing.T) {
+func TestModelOfAQueue(t *testing.T) {
 	t.Parallel()
 	eachHistory(t, func(rt *rapid.T, s *modelStore) {
 		if rapid.Bool().Draw(rt, "fair") {
@@ -83,8 +81,8 @@ func (m *model) newTask(rt *rapid.T) *modelTask {
 // published adds a task to the model.
 func (m *model) published(task *modelTask) {
 	m.tasks = append(m.tasks, task)
-	if id := task.job; len(id.tasks) == 0 {
-		m.jobs = append(m.jobs, id)
+	if j := task.job; len(j.tasks) == 0 {
+		m.jobs = append(m.jobs, j)
 	}
 	task.job.tasks = append(task.job.tasks, task)
 }
@@ -92,16 +90,15 @@ func (m *model) published(task *modelTask) {
 // marks makes a task the one that keeps others of its job out.
 func (m *model) marks(task *modelTask) { task.job.mark, task.job.markedAt = task, m.n }
 
-// mayFollow checks what was said when a job was to have a further task, and is true when it
-// has one.
-func (m *model) mayFollow(rt *rapid.T, id *modelJob, err error) bool {
-	isActive := m.queue.UniqueJobs && id.isActive()
-	if errors.Is(err, job.ErrJobActive) && (isActive || m.queue.UniqueJobs && id.isLost()) {
+// mayFollow checks the reply when a job was to have a further task, and reports whether it has one.
+func (m *model) mayFollow(rt *rapid.T, j *modelJob, err error) bool {
+	isActive := m.queue.UniqueJobs && j.isActive()
+	if errors.Is(err, job.ErrJobActive) && (isActive || m.queue.UniqueJobs && j.isLost()) {
 		return false
 	}
 	must(rt, err)
 	if isActive {
-		rt.Fatalf("%s has a further task beside %+v", id.name, id.mark)
+		rt.Fatalf("%s has a further task beside %+v", j.name, j.mark)
 	}
 	return true
 }
@@ -137,7 +134,7 @@ func (m *model) rawPublish(rt *rapid.T) {
 
 // append is a raw peer's event, or many of them. The first terminal one is the job's result.
 func (m *model) append(rt *rapid.T) {
-	id := m.pickJob(rt)
+	j := m.pickJob(rt)
 	status := draw(rt, "status", "running", "completed", "failed")
 	values := []any{"status", status}
 	if rapid.Bool().Draw(rt, "json") {
@@ -148,126 +145,21 @@ func (m *model) append(rt *rapid.T) {
 		n = draw(rt, "n", 1, 10, 120)
 	}
 	for range n {
-		must(rt, m.raw.XAdd(m.ctx, entry(m.key("argus_completion:"+id.name), values...)).Err())
-		m.event(id, status)
+		must(rt, m.raw.XAdd(m.ctx, entry(m.key("argus_completion:"+j.name), values...)).Err())
+		m.event(j, status)
 	}
 }
 
-func (m *model) event(id *modelJob, status string) {
+func (m *model) event(j *modelJob, status string) {
 	m.n++
-	id.events = append(id.events, &modelEvent{n: m.n, status: []string{status}})
+	j.events = append(j.events, &modelEvent{n: m.n, status: []string{status}})
 }
 
-// end is what becomes of a task that ends, and of its job if that has no result yet.
+// end ends a task, and its job if that has no result yet.
 func (m *model) end(task *modelTask, place, result string) {
 	task.leaves(place)
 	if task.job.result() == nil {
 		m.event(task.job, result)
-	}
-}
-
-// read takes what there is. Expired leases may be looked for a little later.
-func (m *model) read(rt *rapid.T) {
-	deliveries, err := m.broker.Read(m.ctx, queue.ReadRequest{Consumer: draw(rt, "consumer", "w1", "w2"), Max: rapid.IntRange(1, 5).Draw(rt, "max")})
-	must(rt, err)
-	m.settleUnwanted()
-	m.took(rt, deliveries, "waiting", "expired")
-}
-
-// heldBy are the tasks that a consumer holds.
-func (m *model) heldBy(consumer string) (tasks []*modelTask) {
-	for _, task := range m.tasks {
-		if task.is("leased", "expired") && task.lease.Lease.Consumer == consumer {
-			tasks = append(tasks, task)
-		}
-	}
-	return tasks
-}
-
-// held is what a consumer that comes back under its name is said to hold.
-func (m *model) held(rt *rapid.T) {
-	consumer := draw(rt, "consumer", "w1", "w2")
-	held, err := m.broker.Held(m.ctx, "", "", consumer)
-	must(rt, err)
-	want := make(map[queue.Entry]queue.HeldLease)
-	for _, task := range m.heldBy(consumer) {
-		l := task.lease.Lease
-		want[queue.Entry{Prefix: m.engine.Prefix, ID: l.EntryID}] = queue.HeldLease{Count: l.Count, HasExpired: task.place == "expired"}
-	}
-	if !maps.Equal(held.Leases, want) || !held.IsComplete {
-		rt.Fatalf("%s holds %v, want %v", consumer, held, want)
-	}
-}
-
-// own is such a consumer's read of it.
-func (m *model) own(rt *rapid.T) {
-	consumer := draw(rt, "consumer", "w1", "w2")
-	held := m.heldBy(consumer)
-	deliveries, err := m.broker.Read(m.ctx, queue.ReadRequest{Consumer: consumer, Max: job.MaxBatch, OwnPending: true})
-	must(rt, err)
-	m.settleUnwanted()
-	held = slices.DeleteFunc(held, func(t *modelTask) bool { return !t.isLive() })
-	if len(deliveries) != len(held) {
-		rt.Fatalf("%s got %d tasks of its own, want %d", consumer, len(deliveries), len(held))
-	}
-	for _, d := range deliveries {
-		if !slices.Contains(held, m.task(d.Task.ReportID)) {
-			rt.Fatalf("%s did not hold %+v", consumer, d)
-		}
-	}
-	m.took(rt, deliveries, "leased", "expired")
-}
-
-func (m *model) task(id string) *modelTask {
-	if i := slices.IndexFunc(m.tasks, func(t *modelTask) bool { return t.id == id }); i >= 0 {
-		return m.tasks[i]
-	}
-	return nil
-}
-
-// took leases what a read gave, which may come from some places.
-func (m *model) took(rt *rapid.T, deliveries []queue.Delivery, from ...string) {
-	for _, d := range deliveries {
-		task := m.task(d.Task.ReportID)
-		switch {
-		case task == nil:
-			rt.Fatalf("a task that was not published: %+v", d)
-		case !task.is(from...):
-			rt.Fatalf("%s was delivered, but it is %s", task.id, task.place)
-		case task.isDoomed:
-			rt.Fatalf("%s was delivered, but it was cancelled", task.id)
-		}
-		if !task.is("waiting") {
-			task.crashes++
-		}
-		if d.Attempt != 1+task.crashes+task.failures || d.Failures != task.failures {
-			rt.Fatalf("%s: attempt %d with %d failures, want %d and %d", task.id, d.Attempt, d.Failures, 1+task.crashes+task.failures, task.failures)
-		}
-		task.leaves("leased")
-		task.lease = d
-	}
-}
-
-// settleUnwanted brings the model to what a read does with tasks that no consumer gets: it may
-// have come to them or not. Of a job without a result the first gives it, whichever that is.
-func (m *model) settleUnwanted() {
-	results := make(map[*modelJob]*modelEvent)
-	for _, task := range m.tasks {
-		isUnwanted := task.is("waiting", "leased", "expired") && task.isDoomed || task.isPoison()
-		if !isUnwanted || m.find(task.id) != "" {
-			continue
-		}
-		place, status := "dead", "failed"
-		if task.isDoomed {
-			place, status = "gone", "cancelled"
-		}
-		if first := results[task.job]; first != nil {
-			first.status = append(first.status, status)
-		} else if task.job.result() == nil {
-			m.event(task.job, status)
-			results[task.job] = task.job.result()
-		}
-		task.leaves(place)
 	}
 }
 
@@ -290,14 +182,14 @@ func (m *model) completes(rt *rapid.T, task *modelTask, status job.Status) {
 	task.leaves("gone")
 }
 
-// repeat is a Complete whose answer was lost.
+// repeat repeats a Complete, as after a lost reply.
 func (m *model) repeat(rt *rapid.T) {
-	id := m.pickJob(rt)
-	if id.worked == "" {
+	j := m.pickJob(rt)
+	if j.worked == "" {
 		rt.Skip("no Complete of it gave the result")
 	}
-	r, err := m.broker.Complete(m.ctx, id.worked, job.Result{Status: job.StatusCancelled})
-	if err != nil || !r.Already || r.Cursor != id.result().cursor {
+	r, err := m.broker.Complete(m.ctx, j.worked, job.Result{Status: job.StatusCancelled})
+	if err != nil || !r.Already || r.Cursor != j.result().cursor {
 		rt.Fatal(r, err)
 	}
 }

@@ -1,7 +1,6 @@
 package broker_test
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -10,7 +9,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hikmaai-io/argus-queue/redis/job"
-	"github.com/hikmaai-io/argus-queue/redis/queue"
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 	"github.com/hikmaai-io/argus-queue/redis/state"
 )
@@ -26,7 +24,8 @@ func (b *bundle) withParts(t *testing.T, id string, parts ...string) {
 	}
 }
 
-func TestParts(t *testing.T) {
+// Each part reports an event; the last one ends the job with the combined status.
+func TestJobResultCombinesItsParts(t *testing.T) {
 	t.Parallel()
 	const done, failed, partial, cancelled = job.StatusCompleted, job.StatusFailed, job.StatusPartial, job.StatusCancelled
 	for name, c := range map[string]struct {
@@ -73,12 +72,12 @@ func TestParts(t *testing.T) {
 							t.Errorf("the last event: %+v", event)
 						}
 					}
-					st, err := b.broker.State(b.ctx, "job", nil)
-					if err != nil || st.Status != c.want || st.Fields["clamav_status"] != string(c.parts[1]) || st.Fields["grype_findings"] != "1" {
-						t.Error(st, err)
+					found, err := b.broker.State(b.ctx, "job", nil)
+					if err != nil || found.Status != c.want || found.Fields["clamav_status"] != string(c.parts[1]) || found.Fields["grype_findings"] != "1" {
+						t.Error(found, err)
 					}
-					if _, there := st.Fields["argus_parts"]; there {
-						t.Error("the service's own fields are shown:", st.Fields)
+					if _, there := found.Fields["argus_parts"]; there {
+						t.Error("the service's own fields are shown:", found.Fields)
 					}
 				})
 			}
@@ -86,79 +85,8 @@ func TestParts(t *testing.T) {
 	}
 }
 
-func TestPartsGoneWrong(t *testing.T) {
-	t.Parallel()
-	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
-		b := setup(t, e, job.Settings{})
-		b.withParts(t, "job", "a", "b", "c")
-		one := b.readOne(t, "w")
-		for _, part := range []string{"x", "a b"} {
-			if _, err := b.broker.Complete(b.ctx, one.Lease.Token(), job.Result{Status: job.StatusCompleted, Part: part}); !errors.Is(err, job.ErrInvalid) {
-				t.Error(err)
-			}
-		}
-		if _, err := b.broker.Report(b.ctx, "job", job.Result{Status: job.StatusRunning, Part: "a"}); !errors.Is(err, job.ErrInvalid) {
-			t.Error(err)
-		}
-		// A part has one result, whoever reports it.
-		if r, err := b.broker.Report(b.ctx, "job", job.Result{Status: job.StatusCompleted, Part: "a"}); err != nil || r.Already {
-			t.Fatal(r, err)
-		}
-		if r, err := b.broker.Complete(b.ctx, one.Lease.Token(), job.Result{Status: job.StatusFailed, Part: "a"}); err != nil || !r.Already {
-			t.Error(r, err)
-		}
-		// A dead letter fails its part, a redrive takes that back, ...
-		if err := b.nack(queue.NackRequest{Token: b.readOne(t, "w").Lease.Token(), DeadLetter: true}); err != nil {
-			t.Fatal(err)
-		}
-		if s := b.hash(t, "job_state:job"); s["a_status"] != "completed" || s["b_status"] != "failed" || s["c_status"] != "pending" || s["status"] != "running" {
-			t.Error(s)
-		}
-		b.events(t, "job", "running", "running")
-		if n, err := b.broker.Redrive(b.ctx, "", true, nil); n != 1 || err != nil {
-			t.Fatal(n, err)
-		}
-		b.events(t, "job", "running", "running") // the part's event stays: watches have it
-		// ... a purge cancels it, ...
-		c := b.readOne(t, "w")
-		if p, err := b.broker.Purge(b.ctx, ""); err != nil || p.Waiting != 1 || p.Leased != 1 {
-			t.Fatal(p, err)
-		}
-		if s := b.hash(t, "job_state:job"); s["b_status"] != "cancelled" {
-			t.Error(s)
-		}
-		// ... and a result of the whole job ends them all.
-		if r, err := b.broker.Complete(b.ctx, c.Lease.Token(), job.Result{Status: job.StatusFailed}); err != nil || r.Already {
-			t.Error(r, err)
-		}
-		if r, err := b.broker.Report(b.ctx, "job", job.Result{Status: job.StatusCompleted, Part: "c"}); err != nil || !r.Already {
-			t.Error(r, err)
-		}
-		b.events(t, "job", "running", "running", "running", "failed")
-		// A part that the job doesn't have ends nothing.
-		b.withParts(t, "other", "a")
-		b.publish(t, job.Task{JobID: "other", Part: "x"})
-		b.publish(t, job.Task{JobID: "whole", Part: "x"}) // this job has no parts
-		b.readOne(t, "w")
-		for range 2 {
-			if err := b.nack(queue.NackRequest{Token: b.readOne(t, "w").Lease.Token(), DeadLetter: true}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		b.events(t, "other")
-		b.events(t, "whole", "failed")
-		for field, parts := range map[string][]string{"parts[1]": {"a", "a"}, "parts[0]": {"a="}, "parts": make([]string, 65)} {
-			_, err := b.broker.InitState(b.ctx, state.InitRequest{JobID: "bad", InitialState: job.InitialState{Parts: parts}})
-			var bad *job.ArgumentError
-			if !errors.As(err, &bad) || bad.Field != field {
-				t.Error(field, err)
-			}
-		}
-	})
-}
-
-// All parts report at once, some of them twice: one event of each, one of them terminal.
-func TestPartsRace(t *testing.T) {
+// All parts report at once, some of them twice: one event of each, and one of these is terminal.
+func TestConcurrentPartsReportOnceEach(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		const n = 24
@@ -193,12 +121,12 @@ func TestPartsRace(t *testing.T) {
 		if len(events) != n || len(seen) != n {
 			t.Errorf("%d events of %d parts", len(events), len(seen))
 		}
-		st, err := b.broker.State(b.ctx, "job", nil)
+		found, err := b.broker.State(b.ctx, "job", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		delete(st.Fields, "completed_at")
-		if diff := cmp.Diff(want, st.Fields); diff != "" {
+		delete(found.Fields, "completed_at")
+		if diff := cmp.Diff(want, found.Fields); diff != "" {
 			t.Error(diff)
 		}
 	})

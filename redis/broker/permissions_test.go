@@ -35,8 +35,8 @@ func aclUser(t *testing.T, server *redistest.Server, rules ...string) *redis.Cli
 	return client
 }
 
-// What the ACL denies is named before anything is done; nothing is written to find it out.
-func TestPermissions(t *testing.T) {
+// Permissions that the ACL denies are named before any work; the check writes nothing.
+func TestMissingPermissionsAreNamed(t *testing.T) {
 	t.Parallel()
 	server := redistest.Own(t)
 	ctx, raw := redistest.Context(t), server.Engine().Raw(t)
@@ -71,8 +71,8 @@ func TestPermissions(t *testing.T) {
 	}
 }
 
-// A permission that is withdrawn later fails calls in a way that is not to be repeated.
-func TestDeniedAtRunTime(t *testing.T) {
+// When a permission is withdrawn later, calls fail with an error that is not to be retried.
+func TestPermissionWithdrawnLaterIsReported(t *testing.T) {
 	t.Parallel()
 	server := redistest.Own(t)
 	client := aclUser(t, server)
@@ -94,7 +94,7 @@ func TestDeniedAtRunTime(t *testing.T) {
 }
 
 // docs/operations.md lists the permissions that the tests run with.
-func TestDocumentedPermissions(t *testing.T) {
+func TestDocumentationListsThePermissions(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {

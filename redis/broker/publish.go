@@ -38,7 +38,7 @@ func (t *Tasks) home(o queue.PublishOptions, jobID string) int {
 	case o.RequestID != "":
 		return t.index(o.RequestID)
 	}
-	return t.any()
+	return t.nextIndex()
 }
 
 // PublishBatch adds tasks to their queue. The tasks of one shard are published all or none; those

@@ -54,7 +54,7 @@ type target struct {
 
 // inTurn lists the shards, beginning with the one whose turn it is.
 func (s *shardSet) inTurn() []target {
-	targets, first := make([]target, len(s.shards)), s.any()
+	targets, first := make([]target, len(s.shards)), s.nextIndex()
 	for i := range targets {
 		targets[i].shard = s.shards[(first+i)%len(targets)]
 	}
@@ -112,7 +112,7 @@ func (w *waitingRead) accept(r *queue.ReadRequest) {
 // notified lists the shards that notified the read. The one in which it was granted something comes
 // first, so that there is room for it.
 func (w *waitingRead) notified() (targets []target) {
-	first := w.set.any()
+	first := w.set.nextIndex()
 	for i := range w.waiters {
 		at := (first + i) % len(w.waiters)
 		if !w.waiters[at].Consume() {

@@ -6,11 +6,50 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/hikmaai-io/argus-queue/redis/broker"
 	"github.com/hikmaai-io/argus-queue/redis/job"
 	"github.com/hikmaai-io/argus-queue/redis/queue"
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
+
+// A request id stands for one request: a repetition returns the first result, another body is refused.
+func TestRepeatedRequestPublishesOnce(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, job.Settings{})
+		request := queue.PublishRequest{PublishOptions: queue.PublishOptions{RequestID: "req"}, Task: job.Task{ReportID: "r"}}
+		first, again, err := b.broker.Publish(b.ctx, request)
+		if err != nil || again || first.JobID == "" {
+			t.Fatal(first, again, err)
+		}
+		second, again, err := b.broker.Publish(b.ctx, request)
+		if err != nil || !again || second != first {
+			t.Error("repeated:", second, again, err)
+		}
+		request.Task.ReportID = "other"
+		if _, _, err := b.broker.Publish(b.ctx, request); !errors.Is(err, job.ErrRequestIDConflict) {
+			t.Error("another body:", err)
+		}
+		if n := len(b.stream(t, job.DefaultQueue)); n != 1 {
+			t.Error(n, "entries")
+		}
+		if ttl := b.raw.PTTL(b.ctx, b.key("argus_request:16:argus_task_queue:req")).Val(); ttl <= 23*time.Hour || ttl > 24*time.Hour {
+			t.Error("the record lives", ttl)
+		}
+
+		batch := queue.PublishBatchRequest{PublishOptions: queue.PublishOptions{RequestID: "batch"}, Tasks: []job.Task{{}, {JobID: "x"}}}
+		p, _, err := b.broker.PublishBatch(b.ctx, batch)
+		if err != nil || len(p) != 2 || p[1].JobID != "x" {
+			t.Fatal(p, err)
+		}
+		q, again, err := b.broker.PublishBatch(b.ctx, batch)
+		if diff := cmp.Diff(p, q); err != nil || !again || diff != "" {
+			t.Error("repeated batch:", err, diff)
+		}
+	})
+}
 
 // oldRequest is a request whose record an earlier version made.
 func oldRequest() queue.PublishRequest {
@@ -22,9 +61,9 @@ func oldRequest() queue.PublishRequest {
 // oldDigest is what that version recorded of it.
 const oldDigest = "358de333862c83f76c0b56726b8fea86"
 
-// A repetition is recognized by what it asks for, whatever the server filled in and however the
-// queue has tasks encoded; and whatever else differs is another request.
-func TestRequestDigest(t *testing.T) {
+// A repetition is recognized by its content, whatever the server added and whichever encoding the queue has.
+// A request that differs in anything is another one.
+func TestRepetitionIsRecognizedByItsContent(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -32,9 +71,9 @@ func TestRequestDigest(t *testing.T) {
 		if _, _, err := b.broker.Publish(b.ctx, full()); err != nil {
 			t.Fatal(err)
 		}
-		json := b.open(t, job.Settings{Queue: job.QueueSettings{Encoding: job.EncodingJSON}})
-		for _, br := range []*broker.Broker{b.broker, json} {
-			if p, again, err := br.Publish(b.ctx, full()); err != nil || !again || p.JobID != "job" {
+		withJSON := b.open(t, job.Settings{Queue: job.QueueSettings{Encoding: job.EncodingJSON}})
+		for _, server := range []*broker.Broker{b.broker, withJSON} {
+			if p, again, err := server.Publish(b.ctx, full()); err != nil || !again || p.JobID != "job" {
 				t.Error(p, again, err)
 			}
 		}
@@ -61,8 +100,8 @@ func TestRequestDigest(t *testing.T) {
 	})
 }
 
-// What an earlier version recorded is a repetition still, under its key without the queue.
-func TestRequestOfAnEarlierVersion(t *testing.T) {
+// What an earlier version recorded under a key without the queue still identifies a repetition.
+func TestRecordsOfAnEarlierVersionCount(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -86,8 +125,8 @@ func TestRequestOfAnEarlierVersion(t *testing.T) {
 	})
 }
 
-// A request id belongs to its queue: no other queue's callers can take it, by whatever names.
-func TestRequestIDsOfQueues(t *testing.T) {
+// A request id belongs to its queue: no other queue's request can use it, whatever the names.
+func TestRequestIDBelongsToItsQueue(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -102,54 +141,4 @@ func TestRequestIDsOfQueues(t *testing.T) {
 			}
 		}
 	})
-}
-
-// The claim of a request id in all shards goes with what is recorded: it is there while a record
-// is, and no longer.
-func TestClaimFollowsTheRecord(t *testing.T) {
-	t.Parallel()
-	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
-		s := shards(t, e, job.Settings{Queue: job.QueueSettings{MaxLength: shardCount}, RequestWindow: time.Hour})
-		request := func(id, jobID, report string) queue.PublishRequest {
-			return queue.PublishRequest{PublishOptions: queue.PublishOptions{RequestID: id}, Task: job.Task{JobID: jobID, ReportID: report}}
-		}
-		// A repetition keeps both.
-		if _, _, err := s.Publish(s.ctx, request("id", jobIn(0, 0), "")); err != nil {
-			t.Fatal(err)
-		}
-		claim, record := s.claimKey("id", "16:argus_task_queue:id"), s.engine.Shard(0)+"argus_request:16:argus_task_queue:id"
-		s.raw.PExpire(s.ctx, claim, time.Minute)
-		s.raw.PExpire(s.ctx, record, time.Minute)
-		if _, again, err := s.Publish(s.ctx, request("id", jobIn(0, 0), "")); err != nil || !again {
-			t.Fatal(again, err)
-		}
-		if c, r := s.raw.PTTL(s.ctx, claim).Val(), s.raw.PTTL(s.ctx, record).Val(); r < 50*time.Minute || c < r || c > r+2*time.Minute {
-			t.Errorf("the claim lives %s, the record %s", c, r)
-		}
-		// A refused request leaves no claim: its id may be used again.
-		if _, _, err := s.Publish(s.ctx, request("refused", jobIn(0, 1), "")); !errors.Is(err, job.ErrQueueFull) {
-			t.Fatal(err)
-		}
-		if _, _, err := s.Publish(s.ctx, request("refused", jobIn(1, 0), "other")); err != nil {
-			t.Error(err)
-		}
-		// Nor does a batch that all shards refused; one that some recorded does.
-		batch := queue.PublishBatchRequest{PublishOptions: queue.PublishOptions{RequestID: "batch"}, Tasks: []job.Task{{JobID: jobIn(0, 2)}, {JobID: jobIn(1, 2)}}}
-		if _, _, err := s.PublishBatch(s.ctx, batch); !errors.Is(err, job.ErrQueueFull) {
-			t.Fatal(err)
-		}
-		batch.Tasks[0].JobID = jobIn(2, 2)
-		if _, _, err := s.PublishBatch(s.ctx, batch); !errors.Is(err, job.ErrQueueFull) {
-			t.Error("a batch that all shards refused claims its id:", err)
-		}
-		batch.Tasks[0].JobID = jobIn(0, 2)
-		if _, _, err := s.PublishBatch(s.ctx, batch); !errors.Is(err, job.ErrRequestIDConflict) {
-			t.Error(err)
-		}
-	})
-}
-
-// claimKey is a claim in the shard of a request id.
-func (s sharded) claimKey(requestID, name string) string {
-	return s.engine.Shard(shardOf(requestID)) + "argus_claim:" + name
 }

@@ -29,7 +29,7 @@ func BenchmarkScripts(bench *testing.B) {
 	}
 	for _, op := range []struct {
 		name string
-		// prepare is what happens before, and isn't counted; script and raw are what is.
+		// prepare runs before, and isn't counted; script and raw are.
 		prepare func(c *cost, i int)
 		script  func(c *cost, i int) error
 		raw     func(c *cost, i int, pipe goredis.Pipeliner)
@@ -154,13 +154,13 @@ func BenchmarkScripts(bench *testing.B) {
 					}
 				}
 				bench.ReportMetric((c.used()-before)/float64(bench.N), "redis-µs/op")
-				bench.ReportMetric(0, "ns/op") // it says nothing: the preparation is in it
+				bench.ReportMetric(0, "ns/op") // it includes the preparation
 			})
 		}
 	}
 }
 
-// cost is a store of which one looks at what commands cost it.
+// cost is a store and what commands cost it.
 type cost struct {
 	*bundle
 	bench  *testing.B
@@ -174,12 +174,12 @@ func newCost(bench *testing.B, e redistest.Engine, task func(int) job.Task) *cos
 	if err != nil {
 		bench.Fatal(err)
 	}
-	br, err := broker.New(context.Background(), client, job.Settings{Logger: slog.New(slog.DiscardHandler)})
+	opened, err := broker.New(context.Background(), client, job.Settings{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		bench.Fatal(err)
 	}
-	bench.Cleanup(func() { br.Close(); _ = client.Close() })
-	b := &bundle{ctx: bench.Context(), engine: e, client: client, broker: br, raw: e.Raw(bench)}
+	bench.Cleanup(func() { opened.Close(); _ = client.Close() })
+	b := &bundle{ctx: bench.Context(), engine: e, client: client, broker: opened, raw: e.Raw(bench)}
 	c := &cost{bundle: b, bench: bench, task: task, stream: b.key(job.DefaultQueue)}
 	b.raw.XGroupCreateMkStream(b.ctx, c.stream, job.DefaultGroup, "0")
 	return c

@@ -13,7 +13,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/watch"
 )
 
-// shard is the parts of one shard. Each part works with the ones before it.
+// shard is the parts of one shard, in the order of their construction: each may use the ones above it.
 type shard struct {
 	*conn.Shard
 	waiters *queue.Waitlists
@@ -43,7 +43,8 @@ type shard struct {
 	work sync.WaitGroup
 }
 
-// newShard assembles a shard and starts its background work. owns is nil when it has all jobs.
+// newShard assembles a shard and starts its background work, which close ends. owns reports whether a
+// job belongs to the shard; nil when all jobs do.
 func newShard(c *conn.Conn, settings job.Settings, owns func(jobID string) bool) *shard {
 	ctx, stop := context.WithCancel(context.Background())
 	base := &conn.Shard{Conn: c, Settings: settings, Log: settings.Logger, Owns: owns}

@@ -12,8 +12,9 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
-// CheckShards fixes the number of shards where none was fixed, and else fails with an
-// *ArgumentError when the settings say another one. Each shard keeps the number.
+// CheckShards records the client's number of shards for its tenant, unless one was recorded before: then it
+// returns a *job.ArgumentError if the numbers differ. Every shard keeps the number, so that each can
+// be checked while the others are unavailable. New calls it.
 func CheckShards(ctx context.Context, client *redis.Client) error {
 	c := client.Conn()
 	want := strconv.Itoa(c.Config.Shards)
@@ -25,12 +26,12 @@ func CheckShards(ctx context.Context, client *redis.Client) error {
 				return conn.Translate("fix the number of shards", err, conn.Repeatable)
 			}
 		}
-		fixed, err := shard.Commands.Get(ctx, shard.Keys.Shards()).Result()
+		recorded, err := shard.Commands.Get(ctx, shard.Keys.Shards()).Result()
 		switch err := conn.Translate("read the number of shards", err, conn.Repeatable); {
 		case errors.Is(err, job.ErrUnavailable) && c.Config.Shards > 0:
 			return err
-		case err == nil && fixed != want:
-			return job.Invalid("shards", "is %s, and this prefix was first used with %s: set it to that. To change it, use another prefix, and move over when the first is worked off", want, fixed)
+		case err == nil && recorded != want:
+			return job.Invalid("shards", "is %s, but this prefix was first used with %s: set it to that. To change the number, use another prefix, and switch when the first is drained", want, recorded)
 		}
 	}
 	return nil

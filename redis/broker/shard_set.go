@@ -7,24 +7,24 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/job"
 )
 
-// shardSet are the shards of a tenant.
+// shardSet is the shards of a tenant, at least one.
 type shardSet struct {
 	shards []*shard
-	// isNumbered: the settings say how many shards there are, and names that lists give carry theirs.
+	// isNumbered: the settings give a number of shards, and names in lists carry their shard's.
 	isNumbered bool
-	next       atomic.Uint32 // which shard is read first, and gets what may lie anywhere
+	next       atomic.Uint32 // the shard that is read first, and receives what may lie in any
 }
 
-// index is the number of a job's shard, of the shard itself.
+// index is the number of a job's shard, and of is the shard.
 func (s *shardSet) index(jobID string) int { return job.ShardOf(jobID, len(s.shards)) }
 
 func (s *shardSet) of(jobID string) *shard { return s.shards[s.index(jobID)] }
 
-// any is each shard in turn.
-func (s *shardSet) any() int { return int(s.next.Add(1) % uint32(len(s.shards))) }
+// nextIndex returns the numbers of the shards in turn.
+func (s *shardSet) nextIndex() int { return int(s.next.Add(1) % uint32(len(s.shards))) }
 
-// holder is the shard under whose prefix a lease was given, or, to tell what is wrong with
-// the token, any.
+// holder is the shard that granted a lease. For a token that is not valid it is any shard, which says
+// what is wrong with it.
 func (s *shardSet) holder(token string) *shard { return s.shards[s.holderIndex(token)] }
 
 func (s *shardSet) holderIndex(token string) int {
@@ -32,21 +32,21 @@ func (s *shardSet) holderIndex(token string) int {
 	if err != nil {
 		return 0
 	}
-	return s.under(lease.Prefix)
+	return s.withPrefix(lease.Prefix)
 }
 
-// under is the shard with a prefix, 0 when there is none.
-func (s *shardSet) under(prefix string) int {
-	for i, b := range s.shards {
-		if b.Keys.Prefix == prefix {
+// withPrefix is the number of the shard with a prefix, 0 when there is none.
+func (s *shardSet) withPrefix(prefix string) int {
+	for i, shard := range s.shards {
+		if shard.Keys.Prefix == prefix {
 			return i
 		}
 	}
 	return 0
 }
 
-// all runs something for every shard at once, and returns the errors by shard.
-func (s *shardSet) all(call func(i int, b *shard) error) []error {
+// all runs call for every shard at the same time, and returns the errors by shard.
+func (s *shardSet) all(call func(i int, s *shard) error) []error {
 	every := make([]int, len(s.shards))
 	for i := range every {
 		every[i] = i
@@ -55,7 +55,7 @@ func (s *shardSet) all(call func(i int, b *shard) error) []error {
 }
 
 // some is all for some of the shards.
-func (s *shardSet) some(which []int, call func(i int, b *shard) error) []error {
+func (s *shardSet) some(which []int, call func(i int, s *shard) error) []error {
 	errs := make([]error, len(s.shards))
 	if len(which) == 1 {
 		i := which[0]
@@ -70,8 +70,8 @@ func (s *shardSet) some(which []int, call func(i int, b *shard) error) []error {
 	return errs
 }
 
-// firstOf is the first error that is one.
-func firstOf(errs []error) error {
+// firstError is the first of the errors that is not nil.
+func firstError(errs []error) error {
 	for _, err := range errs {
 		if err != nil {
 			return err
@@ -80,29 +80,29 @@ func firstOf(errs []error) error {
 	return nil
 }
 
-// scatter splits items over shards, runs a call with each part at once, and puts the
+// scatter splits items over the shards, runs call with each part at the same time, and puts the
 // results where their items were. The errors are by shard.
-func scatter[T, R any](s *shardSet, items []T, shardOf func(T) int, call func(i int, b *shard, part []T) ([]R, error)) ([]R, []error) {
-	places := make([][]int, len(s.shards))
+func scatter[T, R any](set *shardSet, items []T, shardOf func(T) int, call func(i int, s *shard, part []T) ([]R, error)) ([]R, []error) {
+	indexes := make([][]int, len(set.shards)) // of the items, by shard
 	for at, item := range items {
 		i := shardOf(item)
-		places[i] = append(places[i], at)
+		indexes[i] = append(indexes[i], at)
 	}
-	var busy []int
-	for i := range places {
-		if len(places[i]) > 0 {
-			busy = append(busy, i)
+	var used []int
+	for i := range indexes {
+		if len(indexes[i]) > 0 {
+			used = append(used, i)
 		}
 	}
 	results := make([]R, len(items))
-	errs := s.some(busy, func(i int, b *shard) error {
-		part := make([]T, len(places[i]))
-		for n, at := range places[i] {
+	errs := set.some(used, func(i int, s *shard) error {
+		part := make([]T, len(indexes[i]))
+		for n, at := range indexes[i] {
 			part[n] = items[at]
 		}
-		found, err := call(i, b, part)
+		found, err := call(i, s, part)
 		for n, r := range found {
-			results[places[i][n]] = r
+			results[indexes[i][n]] = r
 		}
 		return err
 	})

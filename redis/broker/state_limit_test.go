@@ -4,35 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
-	"time"
-
-	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/hikmaai-io/argus-queue/redis"
 	"github.com/hikmaai-io/argus-queue/redis/job"
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 	"github.com/hikmaai-io/argus-queue/redis/state"
-	"github.com/hikmaai-io/argus-queue/redis/watch"
 )
-
-// fatHash writes a hash as a raw peer does: n fields of some bytes each.
-func (b *bundle) fatHash(t *testing.T, id string, n, bytes int) {
-	t.Helper()
-	value := strings.Repeat("x", bytes)
-	for at := 0; at < n; {
-		if _, err := b.raw.Pipelined(b.ctx, func(p goredis.Pipeliner) error {
-			for range min(n-at, 500) {
-				p.HSet(b.ctx, b.key("job_state:"+id), fmt.Sprintf("field-%06d", at), value)
-				at++
-			}
-			return nil
-		}); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
 
 // refused checks the error of a write that would make a state too large.
 func refused(t *testing.T, err error, field string) {
@@ -43,8 +21,8 @@ func refused(t *testing.T, err error, field string) {
 	}
 }
 
-// A state is bounded in bytes where it is written, by whichever way.
-func TestBytesOfAState(t *testing.T) {
+// A state is limited in bytes, whatever call writes it; a result is never refused.
+func TestStateIsLimitedInBytes(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -81,9 +59,9 @@ func TestBytesOfAState(t *testing.T) {
 		if r, err := b.broker.Complete(b.ctx, token, result); err != nil || r.Already {
 			t.Fatal(r, err)
 		}
-		st, err := b.broker.State(b.ctx, "job", nil)
-		if err != nil || st.Status != job.StatusCompleted || st.Fields["error_message"] != "none" || st.Fields["completed_at"] == "" || st.Fields["report"] != "" {
-			t.Error(st.Status, len(st.Fields), err)
+		found, err := b.broker.State(b.ctx, "job", nil)
+		if err != nil || found.Status != job.StatusCompleted || found.Fields["error_message"] != "none" || found.Fields["completed_at"] == "" || found.Fields["report"] != "" {
+			t.Error(found.Status, len(found.Fields), err)
 		}
 		if event := b.stream(t, "argus_completion:job")[0]; event.Values["report"] != mib || event.Values["findings"] != "3" {
 			t.Error("the event lacks the result's fields")
@@ -98,8 +76,8 @@ func TestBytesOfAState(t *testing.T) {
 	})
 }
 
-// A state is bounded in fields.
-func TestFieldsOfAState(t *testing.T) {
+// A state is limited in fields.
+func TestStateIsLimitedInFields(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -123,14 +101,14 @@ func TestFieldsOfAState(t *testing.T) {
 		if err := b.broker.SetState(b.ctx, "job", page(20, state.MaxFields-20), ""); err != nil { // ten of them are there
 			t.Error(err)
 		}
-		if st, err := b.broker.State(b.ctx, "job", nil); err != nil || len(st.Fields) != state.MaxFields {
-			t.Error(len(st.Fields), err)
+		if found, err := b.broker.State(b.ctx, "job", nil); err != nil || len(found.Fields) != state.MaxFields {
+			t.Error(len(found.Fields), err)
 		}
 	})
 }
 
-// A raw peer's hash that is too large is not read; what is small in it is.
-func TestFatStateOfARawPeer(t *testing.T) {
+// A raw peer's hash that is too large is not read as a whole; small fields of it are.
+func TestOversizedStateOfARawPeerIsNotRead(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -144,13 +122,13 @@ func TestFatStateOfARawPeer(t *testing.T) {
 			if err := b.broker.SetState(b.ctx, id, map[string]string{"big": strings.Repeat("x", 5000)}, ""); !errors.Is(err, job.ErrInvalid) {
 				t.Error(id, err)
 			}
-			st, err := b.broker.State(b.ctx, id, []string{"status", "missing"})
-			if err != nil || st.Status != job.StatusRunning || len(st.Fields) != 1 {
-				t.Error(id, st, err)
+			found, err := b.broker.State(b.ctx, id, []string{"status", "missing"})
+			if err != nil || found.Status != job.StatusRunning || len(found.Fields) != 1 {
+				t.Error(id, found, err)
 			}
 		}
-		if st, err := b.broker.State(b.ctx, "bytes", []string{"field-000001", "field-000002"}); err != nil || len(st.Fields["field-000002"]) != 1<<20 {
-			t.Error(len(st.Fields), err)
+		if found, err := b.broker.State(b.ctx, "bytes", []string{"field-000001", "field-000002"}); err != nil || len(found.Fields["field-000002"]) != 1<<20 {
+			t.Error(len(found.Fields), err)
 		}
 		b.fatHash(t, "value", 1, 5<<20)
 		if _, err := b.broker.StateField(b.ctx, "value", "field-000000"); !errors.Is(err, job.ErrStateTooLarge) {
@@ -161,101 +139,6 @@ func TestFatStateOfARawPeer(t *testing.T) {
 		}
 		if _, err := b.broker.StateField(b.ctx, "nothing", "none"); !errors.Is(err, job.ErrJobNotFound) {
 			t.Error(err)
-		}
-	})
-}
-
-// A fat state of a raw peer is watched as too large, and the watch goes on when it is small.
-func TestWatchOfAFatState(t *testing.T) {
-	t.Parallel()
-	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
-		b := setup(t, e, job.Settings{})
-		key := b.key("job_state:job")
-		b.fatHash(t, "job", 12, 1<<20)
-		w, err := b.broker.WatchFrames("job", watch.Options{State: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer w.Close()
-		st := func() *watch.StateChange {
-			t.Helper()
-			for {
-				frame, err := w.Next(b.ctx, longWait)
-				if err != nil || frame == nil || frame.Err != nil {
-					t.Fatal(frame, err)
-				}
-				if frame.State != nil {
-					return frame.State
-				}
-			}
-		}
-		if change := st(); !change.Truncated || len(change.Fields) != 0 {
-			t.Error("the first state is not said to be too large")
-		}
-		if _, err := b.raw.TxPipelined(b.ctx, func(p goredis.Pipeliner) error {
-			p.Del(b.ctx, key)
-			p.HSet(b.ctx, key, "x", strings.Repeat("x", 100<<10), "y", "1")
-			return nil
-		}); err != nil {
-			t.Fatal(err)
-		}
-		if change := st(); change.Truncated || len(change.Fields) != 2 {
-			t.Error(change.Truncated, len(change.Fields))
-		}
-		if r, err := b.broker.Report(b.ctx, "job", job.Result{Status: job.StatusCompleted, Fields: map[string]string{"y": "2"}}); err != nil || r.Already {
-			t.Fatal(r, err)
-		}
-		if change := st(); change.Fields["y"] != "2" || change.Fields["status"] != "completed" {
-			t.Error(change)
-		}
-		if frame, err := w.Next(b.ctx, longWait); err != nil || frame == nil || !frame.Done {
-			t.Error(frame, err)
-		}
-	})
-}
-
-// Many who watch a state that changes all the time have it read at most once per 50 ms.
-func TestStateWatchesAreCoalesced(t *testing.T) {
-	t.Parallel()
-	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
-		b := setup(t, e, job.Settings{})
-		if e.Real() {
-			b.tracked(t)
-		}
-		const watches, writes = 20, 2000
-		last := fmt.Sprint(writes)
-		start, before := time.Now(), b.broker.WaitStats().Reads
-		var all sync.WaitGroup
-		for range watches {
-			all.Go(func() {
-				w, err := b.broker.WatchFrames("job", watch.Options{State: true})
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				defer w.Close()
-				for {
-					frame, err := w.Next(b.ctx, longWait)
-					if err != nil || frame == nil || frame.Err != nil {
-						t.Error(frame, err)
-						return
-					}
-					if frame.State != nil && frame.State.Fields["n"] == last {
-						return
-					}
-				}
-			})
-		}
-		for i := range writes {
-			b.raw.HSet(b.ctx, b.key("job_state:job"), "n", i+1)
-		}
-		all.Wait()
-		// Each watch reads the events once or twice, and by itself now and then where nothing is
-		// tracked. The state is read for all together.
-		elapsed := time.Since(start)
-		most := int64(elapsed/(50*time.Millisecond)) + 10 + watches*(3+int64(elapsed/time.Second))
-		if n := b.broker.WaitStats().Reads - before; n > most {
-			t.Errorf("%d reads in %s, want at most %d", n, elapsed, most)
 		}
 	})
 }

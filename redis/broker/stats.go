@@ -2,20 +2,21 @@ package broker
 
 import "github.com/hikmaai-io/argus-queue/redis/watch"
 
-// Stats counts what waits, and how it is woken.
+// Stats counts the waiting calls and how they were notified.
 type Stats struct {
 	watch.WaitStats
 	// UnseenRemoved is how many entries this process removed from task streams that no consumer is
-	// known to have been given: every consumer group began behind them.
+	// known to have received: every consumer group began behind them.
 	UnseenRemoved int64
 }
 
-// WaitStats sums the counts of all shards.
+// WaitStats returns the sums over all shards. Tracking is true when it is for all of them, and Workers
+// counts each waiting read once, although it waits in all shards.
 func (b *Broker) WaitStats() (sum Stats) {
 	for i, s := range b.set.shards {
 		w := s.watch.WaitStats()
 		if i == 0 {
-			sum.Tracking, sum.Workers = w.Tracking, w.Workers // each read waits in all of them
+			sum.Tracking, sum.Workers = w.Tracking, w.Workers
 		}
 		sum.Tracking = sum.Tracking && w.Tracking
 		sum.Connections, sum.Keys, sum.Polled = sum.Connections+w.Connections, sum.Keys+w.Keys, sum.Polled+w.Polled

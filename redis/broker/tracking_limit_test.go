@@ -12,9 +12,9 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/watch"
 )
 
-// When Redis can't remember all the keys that are watched, some are polled; what it rings for
-// without a reason comes to an end, it is warned of once, and no event is missed.
-func TestTrackingTableTooSmall(t *testing.T) {
+// When Redis can't remember all the watched keys, some are polled; needless notifications come to an end, one
+// warning is logged, and no event is missed.
+func TestKeysThatRedisCannotTrackArePolled(t *testing.T) {
 	t.Parallel()
 	var log logged
 	b := setup(t, redistest.Own(t, "--tracking-table-max-keys", "300").Engine(), job.Settings{Logger: newLog(&log)})

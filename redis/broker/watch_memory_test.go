@@ -12,12 +12,12 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/watch"
 )
 
-// Watches of a job with large events hold a few of them at a time, and read them together.
-// It is not parallel: it weighs the process.
-func TestWatchesOfLargeEvents(t *testing.T) {
+// Watches of a job with large events hold a few of them at a time, and read them together. It is not
+// parallel: it measures the process.
+func TestWatchesOfLargeEventsShareTheirMemory(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		if !e.Real() {
-			t.Skip("miniredis is in this process: its memory would be weighed as well")
+			t.Skip("miniredis is in this process: its memory would be measured as well")
 		}
 		b := setup(t, redistest.Own(t).Engine(), job.Settings{})
 		const watches, events, size = 10, 20, 2900 << 10
@@ -63,8 +63,8 @@ func TestWatchesOfLargeEvents(t *testing.T) {
 	})
 }
 
-// heap is what is reachable. It may become less than it was before a test: of what earlier tests
-// left, some goes late.
+// heap is the reachable memory. It may shrink below its value before a test, as some of what earlier tests
+// left is freed late.
 func heap() int64 {
 	var m runtime.MemStats
 	runtime.GC()
@@ -72,8 +72,8 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// A watch that catches up with very many small events gets all of them in a few reads.
-func TestWatchCatchesUp(t *testing.T) {
+// A watch that catches up with very many small events receives all of them in a few reads.
+func TestWatchCatchesUpInFewReads(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -92,8 +92,8 @@ func TestWatchCatchesUp(t *testing.T) {
 	})
 }
 
-// Those who watch many jobs with much to tell get them a few at a time.
-func TestManyJobsWithLargeEvents(t *testing.T) {
+// A watcher of many jobs with large events receives all of them, a few at a time.
+func TestManyJobsWithLargeEventsAreWatched(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{})
@@ -126,11 +126,11 @@ func TestManyJobsWithLargeEvents(t *testing.T) {
 	})
 }
 
-// A watched job costs little memory. It is not parallel: it weighs the process.
-func TestWatchedJobIsSmall(t *testing.T) {
+// A watched job takes little memory. It is not parallel: it measures the process.
+func TestWatchedJobIsSmallInMemory(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		if !e.Real() {
-			t.Skip("miniredis is in this process: its memory would be weighed as well")
+			t.Skip("miniredis is in this process: its memory would be measured as well")
 		}
 		b := setup(t, redistest.Own(t).Engine(), job.Settings{})
 		b.tracked(t)
