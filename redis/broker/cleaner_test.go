@@ -65,7 +65,7 @@ func TestCleanerRemovesWhatAllGroupsSettled(t *testing.T) {
 		b.publish(t, job.Task{JobID: "next"})
 		left("a new one", 1)
 		if q, err := b.broker.Queue(b.ctx, ""); err != nil || q.Waiting != 1 {
-			t.Error(q, err)
+			t.Errorf("Queue: %+v, %v; want q.Waiting == 1", q, err)
 		}
 	})
 }

@@ -18,7 +18,7 @@ func (b *bundle) completeAll(t *testing.T, all ...result.Completion) []result.Ou
 	t.Helper()
 	outcomes, err := b.broker.CompleteBatch(b.ctx, all)
 	if err != nil || len(outcomes) != len(all) {
-		t.Fatal(len(outcomes), err)
+		t.Fatalf("CompleteBatch: %+v, %v; want len(outcomes) == len(all)", len(outcomes), err)
 	}
 	return outcomes
 }
@@ -40,7 +40,7 @@ func TestResultsOfABatchHaveTheirOwnOutcomes(t *testing.T) {
 		b.publish(t, job.Task{JobID: "job-0"})
 		d := b.read(t, "w", 10)
 		if len(d) != 9 {
-			t.Fatal(len(d))
+			t.Fatalf("read: %+v; want len(d) == 9", len(d))
 		}
 		b.raw.XAdd(b.ctx, entry(b.key("argus_completion:job-2"), "data", `{"status":"partial"}`)) // a raw worker's result
 		b.raw.XAdd(b.ctx, entry(b.key("argus_completion:job-7"), "data", `{"status":"running"}`))
@@ -90,7 +90,7 @@ func TestResultsOfABatchHaveTheirOwnOutcomes(t *testing.T) {
 		}
 		for _, n := range []int{0, job.MaxBatch + 1} {
 			if _, err := b.broker.CompleteBatch(b.ctx, make([]result.Completion, n)); !errors.Is(err, job.ErrInvalid) {
-				t.Error(n, err)
+				t.Errorf("CompleteBatch: %+v, %v; want the error ErrInvalid", n, err)
 			}
 		}
 	})
@@ -152,7 +152,7 @@ func TestTokenTwiceInABatchSettlesOnce(t *testing.T) {
 		read := func(group string) queue.Delivery {
 			d, err := b.broker.Read(b.ctx, queue.ReadRequest{Group: group, Consumer: "w", Max: 1})
 			if err != nil || len(d) != 1 {
-				t.Fatal(d, err)
+				t.Fatalf("Read: %+v, %v; want len(d) == 1", d, err)
 			}
 			return d[0]
 		}
@@ -165,7 +165,7 @@ func TestTokenTwiceInABatchSettlesOnce(t *testing.T) {
 		done := result.Completion{Token: read("one").Lease.Token(), Result: job.Result{Status: job.StatusCompleted}}
 		outcomes, err := b.broker.CompleteBatch(b.ctx, []result.Completion{done, done})
 		if err != nil || outcomes[0].Err != nil || outcomes[0].Already || outcomes[1].Err != nil || !outcomes[1].Already {
-			t.Fatal(outcomes, err)
+			t.Fatalf("CompleteBatch: %+v, %v; want no outcomes[0].Err and !outcomes[0].Already and no outcomes[1].Err and outcomes[1].Already", outcomes, err)
 		}
 		b.publishes(t, "one group's task is unsettled", false)
 		b.acks(t, read("two"))

@@ -48,7 +48,7 @@ func TestHeldListsAllLeases(t *testing.T) {
 			t.Error(expired, "leases have run out")
 		}
 		if held, err = b.broker.Held(b.ctx, "", "", "other"); err != nil || len(held.Leases) != 0 || held.Leases == nil {
-			t.Error(held, err)
+			t.Errorf("Held: %+v, %v; want len(held.Leases) == 0 and held.Leases set", held, err)
 		}
 	})
 }
@@ -64,7 +64,7 @@ func TestOwnPendingReadRenewsTheTokens(t *testing.T) {
 		b.readOne(t, "other")
 		own, err := b.broker.Read(b.ctx, queue.ReadRequest{Consumer: "w", Max: 10, OwnPending: true})
 		if err != nil || len(own) != 1 || own[0].Task.JobID != "a" || own[0].Attempt != 2 {
-			t.Fatal(own, err)
+			t.Fatalf(`Read: %+v, %v; want len(own) == 1 and own[0].Task.JobID == "a" and own[0].Attempt == 2`, own, err)
 		}
 		if _, err := b.broker.Complete(b.ctx, before.Lease.Token(), job.Result{Status: job.StatusFailed}); !errors.Is(err, job.ErrLeaseLost) {
 			t.Error("the token from before the restart:", err)

@@ -52,7 +52,7 @@ func TestShardsOnOtherMastersContinue(t *testing.T) {
 		t.Helper()
 		for _, i := range shards {
 			if _, _, err := s.Publish(ctx, queue.PublishRequest{Task: job.Task{JobID: jobIn(i, n)}}); err != nil {
-				t.Fatal(i, err)
+				t.Fatalf("Publish: %+v, %v; want no error", i, err)
 			}
 		}
 	}
@@ -88,12 +88,12 @@ func TestShardsOnOtherMastersContinue(t *testing.T) {
 	for done := false; !done; {
 		frame, err := w.Next(ctx, time.Minute)
 		if err != nil || frame == nil || frame.Err != nil || frame.JobID == lost {
-			t.Fatal(frame, err)
+			t.Fatalf("Next: %+v, %v; want frame set and no frame.Err and frame.JobID != lost", frame, err)
 		}
 		done = frame.Done
 	}
 	if _, _, err := s.Publish(ctx, queue.PublishRequest{PublishOptions: queue.PublishOptions{RequestID: "r"}, Task: job.Task{JobID: lost}}); !errors.Is(err, job.ErrUnavailable) {
-		t.Error(err)
+		t.Errorf("Publish: %v; want the error ErrUnavailable", err)
 	}
 
 	if err := gone.Start(); err != nil {
@@ -107,7 +107,7 @@ func TestShardsOnOtherMastersContinue(t *testing.T) {
 	for done := false; !done; {
 		frame, err := w.Next(ctx, time.Minute)
 		if err != nil || frame == nil || frame.Err != nil {
-			t.Fatal(frame, err)
+			t.Fatalf("Next: %+v, %v; want frame set and no frame.Err", frame, err)
 		}
 		done = frame.Done
 	}

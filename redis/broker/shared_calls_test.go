@@ -47,7 +47,7 @@ func TestCallsThatShareAScriptCallHaveTheirOwnOutcomes(t *testing.T) {
 		for len(got) < jobs {
 			more := b.read(t, "w", 100)
 			if len(more) == 0 {
-				t.Fatal(len(got), "came")
+				t.Fatalf("%d of %d tasks were delivered", len(got), jobs)
 			}
 			got = append(got, more...)
 		}
