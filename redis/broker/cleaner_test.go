@@ -70,7 +70,8 @@ func TestCleanerRemovesWhatAllGroupsSettled(t *testing.T) {
 	})
 }
 
-// The janitor's other duties: consumers, names of queues, TTLs of what raw peers left.
+// The cleaner removes idle consumers, names of queues without keys, and old cancellations, and gives a TTL to
+// what raw peers left without one.
 func TestCleanerRemovesConsumersNamesAndGivesTTLs(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {

@@ -27,7 +27,7 @@ func completed(token string) result.Completion {
 	return result.Completion{Token: token, Result: job.Result{Status: job.StatusCompleted, Fields: map[string]string{"n": "1"}}}
 }
 
-// Each result of a batch has its own outcome, whatever is wrong with others.
+// Each result of a batch has its own outcome; an error of one affects no other.
 func TestResultsOfABatchHaveTheirOwnOutcomes(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {

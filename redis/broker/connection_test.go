@@ -107,6 +107,7 @@ func (b *bundle) everything(t *testing.T) {
 	read()
 }
 
+// A whole life of a task works for an ACL user with the documented permissions; a wrong password is reported.
 func TestConnectsAsAnACLUser(t *testing.T) {
 	t.Parallel()
 	server := redistest.Own(t)
@@ -122,6 +123,7 @@ func TestConnectsAsAnACLUser(t *testing.T) {
 	}
 }
 
+// A whole life of a task works with a password and another database.
 func TestConnectsWithPasswordAndDatabase(t *testing.T) {
 	t.Parallel()
 	server := redistest.Own(t)
@@ -131,6 +133,7 @@ func TestConnectsWithPasswordAndDatabase(t *testing.T) {
 	work(t, redis.Config{Addr: server.Addr, Password: "secret", DB: 3, Prefix: "argus:"})
 }
 
+// A whole life of a task works over TLS.
 func TestConnectsOverTLS(t *testing.T) {
 	t.Parallel()
 	if len(redistest.Shared(t).Raw(t).ConfigGet(redistest.Context(t), "tls-port").Val()) == 0 {
@@ -155,6 +158,7 @@ func freePort(t *testing.T) string {
 	return l.Addr().String()
 }
 
+// A whole life of a task works on a Redis Cluster.
 func TestConnectsToACluster(t *testing.T) {
 	t.Parallel()
 	server := redistest.Own(t, "--cluster-enabled", "yes")
@@ -167,6 +171,7 @@ func TestConnectsToACluster(t *testing.T) {
 	work(t, redis.Config{Addr: server.Addr, Cluster: true, Prefix: "{argus}:"})
 }
 
+// A whole life of a task works on a master that a sentinel names.
 func TestConnectsThroughSentinel(t *testing.T) {
 	t.Parallel()
 	server := redistest.Own(t)
@@ -179,6 +184,7 @@ func TestConnectsThroughSentinel(t *testing.T) {
 	work(t, redis.Config{Addr: sentinel.Addr, MasterName: "main", Prefix: "argus:"})
 }
 
+// A client is not opened where no Redis answers.
 func TestClientFailsWithoutRedis(t *testing.T) {
 	t.Parallel()
 	if _, err := redis.NewClient(redis.Config{Addr: freePort(t)}); !errors.Is(err, job.ErrUnavailable) {

@@ -86,8 +86,8 @@ func TestTaskLifeInAFairQueue(t *testing.T) {
 	})
 }
 
-// Raw workers find tasks in the stream, and those that raw peers publish there are
-// delivered; another server's publish wakes who waits.
+// Raw workers find tasks of a fair queue in its stream, tasks that raw peers publish there are delivered, and
+// a publish by another server wakes a waiting read.
 func TestFairQueueServesRawPeersAndOtherServers(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {

@@ -45,7 +45,7 @@ func TestHeldListsAllLeases(t *testing.T) {
 			}
 		}
 		if !held.Leases[queue.Entry{Prefix: b.engine.Prefix, ID: last.Lease.EntryID}].HasExpired || expired != 1 {
-			t.Error(expired, "leases have run out")
+			t.Errorf("%d leases are listed as expired, want the one that is", expired)
 		}
 		if held, err = b.broker.Held(b.ctx, "", "", "other"); err != nil || len(held.Leases) != 0 || held.Leases == nil {
 			t.Errorf("Held: %+v, %v; want len(held.Leases) == 0 and held.Leases set", held, err)

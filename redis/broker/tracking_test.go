@@ -38,7 +38,7 @@ func (b *bundle) connections(t *testing.T) []string {
 	return ids
 }
 
-// Whatever a raw peer does to a job's stream or to a queue rings.
+// Every kind of write by a raw peer to a job's stream or to a queue is noticed.
 func TestTrackingNoticesRawWrites(t *testing.T) {
 	t.Parallel()
 	b := setup(t, redistest.Own(t).Engine(), job.Settings{})
