@@ -107,7 +107,7 @@ func TestCancelWhileOneOfTwoGroupsHasTheTask(t *testing.T) {
 		b.publish(t, job.Task{JobID: "job"})
 		d := read("one")
 		if info, err := b.broker.Job(b.ctx, "job"); err != nil || info.Place.Where != queue.WhereLeased || info.Place.Group != "one" {
-			t.Error(info, err)
+			t.Errorf(`Job: %+v, %v; want info.Place.Where == queue.WhereLeased and info.Place.Group == "one"`, info, err)
 		}
 		b.cancel(t, "job", job.StatusRunning)
 		b.events(t, "job")

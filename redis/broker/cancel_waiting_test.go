@@ -53,7 +53,7 @@ func TestCancelOfATaskThatWaits(t *testing.T) {
 			t.Error("left:", more, b.stream(t, job.DefaultQueue))
 		}
 		if _, err := b.broker.Cancel(b.ctx, "unknown", ""); !errors.Is(err, job.ErrJobNotFound) {
-			t.Error(err)
+			t.Errorf("Cancel: %v; want the error ErrJobNotFound", err)
 		}
 		if err := b.raw.ZScore(b.ctx, b.key("argus_jobs:cancelled"), "unknown").Err(); err == nil {
 			t.Error("an unknown job is remembered as cancelled")
@@ -82,10 +82,10 @@ func TestRunAfterACancellationIsNotCancelled(t *testing.T) {
 		b.publish(t, job.Task{JobID: "job"})
 		d := b.readOne(t, "w")
 		if x, err := b.broker.Extend(b.ctx, d.Lease.Token(), nil); err != nil || x.Cancelled {
-			t.Error(x, err)
+			t.Errorf("Extend: %+v, %v; want !x.Cancelled", x, err)
 		}
 		if info, err := b.broker.Job(b.ctx, "job"); err != nil || info.Cancelled {
-			t.Error(info, err)
+			t.Errorf("Job: %+v, %v; want !info.Cancelled", info, err)
 		}
 		b.raw.XAdd(b.ctx, entry(b.key(job.DefaultQueue), "data", `{"job_id":123}`))
 		b.cancel(t, "123", job.StatusPending)

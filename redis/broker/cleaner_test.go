@@ -65,12 +65,13 @@ func TestCleanerRemovesWhatAllGroupsSettled(t *testing.T) {
 		b.publish(t, job.Task{JobID: "next"})
 		left("a new one", 1)
 		if q, err := b.broker.Queue(b.ctx, ""); err != nil || q.Waiting != 1 {
-			t.Error(q, err)
+			t.Errorf("Queue: %+v, %v; want q.Waiting == 1", q, err)
 		}
 	})
 }
 
-// The janitor's other duties: consumers, names of queues, TTLs of what raw peers left.
+// The cleaner removes idle consumers, names of queues without keys, and old cancellations, and gives a TTL to
+// what raw peers left without one.
 func TestCleanerRemovesConsumersNamesAndGivesTTLs(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {

@@ -74,7 +74,7 @@ func taskScenarios() map[string]func(c *commands) {
 					_, err = c.broker.CompleteBatch(c.ctx, completions)
 				case 2:
 					c.broker.Release(c.ctx, deliveries)
-				case 3, 4: // their leases run out
+				case 3, 4: // their leases expire
 					for _, d := range deliveries {
 						c.expire(c.t, d.Lease)
 					}

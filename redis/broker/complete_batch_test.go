@@ -18,7 +18,7 @@ func (b *bundle) completeAll(t *testing.T, all ...result.Completion) []result.Ou
 	t.Helper()
 	outcomes, err := b.broker.CompleteBatch(b.ctx, all)
 	if err != nil || len(outcomes) != len(all) {
-		t.Fatal(len(outcomes), err)
+		t.Fatalf("CompleteBatch: %+v, %v; want len(outcomes) == len(all)", len(outcomes), err)
 	}
 	return outcomes
 }
@@ -27,70 +27,101 @@ func completed(token string) result.Completion {
 	return result.Completion{Token: token, Result: job.Result{Status: job.StatusCompleted, Fields: map[string]string{"n": "1"}}}
 }
 
-// Each result of a batch has its own outcome, whatever is wrong with others.
+// setupBatch leases one task of each of the jobs job-0 to job-7, and a second one of job-0, and spoils some of them:
+// job-2 has a raw worker's result and job-7 a raw worker's progress, a key of job-3's and of job-4's is of another
+// type, and the lease of job-5 is another worker's by now.
+func setupBatch(t *testing.T, e redistest.Engine) (b *bundle, tokens []string, other queue.Delivery) {
+	t.Helper()
+	b = setup(t, e, job.Settings{})
+	for i := range 8 {
+		if _, _, err := b.broker.Publish(b.ctx, queue.PublishRequest{Task: job.Task{JobID: fmt.Sprint("job-", i)}, State: &job.InitialState{}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.publish(t, job.Task{JobID: "job-0"})
+	deliveries := b.read(t, "w", 10)
+	if len(deliveries) != 9 {
+		t.Fatalf("%d deliveries, want 9", len(deliveries))
+	}
+	for _, d := range deliveries {
+		tokens = append(tokens, d.Lease.Token())
+	}
+	b.raw.XAdd(b.ctx, entry(b.key("argus_completion:job-2"), "data", `{"status":"partial"}`))
+	b.raw.XAdd(b.ctx, entry(b.key("argus_completion:job-7"), "data", `{"status":"running"}`))
+	b.raw.Set(b.ctx, b.key("argus_completion:job-3"), "x", 0)
+	b.raw.Del(b.ctx, b.key("job_state:job-4"))
+	b.raw.Set(b.ctx, b.key("job_state:job-4"), "x", 0)
+	b.expire(t, deliveries[5].Lease)
+	return b, tokens, b.readOne(t, "other")
+}
+
+// Each result of a batch has its own outcome; an error of one affects no other. A task whose result was not
+// recorded remains leased, and can be completed later.
 func TestResultsOfABatchHaveTheirOwnOutcomes(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
-		b := setup(t, e, job.Settings{})
-		for i := range 8 {
-			if _, _, err := b.broker.Publish(b.ctx, queue.PublishRequest{Task: job.Task{JobID: fmt.Sprint("job-", i)}, State: &job.InitialState{}}); err != nil {
-				t.Fatal(err)
-			}
+		b, tokens, other := setupBatch(t, e)
+		running := result.Completion{Token: tokens[6], Result: job.Result{Status: job.StatusRunning}}
+		want := []struct {
+			what       string
+			completion result.Completion
+			err        error
+			isAlready  bool
+		}{
+			{"a task", completed(tokens[0]), nil, false},
+			{"a bad token", completed("bad"), job.ErrLeaseToken, false},
+			{"another task", completed(tokens[1]), nil, false},
+			{"a raw worker's result", completed(tokens[2]), nil, true},
+			{"events of another type", completed(tokens[3]), job.ErrKeyType, false},
+			{"a state of another type", completed(tokens[4]), job.ErrKeyType, false},
+			{"a lost lease", completed(tokens[5]), job.ErrLeaseLost, false},
+			{"the second task of a job", completed(tokens[8]), nil, true},
+			{"the same token again", completed(tokens[1]), nil, true},
+			{"a status that is not terminal", running, job.ErrInvalid, false},
+			{"a raw worker's progress", completed(tokens[7]), nil, false},
 		}
-		b.publish(t, job.Task{JobID: "job-0"})
-		d := b.read(t, "w", 10)
-		if len(d) != 9 {
-			t.Fatal(len(d))
+		var all []result.Completion
+		for _, c := range want {
+			all = append(all, c.completion)
 		}
-		b.raw.XAdd(b.ctx, entry(b.key("argus_completion:job-2"), "data", `{"status":"partial"}`)) // a raw worker's result
-		b.raw.XAdd(b.ctx, entry(b.key("argus_completion:job-7"), "data", `{"status":"running"}`))
-		b.raw.Set(b.ctx, b.key("argus_completion:job-3"), "x", 0)
-		b.raw.Del(b.ctx, b.key("job_state:job-4"))
-		b.raw.Set(b.ctx, b.key("job_state:job-4"), "x", 0)
-		b.expire(t, d[5].Lease)
-		other := b.readOne(t, "other") // has job-5 now
-		outcomes := b.completeAll(t, completed(d[0].Lease.Token()), completed("bad"), completed(d[1].Lease.Token()), completed(d[2].Lease.Token()),
-			completed(d[3].Lease.Token()), completed(d[4].Lease.Token()), completed(d[5].Lease.Token()), completed(d[8].Lease.Token()), completed(d[1].Lease.Token()),
-			result.Completion{Token: d[6].Lease.Token(), Result: job.Result{Status: job.StatusRunning}}, completed(d[7].Lease.Token()))
-		want := []error{nil, job.ErrLeaseToken, nil, nil, job.ErrKeyType, job.ErrKeyType, job.ErrLeaseLost, nil, nil, job.ErrInvalid, nil}
-		for i, o := range outcomes {
-			if !errors.Is(o.Err, want[i]) || (o.Err == nil) != (o.Cursor != "") {
-				t.Errorf("%d: %+v, want %v", i, o, want[i])
-			}
-		}
-		for i, already := range map[int]bool{0: false, 2: false, 3: true, 7: true, 8: true, 10: false} {
-			if outcomes[i].Already != already {
-				t.Errorf("%d: %+v", i, outcomes[i])
+		for i, o := range b.completeAll(t, all...) {
+			if c := want[i]; !errors.Is(o.Err, c.err) || (o.Err == nil) != (o.Cursor != "") || o.Already != c.isAlready {
+				t.Errorf("%s: %+v, want the error %v and already %t", c.what, o, c.err, c.isAlready)
 			}
 		}
 		b.events(t, "job-0", "completed")
 		b.events(t, "job-1", "completed")
 		if n := len(b.stream(t, "argus_completion:job-2")); n != 1 {
-			t.Error(n, "results")
+			t.Errorf("%d events of the job with a raw worker's result, want 1", n)
 		}
-		// Tasks whose result was not recorded are still leased; the others are settled.
 		left := map[string]bool{}
 		for _, m := range b.stream(t, job.DefaultQueue) {
 			left[fmt.Sprint(m.Values["job_id"])] = true
 		}
 		if len(left) != 4 || !left["job-3"] || !left["job-4"] || !left["job-5"] || !left["job-6"] || b.pending(t) != 4 {
-			t.Error(left, b.pending(t))
+			t.Errorf("%v are left and %d are pending, want job-3 to job-6", left, b.pending(t))
 		}
 		b.raw.Del(b.ctx, b.key("job_state:job-4"), b.key("argus_completion:job-3"))
-		for i, o := range b.completeAll(t, completed(d[3].Lease.Token()), completed(d[4].Lease.Token()), completed(other.Lease.Token()), completed(d[6].Lease.Token())) {
+		for i, o := range b.completeAll(t, completed(tokens[3]), completed(tokens[4]), completed(other.Lease.Token()), completed(tokens[6])) {
 			if o.Err != nil || o.Already {
-				t.Errorf("%d: %+v", i, o)
+				t.Errorf("completion %d of those that were left: %+v, want it recorded", i, o)
 			}
 		}
-		if b.pending(t) != 0 || len(b.stream(t, job.DefaultQueue)) != 0 {
-			t.Errorf("%d entries and %d pending are left, want none", len(b.stream(t, job.DefaultQueue)), b.pending(t))
-		}
+		b.nothingLeft(t)
 		if state := b.hash(t, "job_state:job-1"); state["status"] != "completed" || state["n"] != "1" || state["completed_at"] == "" {
-			t.Error(state)
+			t.Errorf("the state of job-1 is %v, want it completed with its fields", state)
 		}
+	})
+}
+
+// A batch has 1 to job.MaxBatch results.
+func TestCompleteBatchIsLimited(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, job.Settings{})
 		for _, n := range []int{0, job.MaxBatch + 1} {
 			if _, err := b.broker.CompleteBatch(b.ctx, make([]result.Completion, n)); !errors.Is(err, job.ErrInvalid) {
-				t.Error(n, err)
+				t.Errorf("a batch of %d: %v, want it refused", n, err)
 			}
 		}
 	})
@@ -152,7 +183,7 @@ func TestTokenTwiceInABatchSettlesOnce(t *testing.T) {
 		read := func(group string) queue.Delivery {
 			d, err := b.broker.Read(b.ctx, queue.ReadRequest{Group: group, Consumer: "w", Max: 1})
 			if err != nil || len(d) != 1 {
-				t.Fatal(d, err)
+				t.Fatalf("Read: %+v, %v; want len(d) == 1", d, err)
 			}
 			return d[0]
 		}
@@ -165,7 +196,7 @@ func TestTokenTwiceInABatchSettlesOnce(t *testing.T) {
 		done := result.Completion{Token: read("one").Lease.Token(), Result: job.Result{Status: job.StatusCompleted}}
 		outcomes, err := b.broker.CompleteBatch(b.ctx, []result.Completion{done, done})
 		if err != nil || outcomes[0].Err != nil || outcomes[0].Already || outcomes[1].Err != nil || !outcomes[1].Already {
-			t.Fatal(outcomes, err)
+			t.Fatalf("CompleteBatch: %+v, %v; want no outcomes[0].Err and !outcomes[0].Already and no outcomes[1].Err and outcomes[1].Already", outcomes, err)
 		}
 		b.publishes(t, "one group's task is unsettled", false)
 		b.acks(t, read("two"))

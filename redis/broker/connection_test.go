@@ -39,7 +39,7 @@ func work(t *testing.T, config redis.Config) {
 	}
 	d, err := b.broker.Read(ctx, queue.ReadRequest{Consumer: "w", Wait: longWait})
 	if err != nil || len(d) != 1 {
-		t.Fatal(d, err)
+		t.Fatalf("Read: %+v, %v; want len(d) == 1", d, err)
 	}
 	if _, err := b.broker.Complete(ctx, d[0].Lease.Token(), job.Result{Status: job.StatusCompleted}); err != nil {
 		t.Fatal(err)
@@ -50,7 +50,7 @@ func work(t *testing.T, config redis.Config) {
 	await(t, ctx, func() bool { return b.broker.WaitStats().Tracking })
 	jobs, _, err := b.broker.ListJobs(ctx, "", 10)
 	if err != nil || len(jobs) != 1 || jobs[0].JobID != "job" || jobs[0].Status != job.StatusCompleted {
-		t.Error(jobs, err)
+		t.Errorf(`ListJobs: %+v, %v; want len(jobs) == 1 and jobs[0].JobID == "job" and jobs[0].Status == job.StatusCompleted`, jobs, err)
 	}
 	b.everything(t)
 	if policy, err := admin.EvictionPolicy(ctx, client); err != nil || policy != "noeviction" {
@@ -84,18 +84,18 @@ func (b *bundle) everything(t *testing.T) {
 	must("pause", b.broker.Pause(b.ctx, ""))
 	must("resume", b.broker.Resume(b.ctx, ""))
 	if q, _, err := b.broker.Queues(b.ctx, "", 10); err != nil || len(q) != 1 {
-		t.Error(q, err)
+		t.Errorf("Queues: %+v, %v; want len(q) == 1", q, err)
 	}
 	must(b.broker.Job(b.ctx, "dead"))
 	must(b.broker.Consumers(b.ctx, "", ""))
 	must("clean", b.broker.Clean(b.ctx))
 	must(b.broker.Redrive(b.ctx, "", true, nil))
 	if p, err := b.broker.Purge(b.ctx, ""); err != nil || p.Waiting != 2 {
-		t.Error(p, err)
+		t.Errorf("Purge: %+v, %v; want p.Waiting == 2", p, err)
 	}
 	b.withParts(t, "parts", "one")
 	if r, err := b.broker.Complete(b.ctx, read(), job.Result{Status: job.StatusFailed, Part: "one"}); err != nil || r.Already {
-		t.Error(r, err)
+		t.Errorf("Complete: %+v, %v; want !r.Already", r, err)
 	}
 	must(b.broker.DeleteState(b.ctx, "parts"))
 	b.broker = b.open(t, job.Settings{Queue: job.QueueSettings{FairBy: job.FairByOrganization, FairMaxInFlight: 1}})
@@ -107,6 +107,7 @@ func (b *bundle) everything(t *testing.T) {
 	read()
 }
 
+// A whole life of a task works for an ACL user with the documented permissions; a wrong password is reported.
 func TestConnectsAsAnACLUser(t *testing.T) {
 	t.Parallel()
 	server := redistest.Own(t)
@@ -122,6 +123,7 @@ func TestConnectsAsAnACLUser(t *testing.T) {
 	}
 }
 
+// A whole life of a task works with a password and another database.
 func TestConnectsWithPasswordAndDatabase(t *testing.T) {
 	t.Parallel()
 	server := redistest.Own(t)
@@ -131,6 +133,7 @@ func TestConnectsWithPasswordAndDatabase(t *testing.T) {
 	work(t, redis.Config{Addr: server.Addr, Password: "secret", DB: 3, Prefix: "argus:"})
 }
 
+// A whole life of a task works over TLS.
 func TestConnectsOverTLS(t *testing.T) {
 	t.Parallel()
 	if len(redistest.Shared(t).Raw(t).ConfigGet(redistest.Context(t), "tls-port").Val()) == 0 {
@@ -155,6 +158,7 @@ func freePort(t *testing.T) string {
 	return l.Addr().String()
 }
 
+// A whole life of a task works on a Redis Cluster.
 func TestConnectsToACluster(t *testing.T) {
 	t.Parallel()
 	server := redistest.Own(t, "--cluster-enabled", "yes")
@@ -167,6 +171,7 @@ func TestConnectsToACluster(t *testing.T) {
 	work(t, redis.Config{Addr: server.Addr, Cluster: true, Prefix: "{argus}:"})
 }
 
+// A whole life of a task works on a master that a sentinel names.
 func TestConnectsThroughSentinel(t *testing.T) {
 	t.Parallel()
 	server := redistest.Own(t)
@@ -179,6 +184,7 @@ func TestConnectsThroughSentinel(t *testing.T) {
 	work(t, redis.Config{Addr: sentinel.Addr, MasterName: "main", Prefix: "argus:"})
 }
 
+// A client is not opened where no Redis answers.
 func TestClientFailsWithoutRedis(t *testing.T) {
 	t.Parallel()
 	if _, err := redis.NewClient(redis.Config{Addr: freePort(t)}); !errors.Is(err, job.ErrUnavailable) {
@@ -213,7 +219,7 @@ func TestCallsEndWhenTheClientCloses(t *testing.T) {
 		}
 		all.Wait()
 		if _, err := b.broker.Complete(b.ctx, "x", job.Result{}); err == nil || refused.Load() != 50 {
-			t.Error(err, refused.Load())
+			t.Errorf("Complete: %v, %+v; want an error and refused.Load() == 50", err, refused.Load())
 		}
 	})
 }

@@ -82,7 +82,7 @@ func TestUnusedDefaultGroupKeepsNoTasks(t *testing.T) {
 		}
 		left("acknowledged by a raw worker of another group", 0)
 		if n := b.broker.WaitStats().UnseenRemoved; n != 0 {
-			t.Error(n, "removed entries are said not to have been given to a consumer")
+			t.Errorf("%d removed entries are counted as unseen, want 0", n)
 		}
 
 		// Once a worker has read with it, the default group gets each task.

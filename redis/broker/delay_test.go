@@ -21,7 +21,7 @@ func TestDelayedTaskIsDeliveredWhenDue(t *testing.T) {
 		publish := func(r queue.PublishRequest) {
 			t.Helper()
 			if p, _, err := b.broker.Publish(b.ctx, r); err != nil || p.EntryID != "" {
-				t.Fatal(p, err)
+				t.Fatalf(`Publish: %+v, %v; want p.EntryID == ""`, p, err)
 			}
 		}
 		before := time.Now()
@@ -29,7 +29,7 @@ func TestDelayedTaskIsDeliveredWhenDue(t *testing.T) {
 		publish(queue.PublishRequest{Task: job.Task{JobID: "soon"}, Delay: 150 * time.Millisecond})
 		d, err := b.broker.Read(b.ctx, queue.ReadRequest{Consumer: "w", Max: 5, Wait: 10 * time.Second})
 		if err != nil || len(d) != 1 || d[0].Task.JobID != "soon" {
-			t.Fatal(d, err)
+			t.Fatalf(`Read: %+v, %v; want len(d) == 1 and d[0].Task.JobID == "soon"`, d, err)
 		}
 		if waited := time.Since(before); waited < 150*time.Millisecond {
 			t.Error("came after", waited)
@@ -84,7 +84,7 @@ func TestMalformedDelayedTasksDie(t *testing.T) {
 		queues, delayed := b.key("argus_queues:delayed"), b.key("argus_delayed:"+job.DefaultQueue)
 		b.raw.Set(b.ctx, queues, "text", 0)
 		if _, _, err := b.broker.Publish(b.ctx, queue.PublishRequest{Delay: time.Hour}); !errors.Is(err, job.ErrKeyType) {
-			t.Error(err)
+			t.Errorf("Publish: %v; want the error ErrKeyType", err)
 		}
 		if n := b.raw.Exists(b.ctx, delayed).Val(); n != 0 {
 			t.Error("a publish that failed left a task")
@@ -96,7 +96,7 @@ func TestMalformedDelayedTasksDie(t *testing.T) {
 		}
 		d, err := b.broker.Read(b.ctx, queue.ReadRequest{Consumer: "w", Wait: longWait})
 		if err != nil || len(d) != 1 || d[0].Task.JobID != "job" {
-			t.Error(d, err)
+			t.Errorf(`Read: %+v, %v; want len(d) == 1 and d[0].Task.JobID == "job"`, d, err)
 		}
 		if n := len(b.stream(t, "argus_dead:"+job.DefaultQueue)); n != 3 {
 			t.Error(n, "dead letters")

@@ -44,7 +44,7 @@ func TestDeletionUnderTheBrokerIsLogged(t *testing.T) {
 		}
 		for name, c := range map[string]struct {
 			destroy func(b *bundle)
-			say     string
+			logs    string
 			again   bool // what was leased is delivered again
 		}{
 			"stream": {func(b *bundle) { b.raw.Del(b.ctx, b.key(job.DefaultQueue)) }, "the queue's stream was deleted", false},
@@ -67,8 +67,8 @@ func TestDeletionUnderTheBrokerIsLogged(t *testing.T) {
 				} else {
 					b.read(t, "w", 1)
 				}
-				if !log.has(c.say) {
-					t.Errorf("the log lacks %q:\n%s", c.say, log.text.String())
+				if !log.has(c.logs) {
+					t.Errorf("the log lacks %q:\n%s", c.logs, log.text.String())
 				}
 				b.publish(t, job.Task{JobID: "next"})
 				if d = b.readOne(t, "w"); d.Task.JobID != "next" {

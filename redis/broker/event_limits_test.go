@@ -38,11 +38,11 @@ func TestEventBytesAreLimited(t *testing.T) {
 			}
 			b.peerEvents(t, id, 1, "status", "running", "x", strings.Repeat("x", 5<<20))
 			if _, err := b.broker.Report(b.ctx, id, job.Result{Status: job.StatusRunning}); !errors.Is(err, job.ErrTooManyEvents) {
-				t.Error(err)
+				t.Errorf("Report: %v; want the error ErrTooManyEvents", err)
 			}
 			large.Status = job.StatusCompleted
 			if r, err := b.broker.Report(b.ctx, id, large); err != nil || r.Already {
-				t.Error(r, err)
+				t.Errorf("Report: %+v, %v; want !r.Already", r, err)
 			}
 			large.Status = job.StatusRunning
 		}
@@ -68,7 +68,7 @@ func TestNumberOfEventsIsLimited(t *testing.T) {
 			b.report(t, "job", job.StatusRunning)
 		}
 		if _, err := b.broker.Report(b.ctx, "job", job.Result{Status: job.StatusRunning}); !errors.Is(err, job.ErrTooManyEvents) {
-			t.Error(err)
+			t.Errorf("Report: %v; want the error ErrTooManyEvents", err)
 		}
 		b.report(t, "job", job.StatusCompleted)
 		w, _ := b.watch(t, "job", "")

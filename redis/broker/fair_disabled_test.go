@@ -16,7 +16,7 @@ func TestQueueNoLongerFairLeavesNoKeys(t *testing.T) {
 		b := setupFair(t, e, job.QueueSettings{FairMaxInFlight: 2})
 		b.flood(t, "a", 4)
 		if d := b.read(t, "w", 10); len(d) != 2 {
-			t.Fatal(len(d))
+			t.Fatalf("read: %+v; want len(d) == 2", len(d))
 		}
 		b.broker.Close()
 		b.broker = b.open(t, job.Settings{})
@@ -24,7 +24,7 @@ func TestQueueNoLongerFairLeavesNoKeys(t *testing.T) {
 			return len(b.fairKeys(t)) == 0 && b.raw.SCard(b.ctx, b.key("argus_queues:delayed")).Val() == 0
 		})
 		if d := b.read(t, "w", 10); len(d) != 2 {
-			t.Error(len(d), "of the backlog, want 2")
+			t.Errorf("read %d tasks of the backlog, want 2", len(d))
 		}
 	})
 }
@@ -41,7 +41,7 @@ func TestQueueNoLongerFairDeliversItsBacklog(t *testing.T) {
 		for seen := 0; seen < 299; {
 			d, err := b.broker.Read(b.ctx, queue.ReadRequest{Consumer: "w", Max: 100, Wait: longWait})
 			if err != nil || len(d) == 0 {
-				t.Fatal(seen, err)
+				t.Fatalf("Read: %+v, %v; want len(d) != 0", seen, err)
 			}
 			seen += len(d)
 		}

@@ -51,7 +51,7 @@ func TestInFlightLimitOfAnOrganization(t *testing.T) {
 			return b.raw.XAck(b.ctx, b.key(job.DefaultQueue), d.Lease.Group, d.Lease.EntryID).Err()
 		})
 		if got := b.read(t, "w", 100); len(got) != 0 {
-			t.Error(got)
+			t.Errorf("read: %+v; want none", got)
 		}
 	})
 }
@@ -64,7 +64,7 @@ func TestInFlightCountsEndWithTheirTasks(t *testing.T) {
 		b.flood(t, "a", 2)
 		d := b.read(t, "w", 10)
 		if len(d) != 2 {
-			t.Fatal(len(d))
+			t.Fatalf("read: %+v; want len(d) == 2", len(d))
 		}
 		b.broker.Close() // its scheduler has ended
 		for _, d := range d {
@@ -84,7 +84,7 @@ func TestInFlightCountsEndWithTheStream(t *testing.T) {
 		b := setupFair(t, e, job.QueueSettings{FairMaxInFlight: 2})
 		b.flood(t, "a", 6)
 		if d := b.read(t, "w", 10); len(d) != 2 {
-			t.Fatal(len(d))
+			t.Fatalf("read: %+v; want len(d) == 2", len(d))
 		}
 		b.raw.Del(b.ctx, b.key(job.DefaultQueue))
 		var got []queue.Delivery

@@ -21,7 +21,7 @@ func TestTaskLifeInAFairQueue(t *testing.T) {
 		first := queue.PublishRequest{PublishOptions: queue.PublishOptions{RequestID: "r"}, Task: job.Task{JobID: "again", OrganizationID: "x", CreatedAt: time.Unix(1, 0)}}
 		for i := range 2 {
 			if p, twice, err := b.broker.Publish(b.ctx, first); err != nil || twice != (i == 1) || p.EntryID != "" {
-				t.Fatal(p, twice, err)
+				t.Fatalf(`Publish: %+v, %+v, %v; want twice == (i == 1) and p.EntryID == ""`, p, twice, err)
 			}
 		}
 		retried := b.readOne(t, "w")
@@ -42,7 +42,7 @@ func TestTaskLifeInAFairQueue(t *testing.T) {
 			t.Errorf("%+v, %v", q, err)
 		}
 		if _, _, err := b.broker.PublishBatch(b.ctx, queue.PublishBatchRequest{Tasks: []job.Task{{}, {}}}); !errors.Is(err, job.ErrQueueFull) {
-			t.Error(err)
+			t.Errorf("PublishBatch: %v; want the error ErrQueueFull", err)
 		}
 		if info, err := b.broker.Job(b.ctx, "again"); err != nil || info.Place.Where != queue.WhereWaiting || info.Place.Reason != "later" || info.Place.Failures != 1 {
 			t.Errorf("%+v, %v", info, err)
@@ -71,7 +71,7 @@ func TestTaskLifeInAFairQueue(t *testing.T) {
 			t.Error(diff)
 		}
 		if n, err := b.broker.Redrive(b.ctx, "", true, nil); n != 1 || err != nil {
-			t.Error(n, err)
+			t.Errorf("Redrive: %+v, %v; want n == 1", n, err)
 		}
 		if got := b.turns(t, 1, 10); got != "a" {
 			t.Error(got)
@@ -79,15 +79,15 @@ func TestTaskLifeInAFairQueue(t *testing.T) {
 		b.events(t, "a-3", "completed")
 		b.flood(t, "p", 5)
 		if p, err := b.broker.Purge(b.ctx, ""); err != nil || p.Waiting != 5 {
-			t.Error(p, err)
+			t.Errorf("Purge: %+v, %v; want p.Waiting == 5", p, err)
 		}
 		b.events(t, "p-4", "cancelled")
 		await(t, b.ctx, func() bool { return len(b.fairKeys(t)) == 0 })
 	})
 }
 
-// Raw workers find tasks in the stream, and those that raw peers publish there are
-// delivered; another server's publish wakes who waits.
+// Raw workers find tasks of a fair queue in its stream, tasks that raw peers publish there are delivered, and
+// a publish by another server wakes a waiting read.
 func TestFairQueueServesRawPeersAndOtherServers(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {

@@ -73,7 +73,7 @@ func TestLeaseEndsWhenARawPeerClaimsTheTask(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := b.broker.Complete(b.ctx, d.Lease.Token(), job.Result{Status: job.StatusCompleted}); !errors.Is(err, job.ErrLeaseLost) {
-			t.Error(err)
+			t.Errorf("Complete: %v; want the error ErrLeaseLost", err)
 		}
 	})
 }
@@ -112,7 +112,7 @@ func TestExtendRenewsTheLeaseAndWritesProgress(t *testing.T) {
 		b.expire(t, d.Lease)
 		x, err := b.broker.Extend(b.ctx, d.Lease.Token(), map[string]string{"progress": "50"})
 		if err != nil || x.Cancelled || time.Until(x.ExpiresAt) < job.DefaultLease/2 {
-			t.Fatal(x, err)
+			t.Fatalf("Extend: %+v, %v; want !x.Cancelled and time.Until(x.ExpiresAt) >= job.DefaultLease/2", x, err)
 		}
 		if got := b.hash(t, "job_state:job")["progress"]; got != "50" {
 			t.Error("progress", got)

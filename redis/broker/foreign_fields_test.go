@@ -20,7 +20,7 @@ func TestForeignFieldsWithTheReservedPrefixAreKept(t *testing.T) {
 		b.raw.HSet(b.ctx, b.key("job_state:job"), name, "scanning", "argus_parts", "own")
 		state, err := b.broker.State(b.ctx, "job", nil)
 		if err != nil || state.Fields[name] != "scanning" || len(state.Fields) != 1 {
-			t.Error(state, err)
+			t.Errorf(`State: %+v, %v; want state.Fields[name] == "scanning" and len(state.Fields) == 1`, state, err)
 		}
 		if err := b.broker.SetState(b.ctx, "job", map[string]string{name: "done"}, ""); err != nil {
 			t.Error(err)
@@ -55,7 +55,7 @@ func TestForeignFieldsWithTheReservedPrefixAreKept(t *testing.T) {
 			t.Fatal(err)
 		}
 		if event, err := b.broker.Await(b.ctx, "task", 0); err != nil || event.Fields[name] != "done" {
-			t.Error(event, err)
+			t.Errorf(`Await: %+v, %v; want event.Fields[name] == "done"`, event, err)
 		}
 	})
 }

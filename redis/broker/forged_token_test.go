@@ -55,7 +55,7 @@ func TestTokenOfAnotherJobIsRefused(t *testing.T) {
 					t.Error("the honest token:", err)
 				}
 				if event, err := b.broker.Await(b.ctx, "mine", 0); err != nil || event == nil || event.Status != job.StatusCompleted {
-					t.Error(event, err)
+					t.Errorf("Await: %+v, %v; want an event and event.Status == job.StatusCompleted", event, err)
 				}
 			})
 		})
@@ -71,7 +71,7 @@ func TestTokenOfAnotherPartIsRefused(t *testing.T) {
 		lease := b.readOne(t, "w").Lease
 		_, err := b.broker.Complete(b.ctx, lease.Token(), job.Result{Status: job.StatusCompleted, Part: "b"})
 		if !errors.Is(err, job.ErrInvalid) {
-			t.Error(err)
+			t.Errorf("Complete: %v; want the error ErrInvalid", err)
 		}
 		b.events(t, "job")
 		if _, err := b.broker.Complete(b.ctx, lease.Token(), job.Result{Status: job.StatusCompleted, Part: "a"}); err != nil {

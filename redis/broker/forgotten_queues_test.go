@@ -23,7 +23,7 @@ func TestUnusedQueuesAreForgotten(t *testing.T) {
 		for _, name := range []string{"done", "read", "held", "delayed", "dead", "paused", "grouped", "named"} {
 			d, err := b.readAs(name, "")
 			if err != nil || len(d) != 1 {
-				t.Fatal(d, err)
+				t.Fatalf("readAs: %+v, %v; want len(d) == 1", d, err)
 			}
 			switch token := d[0].Lease.Token(); name {
 			case "held":
@@ -54,24 +54,19 @@ func TestUnusedQueuesAreForgotten(t *testing.T) {
 			t.Helper()
 			for _, name := range queues {
 				if err := b.broker.ForgetQueue(b.ctx, name, idle); err != nil {
-					t.Fatal(name, err)
+					t.Fatalf("ForgetQueue: %+v, %v; want no error", name, err)
 				}
 			}
 		}
-		known := func() []string {
-			list := b.raw.SMembers(b.ctx, b.key("argus_queues:known")).Val()
-			slices.Sort(list)
-			return list
-		}
 		forget(time.Hour)
 		slices.Sort(queues)
-		if got := known(); !slices.Equal(got, queues) {
+		if got := b.knownQueues(); !slices.Equal(got, queues) {
 			t.Errorf("before the time limit: %q are known, want %q", got, queues)
 		}
 		forget(0)
 		forget(0)
 		slices.Sort(kept)
-		if got := known(); !slices.Equal(got, kept) {
+		if got := b.knownQueues(); !slices.Equal(got, kept) {
 			t.Errorf("%q are left, want %q", got, kept)
 		}
 		for _, name := range []string{"done", "unread", "read"} {
@@ -79,7 +74,33 @@ func TestUnusedQueuesAreForgotten(t *testing.T) {
 				t.Errorf("%s: %d keys are left", name, n)
 			}
 		}
-		// It is a queue like any other when it is used again, also by another server.
+	})
+}
+
+// knownQueues are the queues that are known in Redis, by name.
+func (b *bundle) knownQueues() []string {
+	return slices.Sorted(slices.Values(b.raw.SMembers(b.ctx, b.key("argus_queues:known")).Val()))
+}
+
+// A queue that was forgotten can be used again, also by a server that did not forget it.
+func TestForgottenQueueCanBeUsedAgain(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
+		b := setup(t, e, job.Settings{})
+		b.publishTo(t, "done")
+		if d, err := b.readAs("done", ""); err != nil || len(d) != 1 {
+			t.Fatalf("readAs: %+v, %v; want one task", d, err)
+		} else {
+			b.ackAll(t, d...)
+		}
+		if err := b.broker.Leave(b.ctx, "done", job.DefaultGroup, "w"); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := b.broker.ForgetQueue(b.ctx, "done", 0); err != nil {
+				t.Fatal(err)
+			}
+		}
 		b.broker = b.open(t, job.Settings{})
 		b.publishTo(t, "done")
 		if err := b.broker.ForgetQueue(b.ctx, "done", 0); err != nil {
@@ -95,8 +116,8 @@ func TestUnusedQueuesAreForgotten(t *testing.T) {
 		if _, _, err := b.broker.Publish(b.ctx, withState); err != nil {
 			t.Fatal(err)
 		}
-		if got := b.work(t, "done", ""); got != "job" || !slices.Contains(known(), "done") {
-			t.Error(got, known())
+		if got := b.work(t, "done", ""); got != "job" || !slices.Contains(b.knownQueues(), "done") {
+			t.Errorf(`work: %+v, %+v; want got == "job" and slices.Contains(b.knownQueues(), "done")`, got, b.knownQueues())
 		}
 	})
 }

@@ -59,7 +59,7 @@ func TestReadCreatesNoUnknownGroup(t *testing.T) {
 		// A raw peer's group is there.
 		b.raw.XGroupCreate(b.ctx, b.key(job.DefaultQueue), "typo", "0")
 		if got := b.work(t, "", "typo"); got != "argus_task_queue0 argus_task_queue1 argus_task_queue2" {
-			t.Error(got)
+			t.Errorf(`work: %+v; want got == "argus_task_queue0 argus_task_queue1 argus_task_queue2"`, got)
 		}
 	})
 }
@@ -70,7 +70,7 @@ func TestReadMayWaitBeforeTheFirstTask(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
 		b := setup(t, e, job.Settings{Queues: map[string]job.QueueSettings{"named": {Groups: job.Groups{"one"}}, "any": {Groups: job.Groups{job.AnyGroup}}}})
 		if created, err := b.broker.CreateGroup(b.ctx, "created", "one"); err != nil || !created {
-			t.Fatal(created, err)
+			t.Fatalf("CreateGroup: %+v, %v; want created", created, err)
 		}
 		for _, name := range []string{"named", "any", "created"} {
 			got := make(chan string, 1)
@@ -102,13 +102,13 @@ func TestNumberOfGroupsIsLimited(t *testing.T) {
 			}
 		}
 		if _, err := b.broker.CreateGroup(b.ctx, "", "another"); !errors.Is(err, job.ErrTooManyGroups) {
-			t.Error(err)
+			t.Errorf("CreateGroup: %v; want the error ErrTooManyGroups", err)
 		}
 		if created, err := b.broker.CreateGroup(b.ctx, "", "group-3"); err != nil || !created {
 			t.Error("one that is there can be kept:", created, err)
 		}
 		if got := b.work(t, "", job.DefaultGroup); got != "job" {
-			t.Error(got)
+			t.Errorf(`work: %+v; want got == "job"`, got)
 		}
 	})
 }

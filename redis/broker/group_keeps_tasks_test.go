@@ -42,7 +42,7 @@ func TestCreatedGroupKeepsTasksUntilRead(t *testing.T) {
 			if c.create != "" {
 				for i := range 2 {
 					if created, err := b.broker.CreateGroup(b.ctx, c.name, c.create); err != nil || created != (i == 0) {
-						t.Fatal(created, err)
+						t.Fatalf("CreateGroup: %+v, %v; want created == (i == 0)", created, err)
 					}
 				}
 			}
@@ -83,13 +83,13 @@ func TestDeletedGroupKeepsNoTasks(t *testing.T) {
 		b.publish(t, job.Task{JobID: "job"})
 		d, err := b.readAs("", "archive")
 		if err != nil || len(d) != 2 {
-			t.Fatal(d, err)
+			t.Fatalf("readAs: %+v, %v; want len(d) == 2", d, err)
 		}
 		if got := b.work(t, "", ""); got != "job job" {
-			t.Fatal(got)
+			t.Fatalf(`work: %+v; want got == "job job"`, got)
 		}
 		if err := b.broker.DeleteGroup(b.ctx, "", "archive", false); !errors.Is(err, job.ErrGroupInUse) {
-			t.Error(err)
+			t.Errorf("DeleteGroup: %v; want the error ErrGroupInUse", err)
 		}
 		if err := b.broker.DeleteGroup(b.ctx, "", "archive", true); err != nil {
 			t.Error(err)
@@ -98,13 +98,13 @@ func TestDeletedGroupKeepsNoTasks(t *testing.T) {
 			t.Error(err)
 		}
 		if err := b.broker.DeleteGroup(b.ctx, "", "archive", false); !errors.Is(err, job.ErrGroupNotFound) {
-			t.Error(err)
+			t.Errorf("DeleteGroup: %v; want the error ErrGroupNotFound", err)
 		}
 		if err := b.broker.DeleteGroup(b.ctx, "", job.DefaultGroup, true); !errors.Is(err, job.ErrInvalid) {
-			t.Error(err)
+			t.Errorf("DeleteGroup: %v; want the error ErrInvalid", err)
 		}
 		if _, err := b.readAs("", "archive"); !errors.Is(err, job.ErrGroupNotFound) {
-			t.Error(err)
+			t.Errorf("readAs: %v; want the error ErrGroupNotFound", err)
 		}
 		if err := b.broker.Clean(b.ctx); err != nil {
 			t.Fatal(err)
@@ -144,7 +144,7 @@ func TestUnreadGroupIsReportedOnce(t *testing.T) {
 		}
 		b.raw.XGroupCreate(b.ctx, b.key(job.DefaultQueue), job.DefaultGroup, "0")
 		if got := b.work(t, "", ""); got != "job job" {
-			t.Fatal(got)
+			t.Fatalf(`work: %+v; want got == "job job"`, got)
 		}
 		if got, want := show(), "archive false true, argus-workers true false"; got != want {
 			t.Errorf("%q, want %q", got, want)
@@ -158,7 +158,7 @@ func TestUnreadGroupIsReportedOnce(t *testing.T) {
 			t.Errorf("%d warnings", n)
 		}
 		if got := b.work(t, "", "archive"); got != "job job" {
-			t.Error(got)
+			t.Errorf(`work: %+v; want got == "job job"`, got)
 		}
 		if got, want := show(), "archive true false, argus-workers true false"; got != want {
 			t.Errorf("%q, want %q", got, want)
@@ -177,7 +177,7 @@ func TestAckInOneGroupKeepsTheTaskForAnother(t *testing.T) {
 			t.Fatal(err)
 		}
 		if r, err := b.broker.Ack(b.ctx, []string{d.Lease.Token()}); err != nil || r[0].Outcome != queue.Acked {
-			t.Fatal(r, err)
+			t.Fatalf("Ack: %+v, %v; want r[0].Outcome == queue.Acked", r, err)
 		}
 		other, err := b.broker.Read(b.ctx, queue.ReadRequest{Group: "second", Consumer: "w"})
 		if err != nil || len(other) != 1 {

@@ -45,10 +45,10 @@ func TestHeldListsAllLeases(t *testing.T) {
 			}
 		}
 		if !held.Leases[queue.Entry{Prefix: b.engine.Prefix, ID: last.Lease.EntryID}].HasExpired || expired != 1 {
-			t.Error(expired, "leases have run out")
+			t.Errorf("%d leases are listed as expired, want the one that is", expired)
 		}
 		if held, err = b.broker.Held(b.ctx, "", "", "other"); err != nil || len(held.Leases) != 0 || held.Leases == nil {
-			t.Error(held, err)
+			t.Errorf("Held: %+v, %v; want len(held.Leases) == 0 and held.Leases set", held, err)
 		}
 	})
 }
@@ -64,7 +64,7 @@ func TestOwnPendingReadRenewsTheTokens(t *testing.T) {
 		b.readOne(t, "other")
 		own, err := b.broker.Read(b.ctx, queue.ReadRequest{Consumer: "w", Max: 10, OwnPending: true})
 		if err != nil || len(own) != 1 || own[0].Task.JobID != "a" || own[0].Attempt != 2 {
-			t.Fatal(own, err)
+			t.Fatalf(`Read: %+v, %v; want len(own) == 1 and own[0].Task.JobID == "a" and own[0].Attempt == 2`, own, err)
 		}
 		if _, err := b.broker.Complete(b.ctx, before.Lease.Token(), job.Result{Status: job.StatusFailed}); !errors.Is(err, job.ErrLeaseLost) {
 			t.Error("the token from before the restart:", err)

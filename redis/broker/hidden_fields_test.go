@@ -43,15 +43,15 @@ func TestLeaseMarksAreHidden(t *testing.T) {
 			}
 		}
 		if value, err := b.broker.StateField(b.ctx, "job", mark); !errors.Is(err, job.ErrFieldNotFound) {
-			t.Error(value, err)
+			t.Errorf("StateField: %+v, %v; want the error ErrFieldNotFound", value, err)
 		}
 		if value, err := states.GetField(b.ctx, "job", mark); !errors.Is(err, job.ErrFieldNotFound) {
-			t.Error(value, err)
+			t.Errorf("GetField: %+v, %v; want the error ErrFieldNotFound", value, err)
 		}
 		for seen := false; !seen; {
 			frame, err := w.Next(b.ctx, time.Minute)
 			if err != nil || frame == nil {
-				t.Fatal(frame, err)
+				t.Fatalf("Next: %+v, %v; want frame set", frame, err)
 			}
 			if frame.State == nil {
 				continue

@@ -41,7 +41,7 @@ func TestJSONValuesKeepTheirTypes(t *testing.T) {
 			t.Helper()
 			d, err := b.broker.Read(b.ctx, queue.ReadRequest{Queue: name, Consumer: "w", Wait: time.Minute})
 			if err != nil || len(d) != 1 {
-				t.Fatal(d, err)
+				t.Fatalf("Read: %+v, %v; want len(d) == 1", d, err)
 			}
 			return d[0]
 		}

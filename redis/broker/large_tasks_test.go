@@ -69,7 +69,7 @@ func TestLargeTasksAreReadAFewAtATime(t *testing.T) {
 				}
 				next++
 				if r, err := b.broker.Ack(b.ctx, []string{d.Lease.Token()}); err != nil || r[0].Outcome != queue.Acked {
-					t.Fatal(r, err)
+					t.Fatalf("Ack: %+v, %v; want r[0].Outcome == queue.Acked", r, err)
 				}
 			}
 		}

@@ -85,7 +85,7 @@ func TestListedTasksAreThoseOfTheirPlace(t *testing.T) {
 		}
 		delayed, _, err := b.broker.ListTasks(b.ctx, admin.TaskQuery{Where: queue.WhereDelayed, Count: 1})
 		if err != nil || len(delayed) != 1 || time.Until(delayed[0].DueAt) < 50*time.Minute || delayed[0].Reason != "later" || delayed[0].Queue != job.DefaultQueue {
-			t.Error(delayed, err)
+			t.Errorf(`ListTasks: %+v, %v; want len(delayed) == 1 and time.Until(delayed[0].DueAt) >= 50*time.Minute and delayed[0].Reason == "later" and delayed[0].Queue == job.DefaultQueue`, delayed, err)
 		}
 	})
 }
@@ -139,7 +139,7 @@ func TestPageOfLargeTasksIsLimitedInBytes(t *testing.T) {
 		}
 		tasks, next, err := b.broker.ListTasks(b.ctx, admin.TaskQuery{Where: queue.WhereWaiting, Count: 1000})
 		if err != nil || len(tasks) >= 24 || len(tasks) == 0 || next == "" || tasks[0].Task.ReportID != "" {
-			t.Error(len(tasks), next, err)
+			t.Errorf(`ListTasks: %+v, %+v, %v; want len(tasks) < 24 and len(tasks) != 0 and next != "" and tasks[0].Task.ReportID == ""`, len(tasks), next, err)
 		}
 		if all := b.listAll(t, b.broker, admin.TaskQuery{Where: queue.WhereWaiting}, 1000); len(all) != 24 {
 			t.Error(len(all), "were listed")
@@ -164,7 +164,7 @@ func TestTasksOfAllShardsAreListed(t *testing.T) {
 			}
 		}
 		if _, _, err := s.ListTasks(s.ctx, admin.TaskQuery{Where: queue.WhereWaiting, Count: 1, Queue: "none"}); !errors.Is(err, job.ErrQueueNotFound) {
-			t.Error(err)
+			t.Errorf("ListTasks: %v; want the error ErrQueueNotFound", err)
 		}
 	})
 }

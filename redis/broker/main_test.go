@@ -19,6 +19,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
+// TestMain stops the shared server after the tests.
 func TestMain(m *testing.M) {
 	goredis.SetLogger(silent{}) // tests kill servers; the driver need not log that
 	os.Exit(redistest.Main(m))

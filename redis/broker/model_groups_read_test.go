@@ -17,7 +17,7 @@ func (m *groupsModel) read(rt *rapid.T) {
 	m.reads(rt, draw(rt, "group", m.names...), rapid.IntRange(1, 5).Draw(rt, "max"))
 }
 
-// reads reads with a group, which is created if it is not there, and says whether it got any.
+// reads reads with a group, which is created if it is not there, and reports whether it got any.
 func (m *groupsModel) reads(rt *rapid.T, group string, most int) bool {
 	deliveries, err := m.broker.Read(m.ctx, queue.ReadRequest{Group: group, Consumer: "w", Max: most})
 	must(rt, err)

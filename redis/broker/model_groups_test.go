@@ -189,7 +189,7 @@ func (j *groupsJob) ends(results ...string) {
 	}
 }
 
-// isPoison is true of an entry that its group is not given a further time.
+// isPoison is true of an entry that is not delivered to its group again.
 func (m *groupsModel) isPoison(e *groupsEntry, g *groupsLease) bool {
 	return e.attempts+g.count-e.failures >= modelCrashes
 }

@@ -73,7 +73,7 @@ func (m *model) extend(rt *rapid.T) {
 	task.place = "leased" // if it was expired, it came back in time
 }
 
-// crash lets a lease run out.
+// crash lets a lease expire.
 func (m *model) crash(rt *rapid.T) {
 	task := m.pick(rt, "leased")
 	m.expire(m.t, task.lease.Lease)

@@ -7,12 +7,12 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/queue"
 )
 
-// modelTask is a task as the model has it. Its report id tells it from others of its job.
+// modelTask is a task as the model has it. Its report id distinguishes it from others of its job.
 type modelTask struct {
 	id       string
 	job      *modelJob
 	place    string // waiting, leased, expired, delayed, dead, gone or lost
-	crashes  int    // how often it was delivered because a lease ran out, or to its own consumer again
+	crashes  int    // how often it was delivered because a lease expired, or to its own consumer again
 	failures int
 	isDoomed bool // its job was cancelled after it was published
 	// lease is the one that holds, late are all that did not.

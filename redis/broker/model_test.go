@@ -13,10 +13,10 @@ import (
 )
 
 // TestModelOfAQueue runs random histories of a queue's whole life against a model of it. Time is
-// a step of the history: leases run out and delays pass when it says so.
+// a step of the history: it decides when leases expire and delays pass.
 //
-// At every step each job's events are what the model says, and what Read gives is what may be
-// given. At the end everything is drained, and then nothing is left: every task that was
+// At every step each job's events are those of the model, and Read delivers only what may be
+// delivered. At the end everything is drained, and then nothing is left: every task that was
 // published is settled, dead, or was lost with a deleted stream, and no entry, lease, delayed
 // task or mark is left that no call can reach.
 func TestModelOfAQueue(t *testing.T) {
@@ -126,7 +126,7 @@ func (m *model) rawPublish(rt *rapid.T) {
 	if rapid.Bool().Draw(rt, "json") {
 		values = []any{"data", fmt.Sprintf(`{"job_id":%q,"report_id":%q}`, task.job.name, task.id)}
 	}
-	m.tick() // the millisecond tells it from the task that has the mark of its job
+	m.tick() // the millisecond distinguishes it from the task that has the mark of its job
 	must(rt, m.raw.XAdd(m.ctx, entry(m.key(job.DefaultQueue), values...)).Err())
 	m.tick()
 	m.published(task)

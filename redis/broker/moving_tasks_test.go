@@ -88,7 +88,7 @@ func TestDelayedTasksThatMoveHideNoOther(t *testing.T) {
 		key := "argus_delayed:" + job.DefaultQueue
 		b.whileSearching(func() { b.raw.ZPopMin(b.ctx, b.key(key), 10) }, key)
 		if info, err := b.broker.Job(b.ctx, "job-15"); err != nil || info.Place.Where != queue.WhereDelayed {
-			t.Error(info.Place.Where, err)
+			t.Errorf("Job: %+v, %v; want info.Place.Where == queue.WhereDelayed", info.Place.Where, err)
 		}
 	})
 }

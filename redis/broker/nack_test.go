@@ -35,7 +35,7 @@ func TestNackRequeuesPostponesOrRejects(t *testing.T) {
 		}
 		third, err := b.broker.Read(b.ctx, queue.ReadRequest{Consumer: "w", Max: 5, Wait: 10 * time.Second})
 		if err != nil || len(third) != 1 || third[0].Attempt != 3 || !third[0].PublishedAt.Equal(first.PublishedAt) {
-			t.Fatal(third, err)
+			t.Fatalf("Read: %+v, %v; want len(third) == 1 and third[0].Attempt == 3 and third[0].PublishedAt.Equal(first.PublishedAt)", third, err)
 		}
 		if diff := cmp.Diff(first.Task, third[0].Task); diff != "" {
 			t.Error(diff)
@@ -87,7 +87,7 @@ func TestNackInOneGroupDeliversToNoOther(t *testing.T) {
 		}
 		for _, d := range append(one, two...) {
 			if r, err := b.broker.Ack(b.ctx, []string{d.Lease.Token()}); err != nil || r[0].Outcome != queue.Acked {
-				t.Error(r, err)
+				t.Errorf("Ack: %+v, %v; want r[0].Outcome == queue.Acked", r, err)
 			}
 		}
 		if left := b.stream(t, job.DefaultQueue); len(left) != 0 {

@@ -11,8 +11,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/state"
 )
 
-// The result of a job with parts is that of all its parts, although its state was lost meanwhile, in
-// whatever way and at whatever time.
+// The result of a job with parts is that of all its parts, although its state was lost at any time
+// and in any way.
 func TestResultOfPartsSurvivesALostState(t *testing.T) {
 	t.Parallel()
 	losses := map[string]func(b *bundle) error{

@@ -30,10 +30,10 @@ func TestRedriveOfAPartKeepsTheResult(t *testing.T) {
 		}
 		before := fields()
 		if n, err := b.broker.Redrive(b.ctx, "", true, nil); n != 1 || err != nil {
-			t.Fatal(n, err)
+			t.Fatalf("Redrive: %+v, %v; want n == 1", n, err)
 		}
 		if r, err := b.broker.Complete(b.ctx, b.readOne(t, "w").Lease.Token(), job.Result{Status: job.StatusCompleted, Part: "a"}); err != nil || !r.Already {
-			t.Error(r, err)
+			t.Errorf("Complete: %+v, %v; want r.Already", r, err)
 		}
 		b.events(t, "job", "running", "partial")
 		if after := fields(); fmt.Sprint(after) != fmt.Sprint(before) || after["status"] != "partial" {
@@ -65,7 +65,7 @@ func TestWatchContinuesWhenAPartIsRedriven(t *testing.T) {
 		}
 		next(job.StatusRunning, "a")
 		if n, err := b.broker.Redrive(b.ctx, "", true, nil); n != 1 || err != nil {
-			t.Fatal(n, err)
+			t.Fatalf("Redrive: %+v, %v; want n == 1", n, err)
 		}
 		for range 2 {
 			d := b.readOne(t, "w")
@@ -103,13 +103,13 @@ func TestRedriveOfAllPartsReplacesTheResult(t *testing.T) {
 			letters := b.stream(t, "argus_dead:"+job.DefaultQueue)
 			if isOneByOne {
 				if n, err := b.broker.Redrive(b.ctx, "", false, []string{letters[0].ID}); n != 1 || err != nil {
-					t.Fatal(n, err)
+					t.Fatalf("Redrive: %+v, %v; want n == 1", n, err)
 				}
 				complete()
 				b.events(t, "job", "running", "failed") // by the other part's death
 			}
 			if n, err := b.broker.Redrive(b.ctx, "", true, nil); n == 0 || err != nil {
-				t.Fatal(n, err)
+				t.Fatalf("Redrive: %+v, %v; want n != 0", n, err)
 			}
 			if s := b.hash(t, "job_state:job"); s["b_status"] != "pending" || (s["a_status"] == "pending") == isOneByOne {
 				t.Errorf("one by one %t: %v", isOneByOne, s)

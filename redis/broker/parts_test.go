@@ -44,7 +44,7 @@ func TestJobResultCombinesItsParts(t *testing.T) {
 					b.withParts(t, "job", parts...)
 					w, snapshot, err := b.broker.Watch(b.ctx, "job", "")
 					if err != nil || !snapshot.Known {
-						t.Fatal(snapshot, err)
+						t.Fatalf("Watch: %+v, %v; want snapshot.Known", snapshot, err)
 					}
 					defer w.Close()
 					for i, status := range c.parts {
@@ -58,7 +58,7 @@ func TestJobResultCombinesItsParts(t *testing.T) {
 						}
 						r, err := b.broker.Complete(b.ctx, d.Lease.Token(), result)
 						if err != nil || r.Already {
-							t.Fatal(r, err)
+							t.Fatalf("Complete: %+v, %v; want !r.Already", r, err)
 						}
 						again, err := b.broker.Complete(b.ctx, d.Lease.Token(), result)
 						if err != nil || !again.Already || again.Cursor != r.Cursor {
@@ -74,7 +74,7 @@ func TestJobResultCombinesItsParts(t *testing.T) {
 					}
 					found, err := b.broker.State(b.ctx, "job", nil)
 					if err != nil || found.Status != c.want || found.Fields["clamav_status"] != string(c.parts[1]) || found.Fields["grype_findings"] != "1" {
-						t.Error(found, err)
+						t.Errorf(`State: %+v, %v; want found.Status == c.want and found.Fields["clamav_status"] == string(c.parts[1]) and found.Fields["grype_findings"] == "1"`, found, err)
 					}
 					if _, there := found.Fields["argus_parts"]; there {
 						t.Error("the service's own fields are shown:", found.Fields)

@@ -28,7 +28,7 @@ func TestPausedQueueDeliversNothing(t *testing.T) {
 			t.Error("a paused queue delivered", more, err)
 		}
 		if q, err := b.broker.Queue(b.ctx, ""); err != nil || time.Since(q.Paused) > time.Minute {
-			t.Error(q, err)
+			t.Errorf("Queue: %+v, %v; want time.Since(q.Paused) <= time.Minute", q, err)
 		}
 		if _, err := b.broker.Complete(b.ctx, d.Lease.Token(), job.Result{Status: job.StatusCompleted}); err != nil {
 			t.Error("a worker completes what it holds:", err)
@@ -45,7 +45,7 @@ func TestPausedQueueDeliversNothing(t *testing.T) {
 			t.Error(d)
 		}
 		if q, err := b.broker.Queue(b.ctx, ""); err != nil || !q.Paused.IsZero() {
-			t.Error(q, err)
+			t.Errorf("Queue: %+v, %v; want q.Paused.IsZero()", q, err)
 		}
 	})
 }
@@ -67,7 +67,7 @@ func TestPurgeRemovesAllButLeasedTasks(t *testing.T) {
 		b.raw.ZAdd(b.ctx, b.key("argus_delayed:"+job.DefaultQueue), score(1e15, "nonsense"))
 		p, err := b.broker.Purge(b.ctx, "")
 		if err != nil || p != (admin.Purged{Waiting: 5, Delayed: 2, Leased: 1}) {
-			t.Error(p, err)
+			t.Errorf("Purge: %+v, %v; want p == (admin.Purged{Waiting: 5, Delayed: 2, Leased: 1})", p, err)
 		}
 		for _, id := range []string{"job-1", "job-2", "job-3", "job-4", "delayed"} {
 			b.events(t, id, "cancelled")
@@ -79,7 +79,7 @@ func TestPurgeRemovesAllButLeasedTasks(t *testing.T) {
 			t.Error(err)
 		}
 		if _, err := b.broker.Purge(b.ctx, "none"); !errors.Is(err, job.ErrQueueNotFound) {
-			t.Error(err)
+			t.Errorf("Purge: %v; want the error ErrQueueNotFound", err)
 		}
 	})
 }

@@ -64,7 +64,7 @@ func TestBatchIsPublishedWithAllStatesOrNot(t *testing.T) {
 			for range 2 {
 				p, _, err := b.broker.PublishBatch(b.ctx, r)
 				if err != nil || len(p) != 5 || p[4].JobID != "job-4" {
-					t.Fatal(p, err)
+					t.Fatalf(`PublishBatch: %+v, %v; want len(p) == 5 and p[4].JobID == "job-4"`, p, err)
 				}
 			}
 			for i := range 5 {
@@ -75,15 +75,15 @@ func TestBatchIsPublishedWithAllStatesOrNot(t *testing.T) {
 				}
 			}
 			if d := b.read(t, "w", 10); len(d) != 5 {
-				t.Error(len(d))
+				t.Errorf("read: %+v; want len(d) == 5", len(d))
 			}
 			r.RequestID, r.Tasks = "", []job.Task{{JobID: "twin"}, {JobID: "twin"}}
 			if _, _, err := b.broker.PublishBatch(b.ctx, r); !errors.Is(err, job.ErrInvalid) || !strings.Contains(err.Error(), "tasks[1].job_id") {
-				t.Error(err)
+				t.Errorf(`PublishBatch: %v; want the error ErrInvalid and strings.Contains(err.Error(), "tasks[1].job_id")`, err)
 			}
 			r.State.TTL = -time.Second
 			if _, _, err := b.broker.PublishBatch(b.ctx, r); !errors.Is(err, job.ErrInvalid) {
-				t.Error(err)
+				t.Errorf("PublishBatch: %v; want the error ErrInvalid", err)
 			}
 		}
 	})
@@ -98,7 +98,7 @@ func TestBatchThatAShardRefuses(t *testing.T) {
 		tasks := []job.Task{{JobID: jobIn(0, 0)}, {JobID: jobIn(1, 0)}, {JobID: "{bad}"}}
 		var argument *job.ArgumentError
 		if _, _, err := s.PublishBatch(s.ctx, queue.PublishBatchRequest{Tasks: tasks}); !errors.As(err, &argument) || argument.Field != "tasks[2].job_id" {
-			t.Error(err)
+			t.Errorf(`PublishBatch: %v; want errors.As(err, &argument) and argument.Field == "tasks[2].job_id"`, err)
 		}
 		for i := range shardCount {
 			if n := s.raw.XLen(s.ctx, s.engine.Shard(i)+job.DefaultQueue).Val(); n != 0 {
@@ -110,17 +110,17 @@ func TestBatchThatAShardRefuses(t *testing.T) {
 		}
 		r := queue.PublishBatchRequest{Tasks: tasks[:2], State: &job.InitialState{}}
 		if _, _, err := s.PublishBatch(s.ctx, r); !errors.Is(err, job.ErrOutcomeUnknown) {
-			t.Error(err)
+			t.Errorf("PublishBatch: %v; want the error ErrOutcomeUnknown", err)
 		}
 		r.Tasks = tasks[1:2]
 		if _, _, err := s.PublishBatch(s.ctx, r); !errors.Is(err, job.ErrJobExists) {
-			t.Error(err)
+			t.Errorf("PublishBatch: %v; want the error ErrJobExists", err)
 		}
 		r.Tasks = []job.Task{{JobID: jobIn(2, 0)}, {JobID: jobIn(1, 0)}}
 		r.RequestID = "r"
 		for range 2 {
 			if _, _, err := s.PublishBatch(s.ctx, r); !errors.Is(err, job.ErrJobExists) {
-				t.Error(err)
+				t.Errorf("PublishBatch: %v; want the error ErrJobExists", err)
 			}
 		}
 		if n := s.raw.XLen(s.ctx, s.engine.Shard(2)+job.DefaultQueue).Val(); n != 1 {

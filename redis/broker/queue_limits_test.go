@@ -79,7 +79,7 @@ func TestLengthOfAQueueIsLimited(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := publish(2, 0); !errors.Is(err, job.ErrQueueFull) {
-			t.Error(err)
+			t.Errorf("publish: %v; want the error ErrQueueFull", err)
 		}
 		if n := len(b.stream(t, "small")); n != 1 {
 			t.Error(n, "entries: a refused batch left something")
@@ -88,11 +88,11 @@ func TestLengthOfAQueueIsLimited(t *testing.T) {
 			t.Error(err)
 		}
 		if err := publish(1, time.Hour); !errors.Is(err, job.ErrQueueFull) {
-			t.Error(err)
+			t.Errorf("publish: %v; want the error ErrQueueFull", err)
 		}
 		d, err := b.broker.Read(b.ctx, queue.ReadRequest{Queue: "small", Consumer: "w"})
 		if err != nil || len(d) != 1 {
-			t.Fatal(d, err)
+			t.Fatalf("Read: %+v, %v; want len(d) == 1", d, err)
 		}
 		if _, err := b.broker.Complete(b.ctx, d[0].Lease.Token(), job.Result{Status: job.StatusCompleted}); err != nil {
 			t.Fatal(err)

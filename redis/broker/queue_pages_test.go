@@ -33,7 +33,7 @@ func TestQueuesAreListedInPages(t *testing.T) {
 			for after := ""; ; {
 				page, next, err := b.broker.Queues(b.ctx, after, size)
 				if err != nil || len(page) > size {
-					t.Fatal(len(page), err)
+					t.Fatalf("Queues: %+v, %v; want len(page) <= size", len(page), err)
 				}
 				for _, q := range page {
 					if got = append(got, q.Name); q.Waiting > 0 && q.Oldest.IsZero() {
@@ -49,7 +49,7 @@ func TestQueuesAreListedInPages(t *testing.T) {
 			}
 		}
 		if _, _, err := b.broker.Queues(b.ctx, "{", 10); !errors.Is(err, job.ErrInvalid) {
-			t.Error(err)
+			t.Errorf("Queues: %v; want the error ErrInvalid", err)
 		}
 	})
 }

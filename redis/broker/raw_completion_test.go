@@ -18,14 +18,14 @@ func TestStateFollowsARawCompletion(t *testing.T) {
 			"State": func(t *testing.T, b *bundle, id string) job.Status {
 				state, err := b.broker.State(b.ctx, id, nil)
 				if err != nil || state.Fields["status"] != string(state.Status) || state.Fields["trivy"] != "1" {
-					t.Error(state, err)
+					t.Errorf(`State: %+v, %v; want state.Fields["status"] == string(state.Status) and state.Fields["trivy"] == "1"`, state, err)
 				}
 				return state.Status
 			},
 			"State of some fields": func(t *testing.T, b *bundle, id string) job.Status {
 				state, err := b.broker.State(b.ctx, id, []string{"status"})
 				if err != nil || len(state.Fields) != 1 {
-					t.Error(state, err)
+					t.Errorf("State: %+v, %v; want len(state.Fields) == 1", state, err)
 				}
 				return job.Status(state.Fields["status"])
 			},
@@ -100,12 +100,12 @@ func TestLiveWatchCorrectsTheState(t *testing.T) {
 		b.raw.HSet(b.ctx, b.key("job_state:job"), "status", "running")
 		w, snapshot, err := b.broker.Watch(b.ctx, "job", "")
 		if err != nil || snapshot.Status != job.StatusRunning {
-			t.Fatal(snapshot, err)
+			t.Fatalf("Watch: %+v, %v; want snapshot.Status == job.StatusRunning", snapshot, err)
 		}
 		defer w.Close()
 		b.raw.XAdd(b.ctx, entry(b.key("argus_completion:job"), "status", "completed"))
 		if event, err := w.Next(b.ctx, time.Minute); err != nil || event == nil || event.Status != job.StatusCompleted {
-			t.Fatal(event, err)
+			t.Fatalf("Next: %+v, %v; want an event and event.Status == job.StatusCompleted", event, err)
 		}
 		await(t, b.ctx, func() bool { return b.hash(t, "job_state:job")["status"] == "completed" })
 	})

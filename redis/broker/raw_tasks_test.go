@@ -80,7 +80,7 @@ func TestTasksAndEventsOfAJSONQueue(t *testing.T) {
 		}
 		d, err := b.broker.Read(b.ctx, queue.ReadRequest{Queue: "json-queue", Consumer: "w"})
 		if err != nil || len(d) != 1 {
-			t.Fatal(d, err)
+			t.Fatalf("Read: %+v, %v; want len(d) == 1", d, err)
 		}
 		if _, err := b.broker.Complete(b.ctx, d[0].Lease.Token(), job.Result{Status: job.StatusCompleted, Fields: map[string]string{"n": "1"}}); err != nil {
 			t.Fatal(err)
@@ -143,7 +143,7 @@ func TestRawWorkerThatStartsLateMissesNoTask(t *testing.T) {
 		for name, publish := range ways {
 			for _, id := range []string{name + "-first", name + "-after-deletion"} {
 				if err := publish(id); err != nil {
-					t.Fatal(name, err)
+					t.Fatalf("publish: %+v, %v; want no error", name, err)
 				}
 				b.startLate(t, name)
 				want := []string{id}

@@ -70,7 +70,7 @@ func TestRawWorkersAndTheServiceShareAGroup(t *testing.T) {
 					t.Errorf("%+v %v", q, err)
 				}
 				if err := b.broker.Clean(b.ctx); err != nil || b.raw.XLen(b.ctx, key).Val() != 0 || b.broker.WaitStats().UnseenRemoved != 0 {
-					t.Error("the cleaner left entries, or says that some were not given to a consumer", err)
+					t.Error("the cleaner left entries, or counts some as unseen:", err)
 				}
 			})
 		}

@@ -44,14 +44,14 @@ func TestReadRespectsWhatAnotherServerDid(t *testing.T) {
 			b.publish(t, job.Task{JobID: fmt.Sprint("doomed-", i)})
 		}
 		if d := b.read(t, "w", 1); len(d) != 1 || d[0].Task.JobID != "job-0" {
-			t.Fatal(d)
+			t.Fatalf(`read: %+v; want len(d) == 1 and d[0].Task.JobID == "job-0"`, d)
 		}
 		if err := other.Pause(b.ctx, ""); err != nil {
 			t.Fatal(err)
 		}
 		for range 3 {
 			if d := b.read(t, "w", 10); len(d) != 0 {
-				t.Fatal(d)
+				t.Fatalf("read: %+v; want none", d)
 			}
 		}
 		for i := range 3 {

@@ -27,22 +27,22 @@ func TestRedriveRestartsDeadTasks(t *testing.T) {
 		}
 		b.raw.XAdd(b.ctx, entry(b.key(job.DefaultQueue), "nonsense", "1"))
 		if more := b.read(t, "w", 1); len(more) != 0 {
-			t.Fatal(more)
+			t.Fatalf("read: %+v; want none", more)
 		}
 		letters, err := b.broker.DeadLetters(b.ctx, "", "", 3)
 		if err != nil || len(letters) != 3 {
-			t.Fatal(letters, err)
+			t.Fatalf("DeadLetters: %+v, %v; want len(letters) == 3", letters, err)
 		}
 		rest, err := b.broker.DeadLetters(b.ctx, "", letters[2].EntryID, 10)
 		if err != nil || len(rest) != 3 {
-			t.Fatal(rest, err)
+			t.Fatalf("DeadLetters: %+v, %v; want len(rest) == 3", rest, err)
 		}
 		if d := rest[2]; d.IsTask || d.Fields["nonsense"] != "1" || d.Cause != queue.CauseMalformed {
 			t.Errorf("%+v", d)
 		}
 		ids := []string{letters[0].EntryID, letters[1].EntryID, "1-1"}
 		if n, err := b.broker.Redrive(b.ctx, "", false, ids); n != 2 || err != nil {
-			t.Fatal(n, err)
+			t.Fatalf("Redrive: %+v, %v; want n == 2", n, err)
 		}
 		b.events(t, "job-0")
 		b.events(t, "job-2", "failed")
@@ -54,7 +54,7 @@ func TestRedriveRestartsDeadTasks(t *testing.T) {
 			t.Errorf("%+v", d)
 		}
 		if r, err := b.broker.Complete(b.ctx, d.Lease.Token(), job.Result{Status: job.StatusCompleted}); err != nil || r.Already {
-			t.Error(r, err)
+			t.Errorf("Complete: %+v, %v; want !r.Already", r, err)
 		}
 		b.events(t, "job-0", "completed")
 		// One that got another result since keeps it.
@@ -62,7 +62,7 @@ func TestRedriveRestartsDeadTasks(t *testing.T) {
 			t.Fatal(err)
 		}
 		if n, err := b.broker.Redrive(b.ctx, "", true, nil); n != 3 || err != nil {
-			t.Error(n, err)
+			t.Errorf("Redrive: %+v, %v; want n == 3", n, err)
 		}
 		if n := len(b.read(t, "w", 10)); n != 4 { // job-1 to job-4
 			t.Error(n, "tasks")
@@ -71,7 +71,7 @@ func TestRedriveRestartsDeadTasks(t *testing.T) {
 			t.Errorf("%+v", d)
 		}
 		if n, err := b.broker.DeleteDeadLetters(b.ctx, "", false, []string{b.letter(t).EntryID}); n != 1 || err != nil {
-			t.Error(n, err)
+			t.Errorf("DeleteDeadLetters: %+v, %v; want n == 1", n, err)
 		}
 	})
 }
@@ -89,10 +89,10 @@ func TestRedriveWithdrawsAResultBehindOtherEvents(t *testing.T) {
 			}
 			b.peerEvents(t, id, 20, "status", "running")
 			if n, err := b.broker.Redrive(b.ctx, "", true, nil); n != 1 || err != nil {
-				t.Fatal(n, err)
+				t.Fatalf("Redrive: %+v, %v; want n == 1", n, err)
 			}
 			if r, err := b.broker.Complete(b.ctx, b.readOne(t, "w").Lease.Token(), job.Result{Status: job.StatusCompleted}); err != nil || r.Already {
-				t.Error(id, r, err)
+				t.Errorf("Complete: %+v, %+v, %v; want !r.Already", id, r, err)
 			}
 		}
 	})

@@ -67,7 +67,7 @@ func TestReleaseCountsNoAttempt(t *testing.T) {
 				t.Fatalf("%s, attempt %d", d.Task.JobID, d.Attempt)
 			}
 			if n, err := b.broker.Nack(b.ctx, queue.NackRequest{Token: d.Lease.Token(), Release: true}); err != nil || n.Outcome != queue.NackRetry {
-				t.Fatal(n, err)
+				t.Fatalf("Nack: %+v, %v; want n.Outcome == queue.NackRetry", n, err)
 			}
 			if err := b.nack(queue.NackRequest{Token: d.Lease.Token(), Release: true}); !errors.Is(err, job.ErrLeaseLost) {
 				t.Error("released twice:", err)

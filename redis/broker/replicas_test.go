@@ -53,17 +53,17 @@ func TestWriteIsAcknowledgedOnceReplicasHaveIt(t *testing.T) {
 	await(t, b.ctx, func() bool { n, err := b.raw.Wait(b.ctx, 1, time.Millisecond).Result(); return err == nil && n == 0 })
 	for range 2 { // a repetition that writes nothing must wait too
 		if _, err := publishBy(hasty, "c", "c"); !errors.Is(err, job.ErrUnavailable) {
-			t.Error(err)
+			t.Errorf("publishBy: %v; want the error ErrUnavailable", err)
 		}
 		if _, err := hasty.Complete(b.ctx, second.Lease.Token(), done); !errors.Is(err, job.ErrUnavailable) {
-			t.Error(err)
+			t.Errorf("Complete: %v; want the error ErrUnavailable", err)
 		}
 	}
 	if _, err := publishBy(hasty, "d", ""); !errors.Is(err, job.ErrOutcomeUnknown) {
-		t.Error(err)
+		t.Errorf("publishBy: %v; want the error ErrOutcomeUnknown", err)
 	}
 	if _, err := hasty.Report(b.ctx, "d", job.Result{Status: job.StatusRunning}); !errors.Is(err, job.ErrOutcomeUnknown) {
-		t.Error(err)
+		t.Errorf("Report: %v; want the error ErrOutcomeUnknown", err)
 	}
 	if _, _, err := fast.Publish(b.ctx, queue.PublishRequest{Task: job.Task{JobID: "e"}}); err != nil {
 		t.Error("a queue that does not wait: ", err)
@@ -74,6 +74,6 @@ func TestWriteIsAcknowledgedOnceReplicasHaveIt(t *testing.T) {
 	}
 	await(t, b.ctx, func() bool { again, err := publish("c", "c"); return err == nil && again })
 	if r, err := b.broker.Complete(b.ctx, second.Lease.Token(), done); err != nil || !r.Already {
-		t.Error(r, err)
+		t.Errorf("Complete: %+v, %v; want r.Already", r, err)
 	}
 }

@@ -30,14 +30,14 @@ func TestRequestClaimLivesAsLongAsTheRecord(t *testing.T) {
 		s.raw.PExpire(s.ctx, claim, time.Minute)
 		s.raw.PExpire(s.ctx, record, time.Minute)
 		if _, again, err := s.Publish(s.ctx, request("id", jobIn(0, 0), "")); err != nil || !again {
-			t.Fatal(again, err)
+			t.Fatalf("Publish: %+v, %v; want again", again, err)
 		}
 		if c, r := s.raw.PTTL(s.ctx, claim).Val(), s.raw.PTTL(s.ctx, record).Val(); r < 50*time.Minute || c < r || c > r+2*time.Minute {
 			t.Errorf("the claim lives %s, the record %s", c, r)
 		}
 		// A refused request leaves no claim: its id may be used again.
 		if _, _, err := s.Publish(s.ctx, request("refused", jobIn(0, 1), "")); !errors.Is(err, job.ErrQueueFull) {
-			t.Fatal(err)
+			t.Fatalf("Publish: %v; want the error ErrQueueFull", err)
 		}
 		if _, _, err := s.Publish(s.ctx, request("refused", jobIn(1, 0), "other")); err != nil {
 			t.Error(err)
@@ -45,7 +45,7 @@ func TestRequestClaimLivesAsLongAsTheRecord(t *testing.T) {
 		// Nor does a batch that all shards refused; one that some recorded does.
 		batch := queue.PublishBatchRequest{PublishOptions: queue.PublishOptions{RequestID: "batch"}, Tasks: []job.Task{{JobID: jobIn(0, 2)}, {JobID: jobIn(1, 2)}}}
 		if _, _, err := s.PublishBatch(s.ctx, batch); !errors.Is(err, job.ErrQueueFull) {
-			t.Fatal(err)
+			t.Fatalf("PublishBatch: %v; want the error ErrQueueFull", err)
 		}
 		batch.Tasks[0].JobID = jobIn(2, 2)
 		if _, _, err := s.PublishBatch(s.ctx, batch); !errors.Is(err, job.ErrQueueFull) {
@@ -53,7 +53,7 @@ func TestRequestClaimLivesAsLongAsTheRecord(t *testing.T) {
 		}
 		batch.Tasks[0].JobID = jobIn(0, 2)
 		if _, _, err := s.PublishBatch(s.ctx, batch); !errors.Is(err, job.ErrRequestIDConflict) {
-			t.Error(err)
+			t.Errorf("PublishBatch: %v; want the error ErrRequestIDConflict", err)
 		}
 	})
 }
@@ -88,7 +88,7 @@ func TestRequestIDStandsForOneRequestInAllShards(t *testing.T) {
 			}
 			again, deduplicated, err := s.Publish(s.ctx, queue.PublishRequest{PublishOptions: id, Task: job.Task{JobID: jobIn(i%shardCount, 100)}})
 			if err != nil || !deduplicated || again != one {
-				t.Error(again, deduplicated, err)
+				t.Errorf("Publish: %+v, %+v, %v; want deduplicated and again == one", again, deduplicated, err)
 			}
 			if _, _, err = s.Publish(s.ctx, queue.PublishRequest{PublishOptions: id, Task: job.Task{JobID: jobIn((i+1)%shardCount, 100)}}); !errors.Is(err, job.ErrRequestIDConflict) {
 				t.Error("another job under the same request id:", err)
@@ -96,17 +96,17 @@ func TestRequestIDStandsForOneRequestInAllShards(t *testing.T) {
 			id.RequestID += "made"
 			made, _, err := s.Publish(s.ctx, queue.PublishRequest{PublishOptions: id})
 			if err != nil || made.JobID == "" {
-				t.Fatal(made, err)
+				t.Fatalf(`Publish: %+v, %v; want made.JobID != ""`, made, err)
 			}
 			again, deduplicated, err = s.Publish(s.ctx, queue.PublishRequest{PublishOptions: id})
 			if err != nil || !deduplicated || again != made {
-				t.Error(again, deduplicated, err)
+				t.Errorf("Publish: %+v, %+v, %v; want deduplicated and again == made", again, deduplicated, err)
 			}
 		}
 		// What is refused claims no id.
 		id := queue.PublishOptions{RequestID: "refused"}
 		if _, _, err := s.Publish(s.ctx, queue.PublishRequest{PublishOptions: id, Task: job.Task{JobID: "{bad}"}}); !errors.Is(err, job.ErrInvalid) {
-			t.Error(err)
+			t.Errorf("Publish: %v; want the error ErrInvalid", err)
 		}
 		if _, _, err := s.Publish(s.ctx, queue.PublishRequest{PublishOptions: id}); err != nil {
 			t.Error(err)

@@ -22,7 +22,7 @@ func TestRepeatedRequestPublishesOnce(t *testing.T) {
 		request := queue.PublishRequest{PublishOptions: queue.PublishOptions{RequestID: "req"}, Task: job.Task{ReportID: "r"}}
 		first, again, err := b.broker.Publish(b.ctx, request)
 		if err != nil || again || first.JobID == "" {
-			t.Fatal(first, again, err)
+			t.Fatalf(`Publish: %+v, %+v, %v; want !again and first.JobID != ""`, first, again, err)
 		}
 		second, again, err := b.broker.Publish(b.ctx, request)
 		if err != nil || !again || second != first {
@@ -42,7 +42,7 @@ func TestRepeatedRequestPublishesOnce(t *testing.T) {
 		batch := queue.PublishBatchRequest{PublishOptions: queue.PublishOptions{RequestID: "batch"}, Tasks: []job.Task{{}, {JobID: "x"}}}
 		p, _, err := b.broker.PublishBatch(b.ctx, batch)
 		if err != nil || len(p) != 2 || p[1].JobID != "x" {
-			t.Fatal(p, err)
+			t.Fatalf(`PublishBatch: %+v, %v; want len(p) == 2 and p[1].JobID == "x"`, p, err)
 		}
 		q, again, err := b.broker.PublishBatch(b.ctx, batch)
 		if diff := cmp.Diff(p, q); err != nil || !again || diff != "" {
@@ -74,7 +74,7 @@ func TestRepetitionIsRecognizedByItsContent(t *testing.T) {
 		withJSON := b.open(t, job.Settings{Queue: job.QueueSettings{Encoding: job.EncodingJSON}})
 		for _, server := range []*broker.Broker{b.broker, withJSON} {
 			if p, again, err := server.Publish(b.ctx, full()); err != nil || !again || p.JobID != "job" {
-				t.Error(p, again, err)
+				t.Errorf(`full: %+v, %+v, %v; want again and p.JobID == "job"`, p, again, err)
 			}
 		}
 		for what, change := range map[string]func(r *queue.PublishRequest){
@@ -108,11 +108,11 @@ func TestRecordsOfAnEarlierVersionCount(t *testing.T) {
 		b.raw.Set(b.ctx, b.key("argus_request:old"), oldDigest+"\n\njob\n", time.Hour)
 		r := oldRequest()
 		if p, again, err := b.broker.Publish(b.ctx, r); err != nil || !again || p.JobID != "job" {
-			t.Error(p, again, err)
+			t.Errorf(`Publish: %+v, %+v, %v; want again and p.JobID == "job"`, p, again, err)
 		}
 		r.Task.ReportID = "other"
 		if _, _, err := b.broker.Publish(b.ctx, r); !errors.Is(err, job.ErrRequestIDConflict) {
-			t.Error(err)
+			t.Errorf("Publish: %v; want the error ErrRequestIDConflict", err)
 		}
 		s := shards(t, e, job.Settings{})
 		b.raw.Set(b.ctx, s.claimKey("old", "old"), oldDigest, time.Hour)

@@ -38,7 +38,7 @@ func TestNewestSentinelConfigurationCounts(t *testing.T) {
 			t.Error("a stale sentinel is believed beside another one:", id)
 		}
 	}
-	fresh.Kill() // what is known is newer than what the other one says
+	fresh.Kill() // the known configuration is newer than that of the other one
 	if err := promoted.Do(b.ctx, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err(); err != nil {
 		t.Fatal(err)
 	}

@@ -1,12 +1,14 @@
 package broker_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/hikmaai-io/argus-queue/redis"
+	"github.com/hikmaai-io/argus-queue/redis/broker"
 	"github.com/hikmaai-io/argus-queue/redis/job"
 	"github.com/hikmaai-io/argus-queue/redis/queue"
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
@@ -20,39 +22,16 @@ func TestShardsOnOtherMastersContinue(t *testing.T) {
 	servers := redistest.OwnCluster(t, 3)
 	ctx := redistest.Context(t)
 	s := openShards(t, redis.Config{Addr: servers[0].Addr + "," + servers[1].Addr, Cluster: true, Prefix: "argus:", Shards: shardCount, ReadTimeout: time.Second}, job.Settings{})
-	e := redistest.Engine{Base: "argus:"}
-	shardAt := make(map[*redistest.Server][]int) // which shards a master has
-	for i := range shardCount {
-		key := e.Shard(i) + "argus_queues:shards"
-		for _, server := range servers {
-			if keys, err := (redistest.Engine{Addr: server.Addr}).Raw(t).Keys(ctx, "*").Result(); err != nil || slices.Contains(keys, key) {
-				shardAt[server] = append(shardAt[server], i)
-			}
-		}
-	}
-	if len(shardAt) != 3 {
-		t.Fatal("the shards lie on", shardAt)
-	}
+	shardAt := mastersOfShards(t, ctx, servers)
 	read := func(n int) {
 		t.Helper()
-		for got := 0; got < n; {
-			deliveries, err := s.Read(ctx, queue.ReadRequest{Consumer: "w", Max: 10, Wait: time.Minute})
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, d := range deliveries {
-				if _, err := s.Complete(ctx, d.Lease.Token(), job.Result{Status: job.StatusCompleted}); err != nil {
-					t.Fatal(err)
-				}
-			}
-			got += len(deliveries)
-		}
+		completeSome(t, ctx, s, n)
 	}
 	publish := func(n int, shards ...int) {
 		t.Helper()
 		for _, i := range shards {
 			if _, _, err := s.Publish(ctx, queue.PublishRequest{Task: job.Task{JobID: jobIn(i, n)}}); err != nil {
-				t.Fatal(i, err)
+				t.Fatalf("publish in shard %d: %v", i, err)
 			}
 		}
 	}
@@ -85,15 +64,9 @@ func TestShardsOnOtherMastersContinue(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for done := false; !done; {
-		frame, err := w.Next(ctx, time.Minute)
-		if err != nil || frame == nil || frame.Err != nil || frame.JobID == lost {
-			t.Fatal(frame, err)
-		}
-		done = frame.Done
-	}
+	nextResult(t, ctx, w, jobIn(left[0], 2))
 	if _, _, err := s.Publish(ctx, queue.PublishRequest{PublishOptions: queue.PublishOptions{RequestID: "r"}, Task: job.Task{JobID: lost}}); !errors.Is(err, job.ErrUnavailable) {
-		t.Error(err)
+		t.Errorf("Publish: %v; want the error ErrUnavailable", err)
 	}
 
 	if err := gone.Start(); err != nil {
@@ -104,11 +77,55 @@ func TestShardsOnOtherMastersContinue(t *testing.T) {
 		return err == nil
 	})
 	read(1)
-	for done := false; !done; {
-		frame, err := w.Next(ctx, time.Minute)
-		if err != nil || frame == nil || frame.Err != nil {
-			t.Fatal(frame, err)
+	nextResult(t, ctx, w, lost)
+}
+
+// mastersOfShards is which shards each master has; every master has some.
+func mastersOfShards(t *testing.T, ctx context.Context, servers []*redistest.Server) map[*redistest.Server][]int {
+	t.Helper()
+	e := redistest.Engine{Base: "argus:"}
+	shardAt := make(map[*redistest.Server][]int)
+	for i := range shardCount {
+		key := e.Shard(i) + "argus_queues:shards"
+		for _, server := range servers {
+			if keys, err := (redistest.Engine{Addr: server.Addr}).Raw(t).Keys(ctx, "*").Result(); err != nil || slices.Contains(keys, key) {
+				shardAt[server] = append(shardAt[server], i)
+			}
 		}
-		done = frame.Done
+	}
+	if len(shardAt) != len(servers) {
+		t.Fatalf("the shards lie on %v, want all of %d masters", shardAt, len(servers))
+	}
+	return shardAt
+}
+
+// completeSome reads and completes n tasks.
+func completeSome(t *testing.T, ctx context.Context, b *broker.Broker, n int) {
+	t.Helper()
+	for got := 0; got < n; {
+		deliveries, err := b.Read(ctx, queue.ReadRequest{Consumer: "w", Max: 10, Wait: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range deliveries {
+			if _, err := b.Complete(ctx, d.Lease.Token(), job.Result{Status: job.StatusCompleted}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got += len(deliveries)
+	}
+}
+
+// nextResult reads frames of a job until its result.
+func nextResult(t *testing.T, ctx context.Context, w *watch.Watcher, jobID string) {
+	t.Helper()
+	for {
+		frame, err := w.Next(ctx, time.Minute)
+		if err != nil || frame == nil || frame.Err != nil || frame.JobID != jobID {
+			t.Fatalf("the watcher returned %+v, %v, want a frame of %s", frame, err, jobID)
+		}
+		if frame.Done {
+			return
+		}
 	}
 }

@@ -206,7 +206,7 @@ func TestCancellationsOfAllShardsAreReported(t *testing.T) {
 		defer cancellations.Close()
 		for _, id := range jobs[:3] {
 			if c, err := s.Cancel(s.ctx, id, "enough"); err != nil || c.Was != job.StatusRunning {
-				t.Error(c, err)
+				t.Errorf("Cancel: %+v, %v; want c.Was == job.StatusRunning", c, err)
 			}
 			select {
 			case <-cancellations.Mail():
@@ -228,7 +228,7 @@ func TestShardsShareTheLimitsOfAQueue(t *testing.T) {
 	s.publishAll(t, "", spread()...)
 	for i := range shardCount {
 		if _, _, err := s.Publish(s.ctx, queue.PublishRequest{Task: job.Task{JobID: jobIn(i, 50)}}); !errors.Is(err, job.ErrQueueFull) {
-			t.Error(i, err)
+			t.Errorf("Publish: %+v, %v; want the error ErrQueueFull", i, err)
 		}
 	}
 }

@@ -82,6 +82,6 @@ func (s sharded) wake(t *testing.T, rounds int, ways ...func(id string) error) {
 		}
 	}
 	if w := s.WaitStats(); w.Workers > workers {
-		t.Error(w)
+		t.Errorf("WaitStats: %+v; want w.Workers <= workers", w)
 	}
 }

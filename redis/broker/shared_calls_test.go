@@ -12,8 +12,8 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-// Calls that share a call of a script have outcomes of their own, also when Redis has
-// forgotten the script.
+// Concurrent calls that share one call of a script have outcomes of their own, also when Redis lost the
+// script.
 func TestCallsThatShareAScriptCallHaveTheirOwnOutcomes(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, e redistest.Engine) {
@@ -47,7 +47,7 @@ func TestCallsThatShareAScriptCallHaveTheirOwnOutcomes(t *testing.T) {
 		for len(got) < jobs {
 			more := b.read(t, "w", 100)
 			if len(more) == 0 {
-				t.Fatal(len(got), "came")
+				t.Fatalf("%d of %d tasks were delivered", len(got), jobs)
 			}
 			got = append(got, more...)
 		}

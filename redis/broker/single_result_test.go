@@ -33,7 +33,7 @@ func TestFirstResultCountsWhateverFollows(t *testing.T) {
 				before(id)
 				first, err := b.broker.Complete(b.ctx, token, job.Result{Status: job.StatusCompleted})
 				if err != nil || first.Already {
-					t.Fatal(first, err)
+					t.Fatalf("Complete: %+v, %v; want !first.Already", first, err)
 				}
 				events := b.stream(t, "argus_completion:"+id)
 				check := func() {
@@ -118,7 +118,7 @@ func TestDeletedEventsAreForgotten(t *testing.T) {
 			b.raw.XAdd(b.ctx, add)
 		}
 		if r, err := b.broker.Report(b.ctx, "job", job.Result{Status: job.StatusCompleted}); err != nil || !r.Already || r.Cursor != ids[0] {
-			t.Error(r, err)
+			t.Errorf("Report: %+v, %v; want r.Already and r.Cursor == ids[0]", r, err)
 		}
 	})
 }
@@ -135,7 +135,7 @@ func TestRerunDoesNotChangeTheState(t *testing.T) {
 			t.Fatal(err)
 		}
 		if r, err := b.broker.Complete(b.ctx, token, job.Result{Status: job.StatusFailed}); err != nil || !r.Already {
-			t.Error(r, err)
+			t.Errorf("Complete: %+v, %v; want r.Already", r, err)
 		}
 		if s := b.hash(t, "job_state:job"); s["status"] != "partial" {
 			t.Error("state", s)

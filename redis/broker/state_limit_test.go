@@ -57,11 +57,11 @@ func TestStateIsLimitedInBytes(t *testing.T) {
 		// A result is never refused. Its fields are in the event in any case.
 		result := job.Result{Status: job.StatusCompleted, Fields: map[string]string{"report": mib, "findings": "3"}, Error: "none"}
 		if r, err := b.broker.Complete(b.ctx, token, result); err != nil || r.Already {
-			t.Fatal(r, err)
+			t.Fatalf("Complete: %+v, %v; want !r.Already", r, err)
 		}
 		found, err := b.broker.State(b.ctx, "job", nil)
 		if err != nil || found.Status != job.StatusCompleted || found.Fields["error_message"] != "none" || found.Fields["completed_at"] == "" || found.Fields["report"] != "" {
-			t.Error(found.Status, len(found.Fields), err)
+			t.Errorf(`State: %+v, %+v, %v; want found.Status == job.StatusCompleted and found.Fields["error_message"] == "none" and found.Fields["completed_at"] != "" and found.Fields["report"] == ""`, found.Status, len(found.Fields), err)
 		}
 		if event := b.stream(t, "argus_completion:job")[0]; event.Values["report"] != mib || event.Values["findings"] != "3" {
 			t.Error("the event lacks the result's fields")
@@ -91,18 +91,18 @@ func TestStateIsLimitedInFields(t *testing.T) {
 		for at := 0; at < state.MaxFields-10; {
 			n := min(job.MaxFields, state.MaxFields-10-at)
 			if err := b.broker.SetState(b.ctx, "job", page(n, at), ""); err != nil {
-				t.Fatal(at, err)
+				t.Fatalf("SetState: %+v, %v; want no error", at, err)
 			}
 			at += n
 		}
 		if err := b.broker.SetState(b.ctx, "job", page(11, state.MaxFields-10), ""); !errors.Is(err, job.ErrInvalid) {
-			t.Error(err)
+			t.Errorf("SetState: %v; want the error ErrInvalid", err)
 		}
 		if err := b.broker.SetState(b.ctx, "job", page(20, state.MaxFields-20), ""); err != nil { // ten of them are there
 			t.Error(err)
 		}
 		if found, err := b.broker.State(b.ctx, "job", nil); err != nil || len(found.Fields) != state.MaxFields {
-			t.Error(len(found.Fields), err)
+			t.Errorf("State: %+v, %v; want len(found.Fields) == state.MaxFields", len(found.Fields), err)
 		}
 	})
 }
@@ -117,28 +117,28 @@ func TestOversizedStateOfARawPeerIsNotRead(t *testing.T) {
 		for _, id := range []string{"bytes", "fields"} {
 			b.raw.HSet(b.ctx, b.key("job_state:"+id), "status", "running")
 			if _, err := b.broker.State(b.ctx, id, nil); !errors.Is(err, job.ErrStateTooLarge) {
-				t.Error(id, err)
+				t.Errorf("State: %+v, %v; want the error ErrStateTooLarge", id, err)
 			}
 			if err := b.broker.SetState(b.ctx, id, map[string]string{"big": strings.Repeat("x", 5000)}, ""); !errors.Is(err, job.ErrInvalid) {
-				t.Error(id, err)
+				t.Errorf("SetState: %+v, %v; want the error ErrInvalid", id, err)
 			}
 			found, err := b.broker.State(b.ctx, id, []string{"status", "missing"})
 			if err != nil || found.Status != job.StatusRunning || len(found.Fields) != 1 {
-				t.Error(id, found, err)
+				t.Errorf("State: %+v, %+v, %v; want found.Status == job.StatusRunning and len(found.Fields) == 1", id, found, err)
 			}
 		}
 		if found, err := b.broker.State(b.ctx, "bytes", []string{"field-000001", "field-000002"}); err != nil || len(found.Fields["field-000002"]) != 1<<20 {
-			t.Error(len(found.Fields), err)
+			t.Errorf(`State: %+v, %v; want len(found.Fields["field-000002"]) == 1<<20`, len(found.Fields), err)
 		}
 		b.fatHash(t, "value", 1, 5<<20)
 		if _, err := b.broker.StateField(b.ctx, "value", "field-000000"); !errors.Is(err, job.ErrStateTooLarge) {
-			t.Error(err)
+			t.Errorf("StateField: %v; want the error ErrStateTooLarge", err)
 		}
 		if _, err := b.broker.StateField(b.ctx, "value", "none"); !errors.Is(err, job.ErrFieldNotFound) {
-			t.Error(err)
+			t.Errorf("StateField: %v; want the error ErrFieldNotFound", err)
 		}
 		if _, err := b.broker.StateField(b.ctx, "nothing", "none"); !errors.Is(err, job.ErrJobNotFound) {
-			t.Error(err)
+			t.Errorf("StateField: %v; want the error ErrJobNotFound", err)
 		}
 	})
 }

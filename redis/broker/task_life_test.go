@@ -37,7 +37,7 @@ func TestTaskIsPublishedLeasedAndCompletedOnce(t *testing.T) {
 		result := job.Result{Status: job.StatusFailed, Fields: map[string]string{"findings": "3"}, Error: "boom"}
 		done, err := b.broker.Complete(b.ctx, d.Lease.Token(), result)
 		if err != nil || done.Already {
-			t.Fatal(done, err)
+			t.Fatalf("Complete: %+v, %v; want !done.Already", done, err)
 		}
 		state := b.hash(t, "job_state:job-1")
 		if state["status"] != "failed" || state["findings"] != "3" || state["error_message"] != "boom" || state["completed_at"] == "" {

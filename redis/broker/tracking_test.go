@@ -38,7 +38,7 @@ func (b *bundle) connections(t *testing.T) []string {
 	return ids
 }
 
-// Whatever a raw peer does to a job's stream or to a queue rings.
+// Every kind of write by a raw peer to a job's stream or to a queue is noticed.
 func TestTrackingNoticesRawWrites(t *testing.T) {
 	t.Parallel()
 	b := setup(t, redistest.Own(t).Engine(), job.Settings{})
@@ -75,7 +75,7 @@ func TestTrackingNoticesRawWrites(t *testing.T) {
 		workers.Go(func() {
 			d, err := b.broker.Read(b.ctx, queue.ReadRequest{Consumer: fmt.Sprint("w", i), Wait: longWait})
 			if err != nil || len(d) != 1 {
-				t.Error(d, err)
+				t.Errorf("Read: %+v, %v; want len(d) == 1", d, err)
 			}
 		})
 	}
@@ -95,7 +95,7 @@ func TestTrackingNoticesRawWrites(t *testing.T) {
 		w, _ := b.watch(t, id, "")
 		watches.Go(func() {
 			if event, err := w.Next(b.ctx, longWait); err != nil || event == nil {
-				t.Error(event, err)
+				t.Errorf("Next: %+v, %v; want event set", event, err)
 			}
 		})
 	}
@@ -176,7 +176,7 @@ func TestKeysArePolledWithoutTracking(t *testing.T) {
 	await(t, b.ctx, func() bool { return log.has("watched keys are polled") })
 	b.raw.XAdd(b.ctx, entry(b.key("argus_completion:job"), "status", "completed"))
 	if event, err := w.Next(b.ctx, longWait); err != nil || event == nil {
-		t.Error(event, err)
+		t.Errorf("Next: %+v, %v; want event set", event, err)
 	}
 	if b.broker.WaitStats().Tracking {
 		t.Error("Tracking is true, although Redis refuses it")

@@ -31,14 +31,14 @@ func (b uniqueBundle) completes(t *testing.T, d queue.Delivery, isSecond bool) {
 	t.Helper()
 	r, err := b.broker.Complete(b.ctx, d.Lease.Token(), job.Result{Status: job.StatusCompleted})
 	if err != nil || r.Already != isSecond {
-		t.Fatal(r, err)
+		t.Fatalf("Complete: %+v, %v; want r.Already == isSecond", r, err)
 	}
 }
 
 func (b uniqueBundle) acks(t *testing.T, d queue.Delivery) {
 	t.Helper()
 	if r, err := b.broker.Ack(b.ctx, []string{d.Lease.Token()}); err != nil || r[0].Outcome != queue.Acked {
-		t.Fatal(r, err)
+		t.Fatalf("Ack: %+v, %v; want r[0].Outcome == queue.Acked", r, err)
 	}
 }
 
@@ -73,7 +73,7 @@ func TestUniqueJobIsActiveWhileItsTaskIsUnsettled(t *testing.T) {
 		}
 		b.publishes(t, "postponed", false)
 		if p, err := b.broker.Purge(b.ctx, ""); err != nil || p.Delayed != 1 {
-			t.Fatal(p, err)
+			t.Fatalf("Purge: %+v, %v; want p.Delayed == 1", p, err)
 		}
 		b.publishes(t, "purged", true)
 		b.publishes(t, "waiting again", false)
@@ -93,11 +93,11 @@ func TestRedriveMarksAUniqueJobActive(t *testing.T) {
 		}
 		letters, err := b.broker.DeadLetters(b.ctx, "", "", 10)
 		if err != nil || len(letters) != 2 {
-			t.Fatal(letters, err)
+			t.Fatalf("DeadLetters: %+v, %v; want len(letters) == 2", letters, err)
 		}
 		redrive := func(i int) (int, error) { return b.broker.Redrive(b.ctx, "", false, []string{letters[i].ID}) }
 		if n, err := redrive(0); n != 1 || err != nil {
-			t.Fatal(n, err)
+			t.Fatalf("redrive: %+v, %v; want n == 1", n, err)
 		}
 		b.publishes(t, "redriven", false)
 		if n, err := redrive(1); n != 0 || !errors.Is(err, job.ErrJobActive) {
@@ -119,7 +119,7 @@ func TestUniqueJobIsActiveUntilAllGroupsSettled(t *testing.T) {
 			t.Helper()
 			d, err := b.broker.Read(b.ctx, queue.ReadRequest{Group: group, Consumer: "w", Max: 1})
 			if err != nil || len(d) != 1 {
-				t.Fatal(d, err)
+				t.Fatalf("Read: %+v, %v; want len(d) == 1", d, err)
 			}
 			return d[0]
 		}

@@ -85,7 +85,7 @@ func TestFinishedUniqueJobsArePublishedAgainInABatch(t *testing.T) {
 		}
 		var active *job.JobError
 		if err := publish(); !errors.As(err, &active) || active.JobID != "job-150" {
-			t.Error(err)
+			t.Errorf(`publish: %v; want errors.As(err, &active) and active.JobID == "job-150"`, err)
 		}
 		tasks = append(tasks[:150], tasks[151:]...)
 		if err := publish(); err != nil {
@@ -130,7 +130,7 @@ func TestUniqueJobIsRefusedWhileActive(t *testing.T) {
 		want("finished", publish("a"), nil)
 		want("again, with an old result", publish("a"), job.ErrJobActive)
 		if r, err := b.broker.Ack(b.ctx, []string{second.Lease.Token()}); err != nil || r[0].Outcome != queue.Acked {
-			t.Fatal(r, err)
+			t.Fatalf("Ack: %+v, %v; want r[0].Outcome == queue.Acked", r, err)
 		}
 		want("acknowledged", publish("b"), nil)
 		later := entry(b.key("argus_completion:b"), "data", `{"status":"completed"}`)

@@ -25,7 +25,7 @@ func TestEachWaitingReadGetsATask(t *testing.T) {
 			go func() {
 				d, err := b.broker.Read(b.ctx, queue.ReadRequest{Consumer: fmt.Sprint("w", i), Wait: longWait})
 				if err != nil || len(d) != 1 {
-					t.Error(d, err)
+					t.Errorf("Read: %+v, %v; want len(d) == 1", d, err)
 					got <- ""
 					return
 				}
@@ -56,7 +56,7 @@ func TestWaitingReadTakesAnExpiredLease(t *testing.T) {
 		b.readOne(t, "crashed")
 		d, err := b.broker.Read(b.ctx, queue.ReadRequest{Consumer: "w", Wait: longWait})
 		if err != nil || len(d) != 1 || d[0].Attempt != 2 {
-			t.Error(d, err)
+			t.Errorf("Read: %+v, %v; want len(d) == 1 and d[0].Attempt == 2", d, err)
 		}
 	})
 }

@@ -37,7 +37,7 @@ func TestWatchesOfLargeEventsShareTheirMemory(t *testing.T) {
 				for n := 0; ; {
 					frame, err := w.Next(b.ctx, longWait)
 					if err != nil || frame == nil || frame.Err != nil {
-						t.Error(frame, err)
+						t.Errorf("Next: %+v, %v; want frame set and no frame.Err", frame, err)
 						return
 					}
 					if frame.Event != nil {

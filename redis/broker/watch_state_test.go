@@ -31,7 +31,7 @@ func TestWatchReportsAnOversizedState(t *testing.T) {
 			for {
 				frame, err := w.Next(b.ctx, longWait)
 				if err != nil || frame == nil || frame.Err != nil {
-					t.Fatal(frame, err)
+					t.Fatalf("Next: %+v, %v; want frame set and no frame.Err", frame, err)
 				}
 				if frame.State != nil {
 					return frame.State
@@ -52,13 +52,13 @@ func TestWatchReportsAnOversizedState(t *testing.T) {
 			t.Error(change.Truncated, len(change.Fields))
 		}
 		if r, err := b.broker.Report(b.ctx, "job", job.Result{Status: job.StatusCompleted, Fields: map[string]string{"y": "2"}}); err != nil || r.Already {
-			t.Fatal(r, err)
+			t.Fatalf("Report: %+v, %v; want !r.Already", r, err)
 		}
 		if change := nextState(); change.Fields["y"] != "2" || change.Fields["status"] != "completed" {
 			t.Error(change)
 		}
 		if frame, err := w.Next(b.ctx, longWait); err != nil || frame == nil || !frame.Done {
-			t.Error(frame, err)
+			t.Errorf("Next: %+v, %v; want frame set and frame.Done", frame, err)
 		}
 	})
 }
@@ -86,7 +86,7 @@ func TestWatchesOfAStateShareItsReads(t *testing.T) {
 				for {
 					frame, err := w.Next(b.ctx, longWait)
 					if err != nil || frame == nil || frame.Err != nil {
-						t.Error(frame, err)
+						t.Errorf("Next: %+v, %v; want frame set and no frame.Err", frame, err)
 						return
 					}
 					if frame.State != nil && frame.State.Fields["n"] == last {

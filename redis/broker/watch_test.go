@@ -181,7 +181,7 @@ func TestAwaitReturnsTheResultOrNothing(t *testing.T) {
 		go b.broker.Report(b.ctx, "job", job.Result{Status: job.StatusCancelled})
 		event, err := b.broker.Await(b.ctx, "job", longWait)
 		if err != nil || event == nil || event.Status != job.StatusCancelled {
-			t.Error(event, err)
+			t.Errorf("Await: %+v, %v; want an event and event.Status == job.StatusCancelled", event, err)
 		}
 	})
 }

@@ -47,14 +47,14 @@ func TestQueueOfAnotherTypeAffectsNoOther(t *testing.T) {
 		b.raw.LPush(b.ctx, b.key("legacy"), "x")
 		b.raw.SAdd(b.ctx, b.key("argus_queues:known"), "legacy")
 		if _, _, err := b.broker.Publish(b.ctx, queue.PublishRequest{PublishOptions: queue.PublishOptions{Queue: "legacy"}}); !errors.Is(err, job.ErrKeyType) {
-			t.Error(err)
+			t.Errorf("Publish: %v; want the error ErrKeyType", err)
 		}
 		b.publish(t, job.Task{JobID: "job"})
 		if q, _, err := b.broker.Queues(b.ctx, "", 10); err != nil || len(q) != 1 {
-			t.Error(q, err)
+			t.Errorf("Queues: %+v, %v; want len(q) == 1", q, err)
 		}
 		if info, err := b.broker.Job(b.ctx, "job"); err != nil || info.Place.Where != queue.WhereWaiting {
-			t.Error(info, err)
+			t.Errorf("Job: %+v, %v; want info.Place.Where == queue.WhereWaiting", info, err)
 		}
 		b.cancel(t, "job", job.StatusPending)
 	})
