@@ -55,7 +55,7 @@ func (raw *rawClient) awaitGrants(want int) (granted []uint32) {
 	return granted
 }
 
-// A client that begins many large requests may go on with a few of them, and with another one
+// A client that begins many large requests may continue with a few of them, and with another one
 // when one has arrived or is reset.
 func TestLargeRequestsOfAConnectionTakeTurns(t *testing.T) {
 	t.Parallel()

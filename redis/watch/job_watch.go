@@ -49,7 +49,7 @@ func (j *jobWatch) use(u *update) (streamReply, bool) {
 	if reply.err != nil || u.from == j.cursor {
 		return reply, reply.err == nil
 	}
-	i := slices.IndexFunc(reply.entries, func(entry resp.StreamEntry) bool { return entry.Id == j.cursor })
+	i := slices.IndexFunc(reply.entries, func(entry resp.StreamEntry) bool { return entry.ID == j.cursor })
 	if i < 0 {
 		return reply, false
 	}
@@ -58,7 +58,7 @@ func (j *jobWatch) use(u *update) (streamReply, bool) {
 }
 
 func (j *jobWatch) decode(entry resp.StreamEntry) job.Event {
-	return job.DecodeEvent(j.jobID, entry.Id, entry.Fields)
+	return job.DecodeEvent(j.jobID, entry.ID, entry.Fields)
 }
 
 // takeEvents makes frames of the events after a job's cursor.
@@ -96,7 +96,7 @@ func (j *jobWatch) afterCursor(ctx context.Context, entries []resp.StreamEntry) 
 	switch {
 	case j.cursor == job.FirstCursor:
 		return entries, false, nil
-	case len(entries) > 0 && entries[0].Id == j.cursor:
+	case len(entries) > 0 && entries[0].ID == j.cursor:
 		return entries[1:], j.decode(entries[0]).Status.Terminal(), nil
 	}
 	return entries, false, j.checkCursor(ctx)
@@ -132,7 +132,7 @@ func (w *Watcher) start(j *jobWatch, snapshot *Snapshot, isDone bool) {
 // ends, at once or after the job's state.
 func (w *Watcher) takeEvent(j *jobWatch, entry resp.StreamEntry) (isLast bool) {
 	event := j.decode(entry)
-	event.Cursor = strings.Clone(entry.Id) // the entry shares the memory of the whole reply
+	event.Cursor = strings.Clone(entry.ID) // the entry shares the memory of the whole reply
 	if !event.Status.Terminal() {
 		j.cursor = event.Cursor
 		w.frames = append(w.frames, Frame{JobID: j.jobID, Cursor: j.cursor, Event: &event})

@@ -37,7 +37,7 @@ func TestUpdateThatReachesTheCursor(t *testing.T) {
 		reply, ok := (&jobWatch{cursor: cursor}).use(u)
 		var ids []string
 		for _, entry := range reply.entries {
-			ids = append(ids, entry.Id)
+			ids = append(ids, entry.ID)
 		}
 		if ok != (want != nil) || ok && !slices.Equal(ids, want) || reply.seq != 7 {
 			t.Errorf("at %s: %v, %t, number %d; want %v", cursor, ids, ok, reply.seq, want)

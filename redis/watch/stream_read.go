@@ -105,7 +105,7 @@ func pooledStreams(ctx context.Context, commands goredis.UniversalClient, page [
 			for name, value := range fields {
 				reply.bytes += len(name) + len(value)
 			}
-			reply.entries = append(reply.entries, resp.StreamEntry{Id: m.ID, Fields: fields})
+			reply.entries = append(reply.entries, resp.StreamEntry{ID: m.ID, Fields: fields})
 		}
 		reply.hasMore, reply.err = len(reply.entries) == r.count, conn.Translate("read events", entries[i].Err(), conn.Repeatable)
 	}

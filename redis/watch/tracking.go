@@ -181,7 +181,7 @@ func (t *tracking) taskAdded(r streamRead, raw string) {
 	case reply.err != nil: // have it read again, following redirections
 		t.waiters.Disarm(r.key)
 	case len(reply.entries) > 0:
-		t.waiters.NotifyNew(r.key, reply.entries[0].Id, 1)
+		t.waiters.NotifyNew(r.key, reply.entries[0].ID, 1)
 	}
 }
 
@@ -209,7 +209,7 @@ func (t *tracking) Arm(ctx context.Context) {
 		}
 		for i, key := range keys {
 			if entries := replies[i].entries; len(entries) > 0 {
-				t.waiters.NotifyNew(key, entries[0].Id, 1)
+				t.waiters.NotifyNew(key, entries[0].ID, 1)
 			}
 			if replies[i].err != nil { // a worker's own read reports the error
 				t.waiters.NotifyEach(key, 1)

@@ -17,21 +17,21 @@ type mutation struct {
 }
 
 var mutations = []mutation{
-	{"the lease is not checked", "redis/lua/prelude.lua", "local function fence(stream, group, id, consumer, count)\n",
+	{"the lease is not checked", "redis/internal/conn/lua/prelude.lua", "local function fence(stream, group, id, consumer, count)\n",
 		"local function fence(stream, group, id, consumer, count)\n  if true then return nil end\n", "a worker is paused for longer than its leases"},
 	{"the task is acknowledged in a separate step before its result is recorded", "redis/result/recorder.go", "	now := time.Now()\n	for len(pending) > 0 {\n",
 		"	now := time.Now()\n	for _, p := range pending {\n		r.Commands.XAck(ctx, r.Keys.Tasks(p.lease.Queue), p.lease.Group, p.lease.EntryID)\n	}\n	for len(pending) > 0 {\n", "no fault"},
-	{"MAXLEN on the task stream", "redis/lua/prelude.lua", "call('XADD', stream, 'NOMKSTREAM', '*'", "call('XADD', stream, 'NOMKSTREAM', 'MAXLEN', '20', '*'", "a worker is paused for longer than its leases"},
+	{"MAXLEN on the task stream", "redis/internal/conn/lua/prelude.lua", "call('XADD', stream, 'NOMKSTREAM', '*'", "call('XADD', stream, 'NOMKSTREAM', 'MAXLEN', '20', '*'", "a worker is paused for longer than its leases"},
 	{"a result is recorded without checks of the lease and of an earlier result", "redis/internal/conn/lua/complete.lua", "at, r.is_first = r.after, none_known and not seen[r.events]",
 		"at, r.is_first, held[r.id] = r.after, true, tonumber(r.count)", "a worker is paused for longer than its leases"},
-	{"a watch resumes at the last event instead of its cursor", "redis/watch.go", "	cursor, err := checkCursor(\"after_cursor\", options.After)\n",
-		"	cursor, err := checkCursor(\"after_cursor\", options.After)\n	if cursor != firstCursor {\n		cursor = cursorAfter(cursorAfter(cursor))\n		if last, err := w.of(jobID).client.commands.XRevRangeN(context.Background(), w.of(jobID).keys.completion(jobID), \"+\", \"-\", 1).Result(); err == nil && len(last) > 0 {\n			cursor = last[0].ID\n		}\n	}\n", "2000 watches reconnect at once"},
-	{"a watch does not report lost events", "redis/watch.go", "func (w *Watches) resume(ctx context.Context, f *follower) error {\n",
-		"func (w *Watches) resume(ctx context.Context, f *follower) error {\n	if true {\n		return nil\n	}\n", "events of watched jobs are deleted"},
-	{"tenants share their queues", "redis/keys.go", "{ return k.prefix + queue }", "{ return queue }", "no fault"},
-	{"the number of replicas that confirmed a write is ignored", "redis/wait.go", "wait.Val() < int64(queue.WaitReplicas)", "wait.Val() < 0", "Sentinel: the master is partitioned, wait_replicas 1"},
-	{"the limit of tasks in flight per organization is ignored", "redis/lua/fair.lua", "elseif limit > 0 and tonumber(", "elseif false and tonumber(", "a worker is paused for longer than its leases"},
-	{"connections to a replaced master are kept", "redis/master_conn.go", "if which(c) {", "if false && which(c) {", "Sentinel: the master is partitioned"},
+	{"a watch resumes at the last event instead of its cursor", "redis/watch/watcher.go", "	cursor, err := job.CheckCursor(\"after_cursor\", options.After)\n",
+		"	cursor, err := job.CheckCursor(\"after_cursor\", options.After)\n	if h := w.hubOf(jobID); cursor != job.FirstCursor {\n		cursor = job.CursorAfter(job.CursorAfter(cursor))\n		if last, err := h.Commands.XRevRangeN(context.Background(), h.Keys.Completion(jobID), \"+\", \"-\", 1).Result(); err == nil && len(last) > 0 {\n			cursor = last[0].ID\n		}\n	}\n", "2000 watches reconnect at once"},
+	{"a watch does not report lost events", "redis/watch/job_watch.go", "func (j *jobWatch) checkCursor(ctx context.Context) error {\n",
+		"func (j *jobWatch) checkCursor(ctx context.Context) error {\n	if true {\n		return nil\n	}\n", "events of watched jobs are deleted"},
+	{"tenants share their queues", "redis/job/keys.go", "{ return k.Prefix + queue }", "{ return queue }", "no fault"},
+	{"the number of replicas that confirmed a write is ignored", "redis/internal/conn/replication.go", "wait.Val() < int64(queue.WaitReplicas)", "wait.Val() < 0", "Sentinel: the master is partitioned, wait_replicas 1"},
+	{"the limit of tasks in flight per organization is ignored", "redis/internal/conn/lua/fair.lua", "elseif limit > 0 and tonumber(", "elseif false and tonumber(", "a worker is paused for longer than its leases"},
+	{"connections to a replaced master are kept", "redis/internal/conn/master_conn.go", "if which(c) {", "if false && which(c) {", "Sentinel: the master is partitioned"},
 }
 
 // mutate tests a server with each mutation whose name contains word. It returns the number of

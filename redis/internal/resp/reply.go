@@ -128,7 +128,7 @@ func (r *Reply) Entries() []StreamEntry {
 	list := make([]StreamEntry, n)
 	for i := range list {
 		r.List()
-		list[i] = StreamEntry{Id: r.Word()}
+		list[i] = StreamEntry{ID: r.Word()}
 		list[i].Fields = r.fields()
 	}
 	return list
@@ -142,7 +142,7 @@ type Element struct {
 
 // StreamEntry is an entry of a stream.
 type StreamEntry struct {
-	Id     string
+	ID     string
 	Fields map[string]string
 }
 

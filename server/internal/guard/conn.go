@@ -55,7 +55,7 @@ func (c *conn) SetDeadline(t time.Time) error {
 }
 
 // Close closes the connection. If a Write is blocked, it discards the kernel's send buffer,
-// which may hold megabytes that the kernel would go on to offer to the peer for minutes.
+// which may hold megabytes that the kernel would continue to offer to the peer for minutes.
 func (c *conn) Close() error {
 	c.removed.Do(func() { c.all.remove(c) })
 	if tcp, ok := c.Conn.(interface{ SetLinger(int) error }); ok && c.writing.Load() {

@@ -63,7 +63,7 @@ type Timeouts struct {
 }
 
 // DefaultTimeouts suit clients across a wide area network. Many clients ping every 10 s, and a
-// network delivers some of these pings closer together: hence MinPing.
+// network delivers some of these pings closer together; MinPing allows for that.
 func DefaultTimeouts() Timeouts {
 	return Timeouts{
 		Handshake: 10 * time.Second, Request: 30 * time.Second, Idle: 5 * time.Minute,

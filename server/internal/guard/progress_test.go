@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// The wait goes on for a client that reads something now and then, and ends for a client that
+// The wait continues for a client that reads something now and then, and ends for a client that
 // reads nothing or leaves.
 func TestWaitWhileProgressing(t *testing.T) {
 	t.Parallel()

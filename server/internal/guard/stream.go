@@ -28,7 +28,7 @@ func (s *boundedStream) RecvMsg(message any) error {
 	return err
 }
 
-// receive waits for a message. When the context ends, the receive goes on in the background and
+// receive waits for a message. When the context ends, the receive continues in the background and
 // ends with the stream, which is as soon as the handler returns.
 func (s *boundedStream) receive(message any) error {
 	if !s.interruptible {

@@ -88,7 +88,7 @@ func (b *board) retried(job string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.retries++
-	b.note("given back for a retry: %s", job)
+	b.note("requeued for a retry: %s", job)
 }
 
 func (b *board) completed(e *argusv1.CompletionEvent) {

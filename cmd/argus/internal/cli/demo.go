@@ -33,7 +33,7 @@ func DemoCommand(p *shell.Process, start StartServer) *cobra.Command {
 		Use:   "demo",
 		Short: "See it work: a server, a producer and workers in one terminal",
 		Long: `See it work: a server with an in-memory store, a producer that publishes scan jobs, and
-workers that take random time and sometimes fail or give a task back. The terminal shows them
+workers that take random time and sometimes fail or requeue a task. The terminal shows them
 live; where the output is no terminal, the demo prints plain lines. It ends by itself, with a
 summary.`,
 		Example: `  argus demo

@@ -79,7 +79,7 @@ func queueHint(ctx context.Context, c *client.Client, q *argusv1.Queue) string {
 	case q.GetWaiting() == 0:
 		return ""
 	case q.GetPauseTime() != nil:
-		return fmt.Sprintf("the queue %s is paused; to go on: argus queue resume %s%s", output.ID(q.GetName()), shell.Word(q.GetName()), c.AddrFlag())
+		return fmt.Sprintf("the queue %s is paused; to resume: argus queue resume %s%s", output.ID(q.GetName()), shell.Word(q.GetName()), c.AddrFlag())
 	}
 	response, err := c.Admin.ListConsumers(ctx, &argusv1.ListConsumersRequest{Queue: q.GetName()})
 	if err != nil {

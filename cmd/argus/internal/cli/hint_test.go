@@ -71,7 +71,7 @@ func TestWaitWithAWorker(t *testing.T) {
 	c.Run(0, "publish", "--job-id", "job")
 	say("the job waits", "no worker reads the queue", "no worker reads the queue")
 	c.Run(0, "queue", "pause")
-	say("the queue is paused", "the queue argus_task_queue is paused; to go on: argus queue resume argus_task_queue", "the queue argus_task_queue is paused")
+	say("the queue is paused", "the queue argus_task_queue is paused; to resume: argus queue resume argus_task_queue", "the queue argus_task_queue is paused")
 	c.Run(0, "queue", "resume")
 	token := c.Token("w")
 	say("a worker has just asked, and works", "", "")

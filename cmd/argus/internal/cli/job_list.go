@@ -152,7 +152,7 @@ func endJobList(c *client.Client, f jobFilter, list *output.List, token string) 
 		return err
 	}
 	if token != "" {
-		fmt.Fprintf(c.Stderr, "argus job ls: there are more; go on with: %s\n", f.nextPage(token))
+		fmt.Fprintf(c.Stderr, "argus job ls: there are more; continue with: %s\n", f.nextPage(token))
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ func TestJobList(t *testing.T) {
 	c.Run(shell.ExitNotFound, "job", "ls", "--state", "dead", "--queue", "none")
 }
 
-// A list that stops at its limit says how it goes on, and what it says is right.
+// A list that stops at its limit says how it continues, and what it says is right.
 func TestJobListPages(t *testing.T) {
 	t.Parallel()
 	c := argustest.NewCLI(t)
@@ -64,7 +64,7 @@ func TestJobListPages(t *testing.T) {
 			_, job, _ := strings.Cut(line, `"jobId":"`)
 			all = append(all, job[:len("job-0")])
 		}
-		_, token, more := strings.Cut(strings.TrimSpace(said), "argus job ls: there are more; go on with: argus job ls --state waiting --queue 'night shift' --page-token ")
+		_, token, more := strings.Cut(strings.TrimSpace(said), "argus job ls: there are more; continue with: argus job ls --state waiting --queue 'night shift' --page-token ")
 		if !more {
 			if pages != 3 || strings.Join(all, " ") != "job-0 job-1 job-2 job-3 job-4 job-5 job-6" {
 				t.Errorf("%d pages: %q, %s", pages, all, said)

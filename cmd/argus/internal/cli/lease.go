@@ -60,7 +60,7 @@ func nackCommand(p *shell.Process) *cobra.Command {
 	var delay time.Duration
 	help := &cobra.Command{
 		Use:   "nack TOKEN",
-		Short: "Give a task back, now or later, or make it a dead letter",
+		Short: "Requeue a task, now or later, or make it a dead letter",
 		Example: `  argus nack "$TOKEN" --delay 1m --reason "registry is down"
   argus nack "$TOKEN" --dead-letter --reason "no such image"`,
 		Args: shell.Exactly(1, "one lease token"),
@@ -83,7 +83,7 @@ func nackCommand(p *shell.Process) *cobra.Command {
 	}}.Cobra(p)
 }
 
-// nackOutcome says what became of a task that was given back.
+// nackOutcome says the outcome of a task that was requeued.
 func nackOutcome(r *argusv1.NackResponse) string {
 	switch {
 	case r.GetOutcome() == argusv1.NackOutcome_NACK_OUTCOME_DEAD:
@@ -91,9 +91,9 @@ func nackOutcome(r *argusv1.NackResponse) string {
 	case r.GetOutcome() == argusv1.NackOutcome_NACK_OUTCOME_CANCELLED:
 		return "dropped: its job was cancelled"
 	case r.GetDelay().AsDuration() > 0:
-		return "given back, due in " + r.GetDelay().AsDuration().Round(time.Millisecond).String()
+		return "requeued, due in " + r.GetDelay().AsDuration().Round(time.Millisecond).String()
 	}
-	return "given back"
+	return "requeued"
 }
 
 func extendCommand(p *shell.Process) *cobra.Command {

@@ -80,7 +80,7 @@ func queuePause(p *shell.Process) *cobra.Command {
 		if queue != "" {
 			resume += " " + shell.Word(queue)
 		}
-		return c.Out.Print(response, []string{"paused; to go on: " + resume})
+		return c.Out.Print(response, []string{"paused; to resume: " + resume})
 	}, TakesQueue: true}.Cobra(p)
 }
 

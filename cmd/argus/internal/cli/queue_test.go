@@ -29,9 +29,9 @@ func TestQueueCommands(t *testing.T) {
 	c.Want(shell.ExitNotFound, "1 of 2 were not there", "dead", "redrive", letter.ID, "1-1")
 	c.Want(0, "0 removed", "dead", "rm", "--all")
 	token = c.Token("w")
-	c.Want(0, "given back, due in", "nack", token, "--delay", "1h")
+	c.Want(0, "requeued, due in", "nack", token, "--delay", "1h")
 	token = c.Token("w")
-	c.Want(0, "given back\n", "nack", token, "--release")
+	c.Want(0, "requeued\n", "nack", token, "--release")
 	token = c.Token("w")
 	c.Want(0, "leased in argus_task_queue", "job", "show", "c")
 	c.Want(0, "argus_task_queue  1        1       1        0", "queue", "ls")
@@ -52,7 +52,7 @@ func TestQueueCommands(t *testing.T) {
 	c.Want(0, "removed 1 waiting and 1 delayed; 0 stay", "queue", "purge", "--yes")
 	c.Want(0, "cancelled", "job", "show", "a")
 
-	// A job of two parts, worked off by a worker.
+	// A job of two parts, processed by a worker.
 	w := argustest.StartWorker(t, c.Addr, "--", argustest.Script(t, `[ "$ARGUS_PART" = trivy ] && echo ok`))
 	c.Want(0, "", "state", "init", "parts", "--part", "trivy", "--part", "clamav")
 	c.Run(0, "publish", "--job-id", "parts", "--part", "trivy")

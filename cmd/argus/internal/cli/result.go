@@ -78,5 +78,5 @@ func endError(ctx context.Context) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return client.Interrupted()
 	}
-	return shell.ExitError{Code: shell.ExitTimedOut, Err: errors.New("the time is up, and there is no result yet")}
+	return shell.ExitError{Code: shell.ExitTimedOut, Err: errors.New("the call timed out: there is no result yet")}
 }

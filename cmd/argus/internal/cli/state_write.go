@@ -61,7 +61,7 @@ func (f *initFlags) request(job string) (*argusv1.InitRequest, error) {
 	return request, err
 }
 
-// outcome says what became of the state.
+// outcome says the outcome of the state.
 func (f *initFlags) outcome(created bool) string {
 	switch {
 	case created:

@@ -56,7 +56,7 @@ func publishFile(ctx context.Context, c *client.Client, f publishFlags) error {
 		u.requestID = uuid.NewString()
 	}
 	// Printed first, so that the user has it whatever ends the upload.
-	fmt.Fprintf(c.Stderr, "argus publish: the request id is %s; if this stops early, the same file goes on with --request-id %s\n", u.requestID, shell.Word(u.requestID))
+	fmt.Fprintf(c.Stderr, "argus publish: the request id is %s; if this stops early, the same file continues with --request-id %s\n", u.requestID, shell.Word(u.requestID))
 	err = u.run(ctx, readLines(ctx, input))
 	u.progress.clear()
 	if printErr := u.printSummary(); printErr != nil {
@@ -67,7 +67,7 @@ func publishFile(ctx context.Context, c *client.Client, f publishFlags) error {
 
 // exitError explains how the upload ended, and how to continue it.
 func (u *upload) exitError(ctx context.Context, err error) error {
-	again := "; the same command goes on with --request-id " + shell.Word(u.requestID)
+	again := "; the same command continues with --request-id " + shell.Word(u.requestID)
 	switch {
 	case ctx.Err() != nil:
 		return shell.ExitError{Code: shell.ExitInterrupted, Err: errors.New("stopped before the end: interrupted" + again)}

@@ -67,7 +67,7 @@ func badTask(tasks []*argusv1.Task, err error) (index int, ok bool) {
 const sendGrace = 5 * time.Second
 
 // send publishes the batch. An interrupt does not end the call at once, so that the summary can say
-// what became of the batch.
+// the outcome of the batch.
 func (u *upload) send(ctx context.Context, id string) (*argusv1.PublishBatchResponse, error) {
 	call, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()

@@ -20,7 +20,7 @@ import (
 	"github.com/hikmaai-io/argus-queue/redis/redistest"
 )
 
-var requestIDLine = regexp.MustCompile(`\Aargus publish: the request id is (\S+); if this stops early, the same file goes on with --request-id (\S+)\n`)
+var requestIDLine = regexp.MustCompile(`\Aargus publish: the request id is (\S+); if this stops early, the same file continues with --request-id (\S+)\n`)
 
 // An interrupt ends a publish that waits for its input.
 func TestPublishFileInterrupted(t *testing.T) {
@@ -142,7 +142,7 @@ func TestPublishFileWithALostAnswer(t *testing.T) {
 	t.Parallel()
 	c := (&lostAnswers{onBatch: func() {}}).serve(t)
 	out, text := c.Run(shell.ExitFailure, "publish", "--file", argustest.WriteFile(t, "tasks.jsonl", strings.Repeat("{}\n", 1200)))
-	if out != "500 published, 500 published or not (lines 501 to 1000: the server did not say)\n" || !strings.Contains(text, "the same command goes on with --request-id ") {
+	if out != "500 published, 500 published or not (lines 501 to 1000: the server did not say)\n" || !strings.Contains(text, "the same command continues with --request-id ") {
 		t.Error(out, text)
 	}
 }

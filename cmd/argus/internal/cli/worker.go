@@ -40,7 +40,7 @@ The command's exit code is the job's result:
 A command that runs longer than the task's timeout_seconds is stopped, and the job fails. A
 command is also stopped when its lease is lost, and when the job's state becomes "cancelled",
 which then is the result. Processes that a command leaves in the background are killed when
-it ends. If the worker itself is killed, its command may go on; the task is delivered again
+it ends. If the worker itself is killed, its command may continue; the task is delivered again
 when its lease has expired.
 
 Quote what comes from a task: a command in a shell says "$ARGUS_JOB_ID", with the quotes, and

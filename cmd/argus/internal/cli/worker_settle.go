@@ -27,8 +27,8 @@ const (
 )
 
 // outcomeWords has the outcomes for people.
-var outcomeWords = map[outcome]string{succeeded: "completed", failed: "failed", retried: "to be retried", released: "given back",
-	unfit: "given back", leaseLost: "lost", cancelled: "cancelled"}
+var outcomeWords = map[outcome]string{succeeded: "completed", failed: "failed", retried: "to be retried", released: "requeued",
+	unfit: "requeued", leaseLost: "lost", cancelled: "cancelled"}
 
 // execution is how the command of a task ended, and what it left.
 type execution struct {

@@ -83,7 +83,7 @@ func TestWorkerThatCannotStartItsCommand(t *testing.T) {
 		t.Error(code, w.Stderr.String())
 	}
 	if out, _ := c.Run(0, "read", "-o", "jsonl"); !strings.Contains(out, `"jobId":"second"`) || !strings.Contains(out, `"deliveryAttempt":1`) {
-		t.Error("the task was not given back:", out)
+		t.Error("the task was not requeued:", out)
 	}
 }
 
@@ -124,7 +124,7 @@ func TestWorkerDrains(t *testing.T) {
 		t.Error(err, &w.Stderr)
 	}
 	if out, _ := c.Run(0, "read", "-o", "jsonl"); !strings.Contains(out, `"jobId":"later"`) {
-		t.Error("the task was not given back:", out)
+		t.Error("the task was not requeued:", out)
 	}
 }
 

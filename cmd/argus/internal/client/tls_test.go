@@ -54,6 +54,6 @@ func TestTokenAndTLS(t *testing.T) {
 			t.Error(text)
 		}
 	}
-	c.Run(shell.ExitUnavailable, "state", "rm", "job", "--tls") // an authority that nobody knows
+	c.Run(shell.ExitUnavailable, "state", "rm", "job", "--tls") // an authority that no client knows
 	c.Run(shell.ExitUnavailable, "state", "rm", "job")          // no TLS
 }

@@ -50,7 +50,7 @@ func TestBench(t *testing.T) {
 		}
 		c.Run(0, "bench", "consume", "--duration", "1s", "--workers", "2")
 		if c.Ctx.Err() != nil {
-			t.Fatal("the tasks were not worked off: ", out)
+			t.Fatal("the tasks were not processed: ", out)
 		}
 	}
 	bench("e2e", 200*time.Millisecond, 1, "--rate", "200", "--workers", "2")

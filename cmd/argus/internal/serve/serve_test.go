@@ -108,7 +108,7 @@ func TestServeShards(t *testing.T) {
 	for _, shards := range []string{"4", "0"} {
 		var stdout, stderr bytes.Buffer
 		code := argustest.Run(redistest.Context(t), append(at, "--grpc-addr", "localhost:0", "--redis-shards", shards), argustest.NoEnv, &stdout, &stderr)
-		if code != shell.ExitUsage || !strings.Contains(stderr.String(), "--redis-shards: is "+shards+", and this prefix was first used with 3: set it to that") {
+		if code != shell.ExitUsage || !strings.Contains(stderr.String(), "--redis-shards: is "+shards+", but this prefix was first used with 3: set it to that") {
 			t.Errorf("exit %d: %s", code, &stderr)
 		}
 	}
