@@ -67,7 +67,7 @@ func (c *config) declareBroker() {
 	s.Duration(&b.Queue.Lease, "lease", job.DefaultLease, "time in which a worker must settle a task or extend its lease")
 	s.Number(&b.Queue.MaxAttempts, "max_attempts", 10, "number of attempts that are requeued before a task is a dead letter")
 	s.Number(&b.Queue.MaxCrashes, "max_crashes", 10, "number of expired leases before a task is a dead letter")
-	s.Duration(&b.Queue.RetryMin, "retry_min", time.Second, "delay of a task that was requeued once; doubles each time")
+	s.Duration(&b.Queue.RetryMin, "retry_min", time.Second, "longest delay of a task that was requeued once, half of it at least; doubles each time")
 	s.Duration(&b.Queue.RetryMax, "retry_max", 10*time.Minute, "maximum delay of a task that was requeued")
 	s.Number(&b.Queue.MaxLength, "max_length", 0, "maximum number of tasks in a queue, waiting, delayed and leased; 0 means no limit")
 	s.Number(&b.MaxQueues, "max_queues", job.DefaultMaxQueues, "maximum number of queues; those that the settings name are not refused")
