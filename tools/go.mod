@@ -1,5 +1,5 @@
 // Tools for people who develop Argus Queue. They have a module of their own, so
-// that whoever imports the product inherits none of their dependencies.
+// that a program which imports the product inherits none of their dependencies.
 module github.com/hikmaai-io/argus-queue/tools
 
 go 1.26.0

@@ -202,15 +202,14 @@ func (w waitingRead) one(t *testing.T) queue.Delivery {
 }
 
 // receive receives from a channel, and fails when nothing comes.
-func receive[T any](t *testing.T, from <-chan T) T {
+func receive[T any](t *testing.T, from <-chan T) (value T) {
 	t.Helper()
 	select {
-	case value := <-from:
-		return value
+	case value = <-from:
 	case <-time.After(longWait):
 		t.Fatal("nothing was received in time")
-		panic("unreachable")
 	}
+	return value
 }
 
 // publishIn publishes a task in a shard.

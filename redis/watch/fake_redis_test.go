@@ -161,7 +161,7 @@ func wire(value any) string {
 		}
 		return text
 	}
-	panic("no such value on the wire")
+	return fmt.Sprintf("-ERR the fake has no reply of type %T\r\n", value)
 }
 
 // wireEntries is a stream's entries with some ids.
