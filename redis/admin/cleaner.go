@@ -35,7 +35,7 @@ const (
 func (c *Cleaner) Run(ctx context.Context) {
 	var scan ttlScan
 	for conn.Pause(ctx, cleanPeriod) {
-		isMine, err := c.Commands.SetNX(ctx, c.Keys.Janitor(), "", cleanPeriod*9/10).Result()
+		isMine, err := c.Commands.SetNX(ctx, c.Keys.Tenant().Janitor(), "", cleanPeriod*9/10).Result()
 		if err == nil && isMine {
 			_, scanErr := c.scanKeys(ctx, &scan, scanPages)
 			err = errors.Join(c.cleanQueues(ctx), scanErr)
@@ -69,7 +69,7 @@ func (c *Cleaner) cleanQueues(ctx context.Context) error {
 			c.RemoveIdleConsumers(ctx, name, queue.ConsumerIdle), c.warnUnread(ctx, name), c.removeUncounted(ctx, name))
 	}
 	old := strconv.FormatInt(time.Now().Add(-cancelledPeriod).UnixMilli(), 10)
-	err = c.Commands.ZRemRangeByScore(ctx, c.Keys.CancelledJobs(), "-inf", old).Err()
+	err = c.Commands.ZRemRangeByScore(ctx, c.Keys.Tenant().CancelledJobs(), "-inf", old).Err()
 	return errors.Join(append(errs, conn.Translate("forget cancelled jobs", err, conn.Repeatable))...)
 }
 
@@ -156,8 +156,8 @@ type forgetArgs struct {
 
 // runForget runs the forget script, and returns its verdict.
 func (c *Cleaner) runForget(ctx context.Context, a forgetArgs) (verdict string, err error) {
-	keys := []string{c.Keys.Tasks(a.Queue), c.Keys.Queues(), c.Keys.EmptyQueues(), c.Keys.GroupBegins(a.Queue), c.Keys.Uncounted(a.Queue),
-		c.Keys.FairReady(a.Queue), c.Keys.FairParked(a.Queue), c.Keys.FairTags(a.Queue), c.Keys.FairHeld(a.Queue)}
+	keys := []string{c.Keys.Tasks(a.Queue), c.Keys.Tenant().Queues(), c.Keys.Tenant().EmptyQueues(), c.Keys.GroupBegins(a.Queue), c.Keys.Uncounted(a.Queue),
+		c.Keys.Fair(a.Queue).Ready(), c.Keys.Fair(a.Queue).Parked(), c.Keys.Fair(a.Queue).Tags(), c.Keys.Fair(a.Queue).Held()}
 	keys = append(keys, c.Keys.Delayed(a.Queue), c.Keys.Backlog(a.Queue), c.Keys.DeadLetters(a.Queue), c.Keys.Paused(a.Queue),
 		c.Keys.CreatedGroups(a.Queue)) // a queue with one of these is in use
 	return conn.ForgetScript.Word(ctx, c.Conn, conn.Repeatable, keys, a.Queue, a.Period.Milliseconds())

@@ -63,7 +63,7 @@ type groupArgs struct {
 
 // runGroup runs the group script, and returns its verdict; the refusals are errors.
 func (q *Queues) runGroup(ctx context.Context, a groupArgs) (verdict string, err error) {
-	keys := []string{q.Keys.Tasks(a.Queue), q.Keys.CreatedGroups(a.Queue), q.Keys.GroupBegins(a.Queue), q.Keys.Queues()}
+	keys := []string{q.Keys.Tasks(a.Queue), q.Keys.CreatedGroups(a.Queue), q.Keys.GroupBegins(a.Queue), q.Keys.Tenant().Queues()}
 	verdict, err = conn.GroupScript.Word(ctx, q.Conn, conn.Repeatable, keys,
 		a.Mode, a.Group, a.Queue, q.Settings.QueueLimit(a.Queue), q.Settings.DefaultGroup)
 	if err != nil {

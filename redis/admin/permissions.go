@@ -165,10 +165,10 @@ func neededGrants(config job.Settings) []grant {
 func permissionCommands(keys job.Keys, needed []grant, families []string) []resp.Command {
 	var commands []resp.Command
 	for _, g := range needed {
-		commands = append(commands, g.words(keys.Scratch(), ""))
+		commands = append(commands, g.words(keys.Tenant().Scratch(), ""))
 	}
 	for _, o := range optional {
-		commands = append(commands, o.words(keys.Scratch(), keys.CancelChannel(job.AnyName)))
+		commands = append(commands, o.words(keys.Tenant().Scratch(), keys.CancelChannel(job.AnyName)))
 	}
 	for _, family := range families {
 		commands = append(commands, resp.Command{"get", family}, resp.Command{"del", family})

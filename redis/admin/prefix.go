@@ -52,7 +52,7 @@ func outerPrefix(ctx context.Context, c *conn.Conn) (*string, error) {
 	pipe := c.Commands.Pipeline()
 	var inUse []*goredis.IntCmd
 	for n := range len(c.Keys.Prefix) {
-		inUse = append(inUse, pipe.Exists(ctx, job.Keys{Prefix: c.Keys.Prefix[:n]}.Queues()))
+		inUse = append(inUse, pipe.Exists(ctx, job.Keys{Prefix: c.Keys.Prefix[:n]}.Tenant().Queues()))
 	}
 	_, _ = pipe.Exec(ctx) // each of its commands has its own error
 	for n, exists := range inUse {
@@ -74,14 +74,14 @@ func innerPrefix(ctx context.Context, c *conn.Conn) (*string, error) {
 		return nil, err
 	}
 	for cursor, n := uint64(0), 0; n < prefixScans; n++ {
-		found, next, err := node.ScanType(ctx, cursor, c.Keys.InnerPattern(), conn.ScanCount, "set").Result()
+		found, next, err := node.ScanType(ctx, cursor, c.Keys.Tenant().InnerPattern(), conn.ScanCount, "set").Result()
 		if isDenied(err) {
 			return nil, nil
 		}
 		if err != nil {
 			return nil, conn.Translate("check the prefix", err, conn.Repeatable)
 		}
-		if inner := c.Keys.InnerPrefixes(found); len(inner) > 0 {
+		if inner := c.Keys.Tenant().InnerPrefixes(found); len(inner) > 0 {
 			return &inner[0], nil
 		}
 		if cursor = next; next == 0 {

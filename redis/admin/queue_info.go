@@ -111,7 +111,7 @@ func (q *Queues) existingQueue(ctx context.Context, name string) (string, error)
 		return name, err
 	}
 	pipe := q.Commands.Pipeline()
-	isKnown, exists := pipe.SIsMember(ctx, q.Keys.Queues(), name), pipe.Exists(ctx, q.Keys.Tasks(name))
+	isKnown, exists := pipe.SIsMember(ctx, q.Keys.Tenant().Queues(), name), pipe.Exists(ctx, q.Keys.Tasks(name))
 	_, err = pipe.Exec(ctx)
 	if err == nil && !isKnown.Val() && exists.Val() == 0 {
 		return name, job.ErrQueueNotFound

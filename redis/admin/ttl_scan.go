@@ -34,7 +34,7 @@ func (c *Cleaner) scannedFamilies() []keyFamily {
 		{job.GlobEscape(c.Keys.Completion("")) + "*", "stream", func(ctx context.Context, keys []string) error {
 			return c.expireKeys(ctx, keys, c.Settings.CompletionTTL)
 		}},
-		{c.Keys.InnerPattern(), "set", c.warnInnerPrefixes},
+		{c.Keys.Tenant().InnerPattern(), "set", c.warnInnerPrefixes},
 	}
 }
 
@@ -70,7 +70,7 @@ func (c *Cleaner) scanKeys(ctx context.Context, s *ttlScan, pages int) (done boo
 
 // warnInnerPrefixes warns of other tenants whose keys the queues of this one can reach.
 func (c *Cleaner) warnInnerPrefixes(_ context.Context, found []string) error {
-	for _, prefix := range c.Keys.InnerPrefixes(found) {
+	for _, prefix := range c.Keys.Tenant().InnerPrefixes(found) {
 		if c.registry.Known.Warned.Due(prefix) {
 			c.Log.Error("another prefix begins with this one, so queues of the one can be reached under the other: give it another prefix or database",
 				"prefix", c.Keys.Prefix, "other_prefix", prefix)

@@ -84,7 +84,7 @@ func (b *Broker) Close() {
 // Ping sends a command to every shard at the same time. It fails only when no shard replies.
 func (b *Broker) Ping(ctx context.Context) error {
 	errs := b.set.all(func(_ int, s *shard) error {
-		_, err := s.Commands.Exists(ctx, s.Keys.Shards()).Result()
+		_, err := s.Commands.Exists(ctx, s.Keys.Tenant().Shards()).Result()
 		return conn.Translate("ping", err, conn.Repeatable)
 	})
 	for _, err := range errs {

@@ -21,12 +21,12 @@ func CheckShards(ctx context.Context, client *redis.Client) error {
 	for i := range max(1, c.Config.Shards) {
 		shard := c.Shard(i)
 		if c.Config.Shards > 0 {
-			err := shard.Commands.SetArgs(ctx, shard.Keys.Shards(), want, goredis.SetArgs{Mode: "NX"}).Err()
+			err := shard.Commands.SetArgs(ctx, shard.Keys.Tenant().Shards(), want, goredis.SetArgs{Mode: "NX"}).Err()
 			if err != nil && !errors.Is(err, goredis.Nil) {
 				return conn.Translate("fix the number of shards", err, conn.Repeatable)
 			}
 		}
-		recorded, err := shard.Commands.Get(ctx, shard.Keys.Shards()).Result()
+		recorded, err := shard.Commands.Get(ctx, shard.Keys.Tenant().Shards()).Result()
 		switch err := conn.Translate("read the number of shards", err, conn.Repeatable); {
 		case errors.Is(err, job.ErrUnavailable) && c.Config.Shards > 0:
 			return err

@@ -25,6 +25,18 @@ type Keys struct {
 	Prefix string
 }
 
+// TenantKeys builds the keys that a tenant has once.
+type TenantKeys struct{ Prefix string }
+
+// Tenant returns the keys that the tenant has once.
+func (k Keys) Tenant() TenantKeys { return TenantKeys(k) }
+
+// FairKeys builds the keys of a fair queue beside its backlog.
+type FairKeys struct{ prefix, queue string }
+
+// Fair returns the keys of a fair queue.
+func (k Keys) Fair(queue string) FairKeys { return FairKeys{k.Prefix, queue} }
+
 // Tasks returns the key of the stream of a queue's tasks. It has no head of its own: raw
 // peers see a stream with the name of the queue.
 func (k Keys) Tasks(queue string) string { return k.Prefix + queue }
@@ -44,17 +56,17 @@ func (k Keys) Delayed(queue string) string { return k.Prefix + "argus_delayed:" 
 // Backlog returns the key of the sorted set of a fair queue's backlog, by organization and arrival.
 func (k Keys) Backlog(queue string) string { return k.Prefix + "argus_fair:" + queue }
 
-// FairReady returns the key of the sorted set of the organizations with a backlog, by virtual time.
-func (k Keys) FairReady(queue string) string { return k.Prefix + "argus_fair_ready:" + queue }
+// Ready returns the key of the sorted set of the organizations with a backlog, by virtual time.
+func (k FairKeys) Ready() string { return k.prefix + "argus_fair_ready:" + k.queue }
 
-// FairParked returns the key of the sorted set of the organizations that have reached their limit of tasks in flight.
-func (k Keys) FairParked(queue string) string { return k.Prefix + "argus_fair_parked:" + queue }
+// Parked returns the key of the sorted set of the organizations that have reached their limit of tasks in flight.
+func (k FairKeys) Parked() string { return k.prefix + "argus_fair_parked:" + k.queue }
 
-// FairTags returns the key of the sorted set of virtual times of organizations whose backlog became empty recently.
-func (k Keys) FairTags(queue string) string { return k.Prefix + "argus_fair_tags:" + queue }
+// Tags returns the key of the sorted set of virtual times of organizations whose backlog became empty recently.
+func (k FairKeys) Tags() string { return k.prefix + "argus_fair_tags:" + k.queue }
 
-// FairHeld returns the key of the hash of tasks in flight per organization, the virtual time and the last sequence number.
-func (k Keys) FairHeld(queue string) string { return k.Prefix + "argus_fair_held:" + queue }
+// Held returns the key of the hash of tasks in flight per organization, the virtual time and the last sequence number.
+func (k FairKeys) Held() string { return k.prefix + "argus_fair_held:" + k.queue }
 
 // DeadLetters returns the key of the stream of a queue's dead letters.
 func (k Keys) DeadLetters(queue string) string { return k.Prefix + "argus_dead:" + queue }
@@ -74,22 +86,22 @@ func (k Keys) OldRequest(id string) string { return k.Prefix + "argus_request:" 
 func (k Keys) OldClaim(id string) string { return k.Prefix + "argus_claim:" + id }
 
 // Shards returns the key that holds the number of shards.
-func (k Keys) Shards() string { return k.Prefix + "argus_queues:shards" }
+func (k TenantKeys) Shards() string { return k.Prefix + "argus_queues:shards" }
 
 // DelayedQueues returns the key of the set of the queues with delayed tasks or a backlog.
-func (k Keys) DelayedQueues() string { return k.Prefix + "argus_queues:delayed" }
+func (k TenantKeys) DelayedQueues() string { return k.Prefix + "argus_queues:delayed" }
 
 // Queues returns the key of the set of the known queues: those that were published to or read from.
-func (k Keys) Queues() string { return k.Prefix + "argus_queues:known" }
+func (k TenantKeys) Queues() string { return k.Prefix + "argus_queues:known" }
 
 // EmptyQueues returns the key of the sorted set of the queues that are empty and not read from, by time.
-func (k Keys) EmptyQueues() string { return k.Prefix + "argus_queues:empty" }
+func (k TenantKeys) EmptyQueues() string { return k.Prefix + "argus_queues:empty" }
 
 // Janitor returns the key that exists if a server has cleaned up recently.
-func (k Keys) Janitor() string { return k.Prefix + "argus_queues:janitor" }
+func (k TenantKeys) Janitor() string { return k.Prefix + "argus_queues:janitor" }
 
 // Scratch returns the key of a stream that exists within a script only.
-func (k Keys) Scratch() string { return k.Prefix + "argus_queues:scratch" }
+func (k TenantKeys) Scratch() string { return k.Prefix + "argus_queues:scratch" }
 
 // Uncounted returns the key of the hash of deliveries that were released untried.
 func (k Keys) Uncounted(queue string) string { return k.Prefix + "argus_uncounted:" + queue }
@@ -104,7 +116,7 @@ func (k Keys) CreatedGroups(queue string) string { return k.Prefix + "argus_grou
 func (k Keys) Paused(queue string) string { return k.Prefix + "argus_paused:" + queue }
 
 // CancelledJobs returns the key of the sorted set of the jobs for which Cancel was called, by time.
-func (k Keys) CancelledJobs() string { return k.Prefix + "argus_jobs:cancelled" }
+func (k TenantKeys) CancelledJobs() string { return k.Prefix + "argus_jobs:cancelled" }
 
 // Parts returns the key of the hash of a job's parts and what each has reported.
 func (k Keys) Parts(job string) string { return k.Prefix + "argus_parts:" + job }
@@ -151,10 +163,10 @@ func (k Keys) Families(config Settings) []string {
 	families := []string{
 		k.State(AnyName), k.Completion(AnyName), k.Scan(AnyName), k.Parts(AnyName), k.Active(AnyName),
 		k.Delayed(AnyName), k.Backlog(AnyName), k.DeadLetters(AnyName), k.Paused(AnyName), k.Uncounted(AnyName),
-		k.FairReady(AnyName), k.FairParked(AnyName), k.FairTags(AnyName), k.FairHeld(AnyName),
+		k.Fair(AnyName).Ready(), k.Fair(AnyName).Parked(), k.Fair(AnyName).Tags(), k.Fair(AnyName).Held(),
 		k.GroupBegins(AnyName), k.CreatedGroups(AnyName),
 		k.OldRequest(AnyName), k.OldClaim(AnyName), // as ACL rules they cover Request and Claim
-		k.Queues(), k.EmptyQueues(), k.DelayedQueues(), k.Janitor(), k.Shards(), k.CancelledJobs(),
+		k.Tenant().Queues(), k.Tenant().EmptyQueues(), k.Tenant().DelayedQueues(), k.Tenant().Janitor(), k.Tenant().Shards(), k.Tenant().CancelledJobs(),
 		k.Tasks(config.DefaultQueue),
 	}
 	for queue := range config.Queues {
@@ -164,13 +176,15 @@ func (k Keys) Families(config Settings) []string {
 }
 
 // InnerPattern returns a SCAN pattern for the sets of known queues of tenants whose prefix begins with this one.
-func (k Keys) InnerPattern() string { return GlobEscape(k.Prefix) + "*" + GlobEscape(Keys{}.Queues()) }
+func (k TenantKeys) InnerPattern() string {
+	return GlobEscape(k.Prefix) + "*" + GlobEscape(TenantKeys{}.Queues())
+}
 
 // InnerPrefixes returns the prefixes of the tenants that InnerPattern found, without this one.
-func (k Keys) InnerPrefixes(found []string) []string {
+func (k TenantKeys) InnerPrefixes(found []string) []string {
 	var inner []string
 	for _, key := range found {
-		if prefix := strings.TrimSuffix(key, Keys{}.Queues()); prefix != k.Prefix && !slices.Contains(inner, prefix) {
+		if prefix := strings.TrimSuffix(key, TenantKeys{}.Queues()); prefix != k.Prefix && !slices.Contains(inner, prefix) {
 			inner = append(inner, prefix)
 		}
 	}

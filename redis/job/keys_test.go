@@ -17,7 +17,7 @@ func FuzzKeys(f *testing.F) {
 		k := Keys{Prefix: prefix}
 		families := map[string]func(string) string{"state": k.State, "completion": k.Completion, "delayed": k.Delayed,
 			"dead": k.DeadLetters, "tasks": k.Tasks}
-		seen := map[string]string{k.DelayedQueues(): "the set of delayed queues"}
+		seen := map[string]string{k.Tenant().DelayedQueues(): "the set of delayed queues"}
 		for family, build := range families {
 			for _, id := range []string{a, b} {
 				if family == "tasks" && CheckQueue("queue", id) != nil {

@@ -120,7 +120,7 @@ func (c *Canceller) notFound(ctx context.Context, jobID string) (Cancelled, erro
 	case result != nil:
 		return Cancelled{Was: result.Status, Cursor: result.Cursor}, nil
 	}
-	if err := c.Commands.ZRem(ctx, c.Keys.CancelledJobs(), jobID).Err(); err != nil {
+	if err := c.Commands.ZRem(ctx, c.Keys.Tenant().CancelledJobs(), jobID).Err(); err != nil {
 		return Cancelled{}, conn.Translate("cancel", err, conn.Repeatable)
 	}
 	return Cancelled{}, job.ErrJobNotFound
@@ -131,7 +131,7 @@ func (c *Canceller) CancelledAmong(ctx context.Context, jobs []string) ([]string
 	pipe := c.Commands.Pipeline()
 	scores := make([]*goredis.FloatCmd, len(jobs))
 	for i, jobID := range jobs {
-		scores[i] = pipe.ZScore(ctx, c.Keys.CancelledJobs(), jobID)
+		scores[i] = pipe.ZScore(ctx, c.Keys.Tenant().CancelledJobs(), jobID)
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, goredis.Nil) {
 		return nil, conn.Translate("look for cancelled jobs", err, conn.Repeatable)
@@ -163,7 +163,7 @@ type cancelReply struct {
 
 func (a *cancelArgs) run(ctx context.Context, s *conn.Shard, recorder *result.Recorder) (cancelReply, error) {
 	words, err := recorder.Record(ctx, conn.CancelScript, conn.Repeatable, result.Write{JobID: a.JobID},
-		[]string{s.Keys.CancelledJobs()}, []any{a.JobID, a.Channel, a.Reason})
+		[]string{s.Keys.Tenant().CancelledJobs()}, []any{a.JobID, a.Channel, a.Reason})
 	if err != nil {
 		return cancelReply{}, err
 	}

@@ -63,7 +63,7 @@ type extendReply struct {
 
 func (a *extendArgs) run(ctx context.Context, c *conn.Conn) (r extendReply, err error) {
 	jobID := a.Lease.JobID
-	keys := []string{c.Keys.Tasks(a.Lease.Queue), c.Keys.State(jobID), c.Keys.CancelledJobs(), c.Keys.Parts(jobID)}
+	keys := []string{c.Keys.Tasks(a.Lease.Queue), c.Keys.State(jobID), c.Keys.Tenant().CancelledJobs(), c.Keys.Parts(jobID)}
 	args := append([]any{a.Lease.Group}, a.Lease.Args()...)
 	args = append(args, a.StateTTL.Milliseconds(), jobID, a.PartsTTL.Milliseconds())
 	words, err := conn.ExtendScript.Strings(ctx, c, conn.Repeatable, keys, conn.AppendStrings(args, a.Fields)...)

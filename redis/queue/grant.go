@@ -47,7 +47,7 @@ func (rd *Reader) newGrant(ctx context.Context, r ReadRequest) *Grant {
 	ctx = context.WithoutCancel(ctx)
 	g.read = conn.Raw(ctx, resp.Command{"xreadgroup", "group", r.Group, r.Consumer, "count", strconv.Itoa(g.want), "streams", rd.Keys.Tasks(r.Queue), ">"})
 	g.paused = goredis.NewIntCmd(ctx, "exists", rd.Keys.Paused(r.Queue))
-	g.cancelled = goredis.NewIntCmd(ctx, "exists", rd.Keys.CancelledJobs())
+	g.cancelled = goredis.NewIntCmd(ctx, "exists", rd.Keys.Tenant().CancelledJobs())
 	g.now = goredis.NewTimeCmd(ctx, "time")
 	return g
 }
@@ -142,7 +142,7 @@ func (rd *Reader) dropCancelled(ctx context.Context, batch *leasedBatch) error {
 	if len(jobs) == 0 {
 		return nil
 	}
-	scores, err := rd.Commands.ZMScore(ctx, rd.Keys.CancelledJobs(), jobs...).Result()
+	scores, err := rd.Commands.ZMScore(ctx, rd.Keys.Tenant().CancelledJobs(), jobs...).Result()
 	if err != nil {
 		return conn.Translate("read", err, conn.Repeatable)
 	}

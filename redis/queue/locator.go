@@ -22,7 +22,7 @@ func NewLocator(shard *conn.Shard) *Locator { return &Locator{shard} }
 // CancelledAt is when a job was last cancelled; zero when it was not. Tasks that were published until
 // then are not delivered.
 func (l *Locator) CancelledAt(ctx context.Context, jobID string) (time.Time, error) {
-	at, err := l.Commands.ZScore(ctx, l.Keys.CancelledJobs(), jobID).Result()
+	at, err := l.Commands.ZScore(ctx, l.Keys.Tenant().CancelledJobs(), jobID).Result()
 	if errors.Is(err, goredis.Nil) {
 		return time.Time{}, nil
 	}

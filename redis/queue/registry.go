@@ -53,5 +53,5 @@ type knowArgs struct {
 
 // run runs the script and returns its verdict.
 func (a *knowArgs) run(ctx context.Context, c *conn.Conn) (string, error) {
-	return conn.KnowScript.Word(ctx, c, conn.Repeatable, []string{c.Keys.Queues()}, a.Queue, a.MaxQueues)
+	return conn.KnowScript.Word(ctx, c, conn.Repeatable, []string{c.Keys.Tenant().Queues()}, a.Queue, a.MaxQueues)
 }

@@ -62,7 +62,7 @@ func (s *Scheduler) Settled(lease job.Lease) {
 
 // moveAll moves what is due in all queues, and returns when to do so next.
 func (s *Scheduler) moveAll(ctx context.Context) (time.Duration, error) {
-	queues, err := s.Commands.SMembers(ctx, s.Keys.DelayedQueues()).Result()
+	queues, err := s.Commands.SMembers(ctx, s.Keys.Tenant().DelayedQueues()).Result()
 	if err != nil {
 		return 0, conn.Translate("list delayed queues", err, conn.Repeatable)
 	}

@@ -29,7 +29,7 @@ type moveReply struct {
 }
 
 func (a *moveArgs) run(ctx context.Context, s *conn.Shard) (moveReply, error) {
-	keys := []string{s.Keys.Delayed(a.Queue), s.Keys.Tasks(a.Queue), s.Keys.DelayedQueues(), s.Keys.DeadLetters(a.Queue)}
+	keys := []string{s.Keys.Delayed(a.Queue), s.Keys.Tasks(a.Queue), s.Keys.Tenant().DelayedQueues(), s.Keys.DeadLetters(a.Queue)}
 	mode := ""
 	if a.IsCounting {
 		mode = "count"

@@ -54,7 +54,7 @@ func (a *nackArgs) run(ctx context.Context, s *conn.Shard, recorder *result.Reco
 
 func (a *nackArgs) keys(s *conn.Shard) []string {
 	k, queue := s.Keys, a.Lease.Queue
-	keys := []string{k.Tasks(queue), k.Delayed(queue), k.DelayedQueues(), k.DeadLetters(queue), k.CancelledJobs(), k.Uncounted(queue)}
+	keys := []string{k.Tasks(queue), k.Delayed(queue), k.Tenant().DelayedQueues(), k.DeadLetters(queue), k.Tenant().CancelledJobs(), k.Uncounted(queue)}
 	if a.Fairness != "" {
 		keys = append(keys, s.FairKeys(queue)...)
 	}

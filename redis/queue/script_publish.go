@@ -69,8 +69,8 @@ func (a *publishArgs) run(ctx context.Context, s *conn.Shard, config job.QueueSe
 
 func (a *publishArgs) keys(s *conn.Shard) []string {
 	k, hasMarks := s.Keys, a.MarkTTL > 0
-	keys := []string{k.Tasks(a.Queue), k.Delayed(a.Queue), k.DelayedQueues(), k.Request(a.Queue, a.RequestID), k.OldRequest(a.RequestID),
-		k.CreatedGroups(a.Queue), k.GroupBegins(a.Queue), k.Queues()}
+	keys := []string{k.Tasks(a.Queue), k.Delayed(a.Queue), k.Tenant().DelayedQueues(), k.Request(a.Queue, a.RequestID), k.OldRequest(a.RequestID),
+		k.CreatedGroups(a.Queue), k.GroupBegins(a.Queue), k.Tenant().Queues()}
 	for _, task := range a.Tasks {
 		if len(a.StateFields) > 0 {
 			keys = append(keys, k.State(task.jobID))

@@ -40,7 +40,7 @@ func TestPublishKeys(t *testing.T) {
 	shard := &conn.Shard{Conn: &conn.Conn{Keys: job.Keys{Prefix: "p:"}}}
 	args := publishArgs{Queue: "q", RequestID: "r", Tasks: []encodedTask{{"a", nil}, {"b", nil}}}
 	k := shard.Keys
-	common := []string{k.Tasks("q"), k.Delayed("q"), k.DelayedQueues(), k.Request("q", "r"), k.OldRequest("r"), k.CreatedGroups("q"), k.GroupBegins("q"), k.Queues()}
+	common := []string{k.Tasks("q"), k.Delayed("q"), k.Tenant().DelayedQueues(), k.Request("q", "r"), k.OldRequest("r"), k.CreatedGroups("q"), k.GroupBegins("q"), k.Tenant().Queues()}
 	if got := args.keys(shard); !slices.Equal(got, common) {
 		t.Errorf("keys %q, want %q", got, common)
 	}

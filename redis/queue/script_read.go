@@ -44,7 +44,7 @@ type readReply struct {
 
 func (a *readArgs) run(ctx context.Context, s *conn.Shard) (readReply, error) {
 	k := s.Keys
-	keys := []string{k.Tasks(a.Queue), k.Paused(a.Queue), k.CancelledJobs(), k.Uncounted(a.Queue), k.GroupBegins(a.Queue), k.CreatedGroups(a.Queue)}
+	keys := []string{k.Tasks(a.Queue), k.Paused(a.Queue), k.Tenant().CancelledJobs(), k.Uncounted(a.Queue), k.GroupBegins(a.Queue), k.CreatedGroups(a.Queue)}
 	if a.Fairness != "" {
 		keys = append(keys, s.FairKeys(a.Queue)...)
 	}

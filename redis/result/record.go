@@ -18,7 +18,7 @@ import (
 // It returns the script's reply, and notifies watches if the job may have a result now. ErrUnavailable:
 // concurrent writes to the job made the script ask too often.
 func (r *Recorder) Record(ctx context.Context, script *conn.Script, effect conn.Effect, w Write, keys []string, head []any) ([]string, error) {
-	keys = append([]string{r.Keys.State(w.JobID), r.Keys.Completion(w.JobID), r.Keys.Scratch(), r.Keys.Active(w.JobID),
+	keys = append([]string{r.Keys.State(w.JobID), r.Keys.Completion(w.JobID), r.Keys.Tenant().Scratch(), r.Keys.Active(w.JobID),
 		r.Keys.Scan(w.JobID), r.Keys.Parts(w.JobID)}, keys...)
 	head = append(head, r.Settings.StateTTL.Milliseconds(), r.Settings.CompletionTTL.Milliseconds())
 	now := time.Now()

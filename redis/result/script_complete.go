@@ -90,7 +90,7 @@ func leaseRange(pending []*pendingResult) (consumer, first, last string) {
 // encode writes KEYS and ARGV.
 func (a *completeArgs) encode() (keys, args resp.Command) {
 	keys = make(resp.Command, 0, completeHeadKeys+5*len(a.Results))
-	keys.Add(a.keys.Tasks(a.Tasks), a.keys.Scratch())
+	keys.Add(a.keys.Tasks(a.Tasks), a.keys.Tenant().Scratch())
 	args = make(resp.Command, 0, completeHeadArgs+24*len(a.Results))
 	args.Add(a.Group, a.MaxEvents, strconv.Itoa(a.MaxEventBytes), flag(a.Unique, "unique"), a.Consumer, a.First, a.Last)
 	args.Number(a.StateTTL.Milliseconds())

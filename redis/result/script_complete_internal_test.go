@@ -29,7 +29,7 @@ func TestCompleteArgs(t *testing.T) {
 	args := newCompleteArgs(testShard(), pending, testTime)
 	keys, argv := args.encode()
 	names := job.Keys{Prefix: "p:"}
-	want := []string{names.Tasks("q"), names.Scratch(), names.State("job"), names.Completion("job"), names.Scan("job"), names.Active("job"), names.Parts("job")}
+	want := []string{names.Tasks("q"), names.Tenant().Scratch(), names.State("job"), names.Completion("job"), names.Scan("job"), names.Active("job"), names.Parts("job")}
 	if diff := cmp.Diff(want, []string(keys)); diff != "" {
 		t.Error(diff)
 	}

@@ -14,7 +14,7 @@ type Cancellations struct {
 func NewCancellations(shards ...*Subscriptions) *Cancellations {
 	c := &Cancellations{inbox: notify.NewInbox[*jobWatch, update](), shards: shards}
 	for _, shard := range shards {
-		s := &subscription{Inbox: c.inbox, Key: shard.keys.CancelledJobs(), IsValue: true}
+		s := &subscription{Inbox: c.inbox, Key: shard.keys.Tenant().CancelledJobs(), IsValue: true}
 		c.subscriptions = append(c.subscriptions, s)
 		shard.Subscribe(s, "")
 	}

@@ -49,4 +49,4 @@ func (s *Subscriptions) EventsWritten(jobID string) {
 }
 
 // JobCancelled notifies the streams of workers that this process has cancelled a job.
-func (s *Subscriptions) JobCancelled() { s.NotifyKey(s.keys.CancelledJobs()) }
+func (s *Subscriptions) JobCancelled() { s.NotifyKey(s.keys.Tenant().CancelledJobs()) }

@@ -47,8 +47,8 @@ func (s *Shard) Fairness(queue string) string {
 
 // FairKeys are the keys that lua/fair.lua takes.
 func (s *Shard) FairKeys(queue string) []string {
-	return []string{s.Keys.Backlog(queue), s.Keys.FairReady(queue), s.Keys.FairParked(queue), s.Keys.FairTags(queue),
-		s.Keys.FairHeld(queue), s.Keys.DelayedQueues()}
+	return []string{s.Keys.Backlog(queue), s.Keys.Fair(queue).Ready(), s.Keys.Fair(queue).Parked(), s.Keys.Fair(queue).Tags(),
+		s.Keys.Fair(queue).Held(), s.Keys.Tenant().DelayedQueues()}
 }
 
 // Fair are the keys and the argument by which a script knows whether a queue is fair.
@@ -62,7 +62,7 @@ func (s *Shard) Fair(queue string) ([]string, string) {
 
 // QueueNames lists the known queues and those of the settings.
 func (s *Shard) QueueNames(ctx context.Context) ([]string, error) {
-	names, err := s.Commands.SMembers(ctx, s.Keys.Queues()).Result()
+	names, err := s.Commands.SMembers(ctx, s.Keys.Tenant().Queues()).Result()
 	if err != nil {
 		return nil, Translate("list queues", err, Repeatable)
 	}
